@@ -1,0 +1,265 @@
+"""Renewal of an access token: exactly once, for any number of requests at the same time.
+
+A provider that rotates refresh tokens revokes the whole login when one is used twice
+(RFC 9700, section 4.14). So the threads of a process queue behind one, and that one asks for a
+lease where all processes ask; what it receives is kept where they all look.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+import typing as t
+from concurrent.futures import Future
+
+from ..protocol.errors import IDTokenError
+from ..protocol.errors import LoginRequired
+from ..protocol.errors import ProviderAnswerError
+from ..protocol.errors import ProviderError
+from ..protocol.errors import ProviderUnavailableError
+from ..protocol.errors import StoreError
+from ..protocol.errors import TokenError
+from ..protocol.token import Token
+from .pool import PerProcess
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: Renew this many seconds before expiry, or a tenth of the token's life before, if that is less.
+MARGIN = 60
+#: Seconds for which a provider that is out of order is left alone, unless it says how long.
+COOL_DOWN = 3
+MAX_COOL_DOWN = 300
+#: Pauses, in seconds, between tries to keep a token that the store does not take.
+STORE_PAUSES = (0.1, 0.3, 1.0, 2.0)
+
+
+class Kept(t.NamedTuple):
+    """A token as it rests, and which version of its record that is."""
+
+    token: Token
+    version: str
+
+
+class Home(t.Protocol):
+    """Where one login's token rests, as renewal sees it."""
+
+    @property
+    def key(self) -> str:
+        """Names this login, in all processes."""
+
+    @property
+    def login(self) -> str:
+        """The login's name."""
+
+    @property
+    def seconds(self) -> float:
+        """The most that one request to its provider takes."""
+
+    def current(self) -> Kept | None:
+        """The token as this request knows it; None: the login has ended."""
+
+    def reload(self) -> Kept | None:
+        """The token as it is now, whoever changed it."""
+
+    def refresh(self, token: Token) -> Token | None:
+        """Ask the provider for a new token."""
+
+    def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+        """Keep a new token, unless somebody else's is newer, or the login ended meanwhile."""
+
+    def revoke(self, token: Token) -> None:
+        """Give back a token that came too late."""
+
+    def end(self) -> None:
+        """End the login: its refresh token is worth nothing any more."""
+
+    def lease(self, seconds: float) -> str | None:
+        """A ticket, or None while somebody else has the lease."""
+
+    def release(self, ticket: str) -> None:
+        """Give the lease back."""
+
+
+class _Flights:
+    """What this process is renewing, and whom it leaves alone."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.flying: dict[str, Future[None]] = {}
+        self.cooling: dict[str, tuple[float, type[ProviderError], str]] = {}
+        self.unsaved: dict[str, Kept] = {}
+
+
+class Renewals:
+    """One app's renewals."""
+
+    def __init__(self) -> None:
+        self._flights = PerProcess(_Flights)
+
+    def usable(self, home: Home, rejected: Token | None = None) -> Token | None:
+        """The token to send: fresh, renewed if that is due.
+
+        :param rejected: a token that the API called invalid.
+        :returns: the token, or None where there is no other than the rejected one.
+        :raises LoginRequired: the login has ended, or its token has expired for good.
+        :raises ProviderError: it had to be renewed, and the provider can't do it now.
+        """
+        kept = home.current()
+        if kept is None:
+            raise _ended(home)
+        token = kept.token
+        if rejected is not None:
+            if token.access_token != rejected.access_token:
+                return token
+            return self._renew(home, token) if token.refresh_token else None
+        if not _is_due(token):
+            return token
+        try:
+            if token.refresh_token:
+                return self._renew(home, token)
+        except ProviderError:
+            if token.expires_within(0):
+                raise
+        if token.expires_within(0):
+            raise _ended(home)
+        return token
+
+    def _renew(self, home: Home, stale: Token) -> Token:
+        """A newer token than ``stale``: fetched by this thread, or by whoever is at it already."""
+        flights = self._flights.get()
+        while True:
+            with flights.lock:
+                flight = flights.flying.get(home.key)
+                if mine := flight is None:
+                    flight = flights.flying[home.key] = Future()
+            if mine:
+                return self._fly(flights, flight, home, stale)
+            flight.result()
+            if newer := _newer(home, home.reload(), stale):
+                return newer
+
+    def _fly(self, flights: _Flights, flight: Future[None], home: Home, stale: Token) -> Token:
+        try:
+            token = self._renew_leased(flights, home, stale)
+        except BaseException as error:
+            flight.set_exception(error)
+            raise
+        else:
+            flight.set_result(None)
+            return token
+        finally:
+            with flights.lock:
+                flights.flying.pop(home.key, None)
+
+    def _renew_leased(self, flights: _Flights, home: Home, stale: Token) -> Token:
+        """Renew while no other process does; take what another has renewed meanwhile."""
+        # The holder of the lease may send one request, and then needs a little time to keep it.
+        seconds = home.seconds + sum(STORE_PAUSES) + 2
+        patience = time.monotonic() + 2 * seconds
+        pause = 0.01
+        if newer := _newer(home, home.reload(), stale):
+            return newer
+        while (ticket := home.lease(seconds)) is None:
+            if time.monotonic() > patience:
+                raise ProviderUnavailableError("The renewal of the token takes too long.")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
+            if newer := _newer(home, home.reload(), stale):
+                return newer
+        try:
+            return self._exchange(flights, home, stale)
+        finally:
+            home.release(ticket)
+
+    def _exchange(self, flights: _Flights, home: Home, stale: Token) -> Token:
+        kept = home.reload()
+        if newer := _newer(home, kept, stale):
+            return newer
+        assert kept is not None  # noqa: S101  (None has been raised as LoginRequired)
+        unsaved = flights.unsaved.get(home.key)
+        if unsaved is not None and unsaved.version == kept.version:
+            return self._keep(flights, home, unsaved.token, kept.version)
+        _raise_if_cooling(flights, home.login)
+        try:
+            token = home.refresh(kept.token)
+            if token is None:
+                raise ProviderAnswerError("The provider answered a renewal with no content.")
+        except IDTokenError:
+            home.end()
+            raise _ended(home) from None
+        except TokenError as refusal:
+            if refusal.error == "invalid_grant":
+                if newer := _newer(home, home.reload(), stale):
+                    return newer
+                home.end()
+                raise _ended(home) from None
+            log.warning("%s: %s The login goes on.", home.login, refusal)
+            error: ProviderError = ProviderAnswerError(
+                f"The provider refused to renew the token: {refusal.error}."
+            )
+            _cool(flights, home.login, error)
+            raise error from None
+        except ProviderError as error:
+            log.warning("%s: the token was not renewed. %s", home.login, error)
+            _cool(flights, home.login, error)
+            raise
+        return self._keep(flights, home, token, kept.version)
+
+    def _keep(self, flights: _Flights, home: Home, token: Token, version: str) -> Token:
+        """Put a new token where the old one was. The old one is spent: this must not be lost."""
+        flights.unsaved[home.key] = Kept(token, version)
+        outcome = _replace(home, token, version)
+        if outcome is None:
+            log.error("%s: a renewed token waits in this process for the store.", home.login)
+            return token
+        del flights.unsaved[home.key]
+        if outcome == "replaced":
+            return token
+        if outcome == "changed" and (kept := home.reload()):
+            return kept.token
+        home.revoke(token)
+        raise _ended(home)
+
+
+def _replace(home: Home, token: Token, version: str) -> str | None:
+    """As `Home.replace`, several times if need be; None where the store is out of order."""
+    for pause in (*STORE_PAUSES, None):
+        try:
+            return home.replace(token, version)
+        except StoreError:
+            if pause is not None:
+                time.sleep(pause)
+    return None
+
+
+def _is_due(token: Token) -> bool:
+    lifetime = token.get("expires_in")
+    margin = min(MARGIN, lifetime / 10) if isinstance(lifetime, (int, float)) else MARGIN
+    return token.expires_within(margin)
+
+
+def _newer(home: Home, kept: Kept | None, stale: Token) -> Token | None:
+    if kept is None:
+        raise _ended(home)
+    return kept.token if kept.token.access_token != stale.access_token else None
+
+
+def _ended(home: Home) -> LoginRequired:
+    return LoginRequired("The login has ended. Sign in again.", login=home.login)
+
+
+def _cool(flights: _Flights, login: str, error: ProviderError) -> None:
+    asked = error.retry_after if isinstance(error.retry_after, int) else COOL_DOWN
+    until = time.monotonic() + min(asked, MAX_COOL_DOWN)
+    flights.cooling[login] = (until, type(error), str(error))
+
+
+def _raise_if_cooling(flights: _Flights, login: str) -> None:
+    if cooling := flights.cooling.get(login):
+        until, kind, message = cooling
+        left = until - time.monotonic()
+        if left > 0:
+            raise kind(message, retry_after=math.ceil(left))
+        flights.cooling.pop(login, None)

@@ -1,0 +1,77 @@
+"""The mark in `flask.session`: which logins this browser has, and who it was.
+
+It is a list, for sessions are cookies: first an id of the marks as they stand, drawn anew at each
+sign-in and sign-out, then one row a login, the one signed in last at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+import typing as t
+
+from flask import session
+
+KEY = "_oauth2_login"
+
+
+@dataclasses.dataclass
+class Mark:
+    """One login of this browser, or one that it had."""
+
+    login: str
+    #: The record's id; ``""`` where the login has ended and only the fingerprint is left.
+    id: str
+    #: A keyed hash of who it was at the provider; ``""`` where nobody can say.
+    who: str
+    #: Likewise, of the app's own key for the person, where it set one.
+    owner: str = ""
+    #: The hour, counted from 1970, in which the login was last known to be in use.
+    hour: int = 0
+
+
+@dataclasses.dataclass
+class Marks:
+    """All that the session says of logins."""
+
+    id: str = ""
+    rows: list[Mark] = dataclasses.field(default_factory=list)
+
+    def get(self, login: str) -> Mark | None:
+        return next((row for row in self.rows if row.login == login), None)
+
+    @property
+    def live(self) -> list[Mark]:
+        """Those with a login, the newest last."""
+        return [row for row in self.rows if row.id]
+
+
+def read_marks() -> Marks:
+    """The session's marks; none where it has none, or something else under their key."""
+    value = session.get(KEY)
+    try:
+        return Marks(str(value[0]), [Mark(*row) for row in value[1:]]) if value else Marks()
+    except (TypeError, KeyError, IndexError):
+        return Marks()
+
+
+def write_marks(rows: t.Iterable[Mark]) -> None:
+    """Put marks in the session, under a new id."""
+    session[KEY] = [secrets.token_urlsafe(8), *map(_row, rows)]
+
+
+def touch_mark(login: str) -> None:
+    """Note that a login is in use; the session is written by that."""
+    marks = read_marks()
+    if mark := marks.get(login):
+        mark.hour = this_hour()
+        session[KEY] = [marks.id, *map(_row, marks.rows)]
+
+
+def this_hour() -> int:
+    return int(time.time() // 3600)
+
+
+def _row(mark: Mark) -> list[t.Any]:
+    return [mark.login, mark.id, mark.who, mark.owner, mark.hour]

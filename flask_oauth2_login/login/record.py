@@ -1,0 +1,93 @@
+"""The record of a login: what rests, sealed, in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..protocol.identity import Identity
+from ..protocol.oauth2 import split_scope
+from ..protocol.token import Token
+
+#: Members of the token answer that have a place of their own in a sealed record.
+_OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
+#: Members that are not kept, or kept elsewhere.
+_DROPPED = ("id_token",)
+
+
+@dataclasses.dataclass
+class Record:
+    """A login that lives: whose, with which token, since when."""
+
+    #: 128 random bits; the mark in the session names the same.
+    id: str
+    token: Token = dataclasses.field(repr=False)
+    identity: Identity
+    #: Unix seconds.
+    signed_in_at: int
+    #: The scopes that were granted, as far as anybody knows.
+    scopes: list[str]
+    #: What was asked of the provider beyond the scope: ``max_age``, ``acr_values``, …
+    asked: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    #: Claims of the ID token that renewal and signing out need.
+    id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    #: The ID token itself, where it is kept for signing out at the provider.
+    id_token: str | None = dataclasses.field(default=None, repr=False)
+
+
+def pack(record: Record) -> list[t.Any]:
+    """A record as a list, which is shorter than an object: it may have to fit into a cookie."""
+    token, identity = record.token, record.identity
+    rest = {k: v for k, v in token.items() if k not in _OWN_PLACE and k not in _DROPPED}
+    if rest.get("token_type") == "Bearer":
+        del rest["token_type"]
+    scope = token.get("scope")
+    packed = [
+        record.id,
+        record.signed_in_at,
+        [token.get(name) for name in _OWN_PLACE[:4]],
+        # Scopes are mostly those that the token answer names: one copy will do.
+        scope,
+        None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
+        [
+            identity.id,
+            identity.name,
+            identity.email,
+            int(identity.email_verified),
+            identity.picture,
+            identity.claims,
+            identity.owner,
+        ],
+        rest,
+        record.asked,
+        record.id_claims,
+        record.id_token,
+    ]
+    while not packed[-1]:
+        packed.pop()
+    return packed
+
+
+def unpack(packed: t.Any, login: str) -> Record | None:
+    """The record of a list that :func:`pack` made; None where an older release made it."""
+    try:
+        packed = [*packed, *[None] * (10 - len(packed))]
+        id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token = packed
+        members = dict(zip(_OWN_PLACE, (*own, scope), strict=True))
+        token = Token({k: v for k, v in members.items() if v is not None})
+        token.update({"token_type": "Bearer", **(rest or {})})
+        subject, name, email, verified, picture, claims, owner = who
+    except (TypeError, ValueError):
+        return None
+    return Record(
+        id,
+        token,
+        Identity(
+            login, subject, name, email, bool(verified), picture, None, dict(claims or {}), owner
+        ),
+        signed_in_at,
+        split_scope(scope) if scopes is None else scopes,
+        dict(asked or {}),
+        dict(id_claims or {}),
+        id_token,
+    )

@@ -1,0 +1,229 @@
+"""One request to a provider, bounded in time and size.
+
+A read timeout alone bounds nothing: each byte that drips in resets it. So each read of a response,
+from the status line on, has what is left until a deadline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import socket
+import time
+import typing as t
+import zlib
+from http.client import HTTPResponse
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as PoolTimeoutError
+
+from .errors import ProviderAnswerError
+from .errors import ProviderUnavailableError
+from .urls import origin
+
+#: The longest that one request may take, in seconds.
+MAX_SECONDS = 30.0
+#: The longest body, in bytes, after decompression.
+MAX_BODY = 1024 * 1024
+
+Timeout = float | tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Transport:
+    """How requests to one provider are sent.
+
+    :param timeout: seconds to connect and seconds between two bytes, or one number for both.
+    :param verify: as in requests: False, or the path of a CA bundle. None: the environment's.
+    :param cert: as in requests: a client certificate's path, or the paths of it and its key.
+    :param proxies: as in requests: proxy URLs by scheme. None: the environment's.
+    """
+
+    timeout: Timeout = (5.0, 15.0)
+    verify: bool | str | None = None
+    cert: str | tuple[str, str] | None = None
+    proxies: t.Mapping[str, str] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The most that a request may take in all."""
+        connect, read = _pair(self.timeout)
+        return min(MAX_SECONDS, connect + read)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a provider answered."""
+
+    status: int
+    headers: t.Mapping[str, str] = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(repr=False)
+
+    def json(self) -> t.Any:
+        """The body as JSON, or None where it is something else."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def json_object(self) -> dict[str, t.Any] | None:
+        """The body as a JSON object, or None where it is anything else."""
+        value = self.json()
+        return value if isinstance(value, dict) else None
+
+
+def send(
+    transport: Transport,
+    method: str,
+    url: str,
+    *,
+    sign: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
+    **request: t.Any,
+) -> Answer:
+    """Send one request over a connection of its own; follow no redirect, try nothing twice.
+
+    :param sign: puts credentials on the prepared request.
+    :raises ProviderUnavailableError: not reached, or not done within the bounds.
+    :raises ProviderAnswerError: the body is too large, or can't be decoded.
+    """
+    problem: str
+    with requests.Session() as session:
+        adapter = _BoundedAdapter(time.monotonic() + transport.seconds)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        request.setdefault("headers", {}).setdefault("Accept-Encoding", "identity")
+        try:
+            with session.request(
+                method,
+                url,
+                # Whatever signs here, nothing of the machine's .netrc does.
+                auth=sign or (lambda prepared: prepared),
+                timeout=_pair(transport.timeout),
+                verify=transport.verify,
+                cert=request.pop("cert", None) or transport.cert,
+                proxies=dict(transport.proxies) if transport.proxies is not None else None,
+                allow_redirects=False,
+                stream=True,
+                **request,
+            ) as response:
+                return Answer(response.status_code, response.headers, _read(response))
+        except requests.exceptions.SSLError:
+            problem = "its certificate was not accepted, or TLS failed"
+        except (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError):
+            problem = f"no complete answer within {transport.seconds:g} seconds"
+        except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
+            problem = type(error).__name__
+    # Raised out here: a chained exception would carry the request, and with it the secret.
+    raise ProviderUnavailableError(f"{_host(url)} can't be reached: {problem}.")
+
+
+def _pair(timeout: Timeout) -> tuple[float, float]:
+    return timeout if isinstance(timeout, tuple) else (timeout, timeout)
+
+
+def _host(url: str) -> str:
+    return origin(url).rpartition("://")[2].removesuffix(":443") or "The provider"
+
+
+def _read(response: requests.Response) -> bytes:
+    """The body, decompressed, of :data:`MAX_BODY` bytes at the most."""
+    body = b""
+    while chunk := response.raw.read(65536, decode_content=False):
+        body += chunk
+        if len(body) > MAX_BODY:
+            break
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding in {"gzip", "x-gzip", "deflate"} and body:
+        body = _inflate(body)
+    elif coding not in {"identity", ""}:
+        raise ProviderAnswerError(f"{_host(response.url)} answered in a coding that is not known.")
+    if len(body) > MAX_BODY:
+        raise ProviderAnswerError(
+            f"{_host(response.url)} answered with more than {MAX_BODY} bytes."
+        )
+    return body
+
+
+def _inflate(body: bytes) -> bytes:
+    """Inflate gzip or zlib data, stopping just beyond :data:`MAX_BODY` bytes."""
+    gzip_or_zlib = 47
+    try:
+        return zlib.decompressobj(gzip_or_zlib).decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        raise ProviderAnswerError("The provider's answer can't be decompressed.") from None
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket until a deadline; its file keeps the socket open for the response."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("deadline")
+        if (patience := self._sock.gettimeout()) is None or patience > left:
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _DeadlineFiles:
+    """What `http.client.HTTPResponse` needs of a socket: a file to read from."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
+
+
+class _Deadline:
+    """For a connection: its responses are read until the deadline."""
+
+    def __init__(self, *args: t.Any, deadline: float, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline = deadline
+
+    def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
+        return HTTPResponse(t.cast(socket.socket, _DeadlineFiles(sock, self._deadline)), **kwargs)
+
+
+class _DeadlineHTTPConnection(_Deadline, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _DeadlineHTTPSConnection(_Deadline, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Opens connections whose responses end at a deadline (`time.monotonic` seconds)."""
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1)
+        self._deadline = deadline
+
+    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
+        https = pool.scheme == "https"
+        pool.ConnectionCls = functools.partial(
+            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection, deadline=self._deadline
+        )
+        return pool

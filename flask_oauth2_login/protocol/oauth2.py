@@ -1,0 +1,444 @@
+"""`OAuth2`: one provider and one client registration. RFC 6749, without Flask."""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+
+from . import http
+from . import urls
+from .client_auth import ClientAuth
+from .client_auth import TokenRequest
+from .client_auth import client_secret_post
+from .client_auth import find_client_auth
+from .client_auth import no_client_auth
+from .errors import ConfigurationError
+from .errors import ProviderAnswerError
+from .errors import ProviderUnavailableError
+from .http import Answer
+from .http import Timeout
+from .http import Transport
+from .identity import Fields
+from .identity import Identity
+from .identity import find_path
+from .identity import make_identity
+from .session import API
+from .session import OAuth2Session
+from .token import Token
+from .token import find_refusal
+from .token import read_object
+from .token import read_token
+
+Scope = str | t.Iterable[str]
+
+
+class OAuth2:
+    """One provider, and one client registration there.
+
+    .. code-block:: python
+
+        github = OAuth2(client_id, client_secret, "https://github.com/login/",
+                        "https://app.example/callback", token_url="oauth/access_token")
+        redirect(github.authorize_url("read:user", state=state))
+        token = github.get_token(request.args["code"])
+        github.session(token).get("https://github.com/…")
+
+    It makes no ``state``, PKCE or nonce by itself: ``OAuth2Login`` does that.
+
+    :param client_id: as registered with the provider.
+    :param client_secret: likewise; None or ``""`` for a public client.
+    :param site: what endpoint paths are appended to. May be empty, and may be assigned later,
+        between consent and token too (where each customer has a host of his own).
+    :param redirect_uri: where the provider sends the browser back to, as registered.
+    :param authorization_url: the authorization endpoint: a path, or an absolute URL.
+    :param token_url: the token endpoint, likewise; so are the next two.
+    :param revoke_url: the revocation endpoint (RFC 7009).
+    :param userinfo_url: answers who the token's person is.
+    :param api_url: what relative URLs of :meth:`session` are appended to; by default ``site``.
+    :param api_origins: more origins that the token may go to (``"https://uploads.example"``).
+    :param client_auth: ``"client_secret_post"`` (the default with a secret),
+        ``"client_secret_basic"``, ``"none"``, or a function on a :class:`TokenRequest`.
+    :param pkce: False for the few providers that break on it (RFC 7636).
+    :param scope_separator: what joins scopes, where it is not a space.
+    :param token_request: ``"form"``, or ``"json"``.
+    :param token_path: where the token object is in the answer, as a dotted path.
+    :param client_id_param: what this provider calls ``client_id``.
+    :param bearer_method: ``"header"``, ``"query"``, or one of them with another name than
+        ``Authorization`` or ``access_token``: ``"header:X-Token"``.
+    :param bearer_scheme: the word before the token in ``Authorization``.
+    :param headers: sent with the provider's every request, API calls included.
+    :param authorize_params: added to each authorization request.
+    :param token_params: added to each request that redeems a code.
+    :param identity: fields of an :class:`Identity` as paths into the answer of ``userinfo_url``,
+        such as ``{"id": "user.id"}``; several paths are tried in turn.
+    :param userinfo_method: ``"GET"`` or ``"POST"``.
+    :param email_url: a second call, for the e-mail address.
+    :param email_path: where the address is in its answer; an address that a filter on
+        ``verified`` picked (``"[primary,verified].email"``) counts as verified.
+    :param response_mode: ``"form_post"`` for a provider that answers by a form.
+    :param http_hosts: hosts that may be reached by plain http; loopback always may.
+    :param timeout: seconds to connect and seconds between two bytes. One request takes their sum
+        at the most, and 30 seconds in all.
+    :param verify: as in requests.
+    :param cert: as in requests.
+    :param proxies: as in requests.
+    :param label: what people read on a button; by default the login's name.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str | None,
+        site: str = "",
+        redirect_uri: str | None = None,
+        authorization_url: str = "oauth/authorize",
+        token_url: str = "oauth/token",
+        *,
+        revoke_url: str | None = None,
+        userinfo_url: str | None = None,
+        api_url: str | None = None,
+        api_origins: t.Iterable[str] = (),
+        client_auth: str | ClientAuth | None = None,
+        pkce: bool = True,
+        scope_separator: str = " ",
+        token_request: t.Literal["form", "json"] = "form",
+        token_path: str | None = None,
+        client_id_param: str = "client_id",
+        bearer_method: str = "header",
+        bearer_scheme: str = "Bearer",
+        headers: t.Mapping[str, str] | None = None,
+        authorize_params: t.Mapping[str, t.Any] | None = None,
+        token_params: t.Mapping[str, t.Any] | None = None,
+        identity: Fields | None = None,
+        userinfo_method: str = "GET",
+        email_url: str | None = None,
+        email_path: str = "email",
+        response_mode: t.Literal["form_post"] | None = None,
+        http_hosts: t.Iterable[str] = (),
+        timeout: Timeout = (5.0, 15.0),
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
+        proxies: t.Mapping[str, str] | None = None,
+        label: str | None = None,
+    ) -> None:
+        self.client_id = _credential("client_id", client_id)
+        self.client_secret = _credential("client_secret", client_secret) if client_secret else None
+        self.site = site
+        self.redirect_uri = redirect_uri
+        self.authorization_url = authorization_url
+        self.token_url = token_url
+        self.revoke_url = revoke_url
+        self.userinfo_url = userinfo_url
+        self.api_url = api_url
+        self.api_origins = _origins(api_origins)
+        self.client_auth = find_client_auth(client_auth) if client_auth else None
+        self.pkce = pkce
+        self.scope_separator = scope_separator
+        self.token_request = _one_of("token_request", token_request, ("form", "json"))
+        self.token_path = token_path
+        self.client_id_param = client_id_param
+        self.bearer_method = bearer_method
+        _one_of("bearer_method", bearer_method.partition(":")[0], ("header", "query"))
+        self.bearer_scheme = bearer_scheme
+        self.headers = dict(headers or {})
+        self.authorize_params = dict(authorize_params or {})
+        self.token_params = dict(token_params or {})
+        self.identity = identity
+        self.userinfo_method = userinfo_method
+        self.email_url = email_url
+        self.email_path = email_path
+        self.response_mode = response_mode
+        self.http_hosts = frozenset(http_hosts)
+        self.transport = Transport(timeout, verify, cert, proxies)
+        self.label = label
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
+
+    # -- the authorization request: RFC 6749, section 4.1.1
+
+    def authorize_url(self, scope: Scope = "", **params: t.Any) -> str:
+        """The URL to send the person to.
+
+        :param scope: a string of scopes separated by spaces, or an iterable of them.
+        :param params: added to the query, in place of defaults (``response_type="code"``); None
+            takes a default away.
+        """
+        query: dict[str, t.Any] = {
+            "response_type": "code",
+            self.client_id_param: self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": self.join_scope(scope) or None,
+            "response_mode": self.response_mode,
+            **self.authorize_params,
+            **params,
+        }
+        return urls.add_params(self.endpoint("authorization_url"), query)
+
+    def join_scope(self, scope: Scope) -> str:
+        """Scopes as this provider wants them, each once."""
+        return self.scope_separator.join(split_scope(scope))
+
+    # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
+
+    def get_token(self, code: str, **params: t.Any) -> Token | None:
+        """Redeem a code. It is sent once, whatever happens.
+
+        :param code: from the provider's answer.
+        :param params: added to the request, in place of defaults: ``code_verifier``, and
+            ``redirect_uri`` where it is not the handler's.
+        :returns: the token, or None where the provider answered with success and no content.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: it can't be reached, or its answer is neither.
+        """
+        query = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            **self.token_params,
+            **params,
+        }
+        return self._request_token(query)
+
+    def refresh_token(self, refresh_token: str, **params: t.Any) -> Token | None:
+        """Trade a refresh token for a new token, which keeps it where the provider sent no other.
+
+        :param params: added to the request.
+        :returns: see :meth:`get_token`; so are the errors.
+        """
+        query = {"grant_type": "refresh_token", "refresh_token": refresh_token, **params}
+        token = self._request_token(query)
+        if token is not None:
+            token.setdefault("refresh_token", refresh_token)
+        return token
+
+    def client_token(self, scope: Scope = "", **params: t.Any) -> Token | None:
+        """A token for the app itself, by the client credentials grant.
+
+        :param scope: as for :meth:`authorize_url`.
+        :param params: added to the request.
+        :returns: see :meth:`get_token`; so are the errors.
+        """
+        scopes = self.join_scope(scope) or None
+        return self._request_token({"grant_type": "client_credentials", "scope": scopes, **params})
+
+    def revoke_token(self, token: Token | str, **params: t.Any) -> None:
+        """Tell the provider that a token is not needed any more: RFC 7009.
+
+        :param token: a :class:`Token`, whose refresh token is revoked if it has one (and with it,
+            at most providers, the access token), or either of these as a string.
+        :param params: added to the request.
+        :raises ConfigurationError: this provider has no ``revoke_url``.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: it can't be reached, or its answer is neither.
+        """
+        if not self.has_endpoint("revoke_url"):
+            raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
+        hint = None
+        if isinstance(token, Token):
+            hint = "refresh_token" if token.refresh_token else "access_token"
+            token = token.refresh_token or token.access_token
+        answer = self._send_params(
+            "revoke_url", {"token": token, "token_type_hint": hint, **params}
+        )
+        if 200 <= answer.status < 300:
+            return
+        if answer.status < 500 and (members := read_object(answer)):
+            refusal = find_refusal(members, answer.status, self._secrets({"token": token}))
+            if refusal:
+                raise refusal
+        raise ProviderAnswerError(f"The provider answered {answer.status} to a revocation.")
+
+    # -- who it is
+
+    def fetch_identity(self, token: Token, claims: t.Iterable[str] = ()) -> Identity | None:
+        """Ask the provider who the token's person is.
+
+        :param claims: names of members of the answer to keep in ``claims``.
+        :returns: an identity without a provider's name, or None without a ``userinfo_url``.
+        :raises ProviderError: the provider can't be reached, or does not say who it is.
+        """
+        if not self.has_endpoint("userinfo_url"):
+            return None
+        answer = self.fetch(self.userinfo_method, self.endpoint("userinfo_url"), token)
+        if answer.status in {401, 403}:
+            raise ProviderAnswerError(
+                f"userinfo_url answered with status {answer.status}: does the scope allow it?"
+            )
+        members = answer.json_object() if 200 <= answer.status < 300 else None
+        if members is None:
+            raise ProviderAnswerError(
+                f"userinfo_url answered with status {answer.status} and no JSON object."
+            )
+        identity = make_identity(members, fields=self.identity, token=token, claims=claims)
+        if self.email_url:
+            self._add_email(identity, token)
+        return identity
+
+    def _add_email(self, identity: Identity, token: Token) -> None:
+        answer = self.fetch("GET", urls.join(self.site, str(self.email_url)), token)
+        email = find_path(answer.json(), self.email_path)
+        if isinstance(email, str) and 200 <= answer.status < 300:
+            identity.email = email
+            identity.email_verified = "verified" in self.email_path
+
+    def fetch(self, method: str, url: str, token: Token) -> Answer:
+        """Send one bounded request with the token: for the endpoints that say who it is.
+
+        :raises ProviderError: it can't be reached, or is out of order.
+        """
+        urls.require_private(url, "An endpoint that gets the token", self.http_hosts)
+        api = self.api
+        answer = http.send(
+            self.transport,
+            method,
+            url,
+            headers={"Accept": "application/json", **self.headers},
+            sign=lambda request: api.sign(request, token),
+        )
+        if answer.status >= 500 or answer.status == 429:
+            raise ProviderUnavailableError(
+                f"The provider answered with status {answer.status} to who it is."
+            )
+        return answer
+
+    # -- the API
+
+    def session(self, token: t.Mapping[str, t.Any]) -> OAuth2Session:
+        """A `requests.Session` that sends the token with every request, to this provider only.
+
+        .. code-block:: python
+
+            github.session(token).get("/user").json()
+        """
+        known = token if isinstance(token, Token) else Token(token)
+        return OAuth2Session(self.api, lambda rejected: known if rejected is None else None)
+
+    @property
+    def api(self) -> API:
+        """What a session has to know of this provider."""
+        base = self.api_url if self.api_url is not None else self.site
+        return API(
+            base_url=urls.join(self.site, base),
+            origins=self._api_origins() | self.api_origins,
+            bearer_method=self.bearer_method,
+            bearer_scheme=self.bearer_scheme,
+            headers=self.headers,
+            http_hosts=self.http_hosts,
+            transport=self.transport,
+        )
+
+    def _api_origins(self) -> frozenset[str]:
+        """The origin of ``api_url``; without one, those of the site and the endpoints."""
+        if self.api_url:
+            return frozenset({urls.origin(urls.join(self.site, self.api_url))})
+        names = ("authorization_url", "token_url", "userinfo_url")
+        endpoints = (self.endpoint(name) for name in names if self.has_endpoint(name))
+        return frozenset(filter(None, map(urls.origin, (self.site, *endpoints))))
+
+    # -- requests to the provider
+
+    def endpoint(self, name: str) -> str:
+        """The absolute URL of an endpoint: ``"token_url"``, ``"authorization_url"``, …
+
+        :raises ConfigurationError: it has none, or a path and no ``site``.
+        """
+        url = urls.join(self.site, getattr(self, name) or "")
+        if "://" not in url:
+            raise ConfigurationError(
+                f"{name}={getattr(self, name)!r} has no host: give {type(self).__name__} a site,"
+                " or make it an absolute URL."
+            )
+        return url
+
+    def has_endpoint(self, name: str) -> bool:
+        """Whether the provider has this endpoint."""
+        return bool(getattr(self, name)) and "://" in urls.join(self.site, getattr(self, name))
+
+    def _request_token(self, params: dict[str, t.Any]) -> Token | None:
+        answer = self._send_params("token_url", {k: v for k, v in params.items() if v is not None})
+        return read_token(
+            answer,
+            token_path=self.token_path,
+            token_types={"bearer", self.bearer_scheme.lower()},
+            secrets=self._secrets(params),
+        )
+
+    def _send_params(self, endpoint: str, params: dict[str, t.Any]) -> Answer:
+        """POST parameters to an endpoint that wants to know which client it talks to."""
+        request = TokenRequest(
+            urls.require_private(self.endpoint(endpoint), endpoint, self.http_hosts),
+            {name: value for name, value in params.items() if value is not None},
+            self.client_id,
+            self.client_secret,
+            self.client_id_param,
+            {"Accept": "application/json", **self.headers},
+        )
+        self._client_auth()(request)
+        as_json = self.token_request == "json"
+        return http.send(
+            self.transport,
+            "POST",
+            request.url,
+            headers=request.headers,
+            cert=request.cert,
+            json=request.params if as_json else None,
+            data=None if as_json else request.params,
+        )
+
+    def _client_auth(self) -> ClientAuth:
+        default = client_secret_post if self.client_secret else no_client_auth
+        return self.client_auth or default
+
+    def _secrets(self, params: t.Mapping[str, t.Any]) -> list[str]:
+        """What must not be told, should the provider quote the request."""
+        names = ("code", "code_verifier", "refresh_token", "token")
+        sent = [params.get(name) for name in names]
+        return [secret for secret in (self.client_secret, *sent) if isinstance(secret, str)]
+
+
+def split_scope(scope: Scope | None) -> list[str]:
+    """Scopes, each once, in their order."""
+    items = scope.split() if isinstance(scope, str) else (scope or ())
+    return list(dict.fromkeys(item for item in items if item))
+
+
+def make_code_verifier() -> str:
+    """A PKCE verifier of 256 random bits: RFC 7636, section 4.1."""
+    return secrets.token_urlsafe(32)
+
+
+def code_challenge(code_verifier: str) -> str:
+    """The S256 challenge of a PKCE verifier: RFC 7636, section 4.2."""
+    return urlsafe_b64encode(sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _credential(name: str, value: t.Any) -> str:
+    """A credential as given; what a paste has mangled is refused."""
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} is missing: copy it from your registration.")
+    if value != value.strip() or any(ord(character) < 32 for character in value):
+        raise ConfigurationError(
+            f"{name} has white space or a control character at its ends or in it:"
+            " copy it again from your registration."
+        )
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ConfigurationError(f"{name} stands in quotation marks: take them away.")
+    return value
+
+
+def _origins(given: t.Iterable[str]) -> frozenset[str]:
+    if isinstance(given, str):
+        raise ConfigurationError("api_origins is a list of origins: api_origins=['https://…'].")
+    origins = frozenset(map(urls.origin, given))
+    if "" in origins:
+        raise ConfigurationError("api_origins needs absolute URLs: api_origins=['https://…'].")
+    return origins
+
+
+def _one_of(name: str, value: t.Any, known: t.Sequence[str]) -> t.Any:
+    if value not in known:
+        raise ConfigurationError(f"{name}={value!r} is not known: use {' or '.join(known)}.")
+    return value

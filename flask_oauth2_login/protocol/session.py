@@ -1,0 +1,240 @@
+"""`OAuth2Session`: a `requests.Session` that sends a token, to the provider and nobody else.
+
+Bearer tokens: RFC 6750.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+import requests
+from requests.utils import rewind_body
+
+from . import urls
+from .errors import ConfigurationError
+from .errors import LoginRequired
+from .errors import ProviderAnswerError
+from .errors import ProviderUnavailableError
+from .http import Transport
+from .token import Token
+
+Tokens = t.Callable[[Token | None], Token | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class API:
+    """What there is to know of a provider's API, to call it.
+
+    :param base_url: what relative URLs are appended to.
+    :param origins: where the token may go: scheme, host and port each.
+    :param bearer_method: ``"header"`` (``Authorization``), ``"query"`` (``access_token``), or one
+        of these with another name: ``"header:X-Token"``, ``"query:auth"``.
+    :param bearer_scheme: the word before the token in ``Authorization``.
+    :param headers: sent with each call, to these origins alone.
+    :param http_hosts: hosts that may be called by plain http.
+    """
+
+    base_url: str
+    origins: frozenset[str]
+    bearer_method: str = "header"
+    bearer_scheme: str = "Bearer"
+    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    http_hosts: frozenset[str] = frozenset()
+    transport: Transport = dataclasses.field(default_factory=Transport)
+
+    def may_have_token(self, url: str) -> bool:
+        return urls.origin(url) in self.origins and urls.is_private(url, self.http_hosts)
+
+    def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
+        """Put the token on a request, in place of whatever was there."""
+        self.unsign(request)
+        request.headers.update(self.headers)
+        method, _, name = self.bearer_method.partition(":")
+        if method == "query":
+            request.url = urls.add_params(
+                str(request.url), {name or "access_token": token.access_token}
+            )
+        elif name:
+            request.headers[name] = token.access_token
+        else:
+            request.headers["Authorization"] = f"{self.bearer_scheme} {token.access_token}"
+        return request
+
+    def unsign(self, request: requests.PreparedRequest) -> None:
+        """Take every credential off a request."""
+        method, _, name = self.bearer_method.partition(":")
+        if method == "query":
+            request.url = urls.add_params(str(request.url), {name or "access_token": None})
+        for header in ("Authorization", name if method == "header" else "", *self.headers):
+            request.headers.pop(header, None)
+
+
+class Connections(t.Protocol):
+    """Connections that outlive a session: what an app shares between its visitors."""
+
+    @property
+    def adapter(self) -> requests.adapters.BaseAdapter: ...
+
+    def environment(self, url: str) -> tuple[dict[str, str], str | None]:
+        """The proxies and the CA bundle that the environment names for a URL."""
+
+
+class OAuth2Session(requests.Session):
+    """A `requests.Session` that sends an access token with every request.
+
+    A URL may be relative to the API's base. The token goes to the provider's origins only; any
+    other URL is refused with a :exc:`ConfigurationError`, and a redirect elsewhere is followed
+    without it. A provider that can't be reached is a :exc:`ProviderError`; an API's 4xx and 5xx
+    are answers. Requests without a ``timeout`` of their own have the provider's.
+
+    :param api: what to call.
+    :param tokens: called with None it returns the token to send; called with a token that the API
+        rejected as invalid, a newer one, or None where there is none to be had. May raise
+        :exc:`LoginRequired`.
+    :param connections: a pool to share; without it the session has its own.
+    """
+
+    def __init__(self, api: API, tokens: Tokens, connections: Connections | None = None) -> None:
+        super().__init__()
+        self._api = api
+        self._tokens = tokens
+        self._connections = connections
+        if api.transport.cert:
+            self.cert = api.transport.cert
+        if connections is not None:
+            self.mount("https://", connections.adapter)
+            self.mount("http://", connections.adapter)
+
+    def request(
+        self, method: str | bytes, url: str | bytes, *args: t.Any, **kwargs: t.Any
+    ) -> requests.Response:
+        """As in requests, with a URL relative to the API and a timeout by default.
+
+        :raises ConfigurationError: the URL is not the provider's.
+        :raises ProviderError: the provider can't be reached.
+        :raises LoginRequired: the login has ended, or must be a stronger one (RFC 9470).
+        """
+        if isinstance(url, bytes):
+            url = url.decode()
+        if kwargs.get("timeout") is None and len(args) < 7:
+            kwargs["timeout"] = self._api.transport.timeout
+        problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError
+        try:
+            return super().request(method, urls.join(self._api.base_url, url), *args, **kwargs)
+        except requests.exceptions.TooManyRedirects as error:
+            problem, kind = ProviderAnswerError, type(error).__name__
+        except (
+            requests.exceptions.ConnectionError,
+            requests.exceptions.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+            requests.exceptions.ContentDecodingError,
+        ) as error:
+            kind = type(error).__name__
+        # Raised out here: a chained exception would carry the request, and with it the token.
+        raise problem(f"The provider's API can't be reached: {kind}.")
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        # Whatever the caller, a netrc file or the URL has to say about credentials, ours count.
+        request.auth = self._sign
+        return super().prepare_request(request)
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        url = str(request.url)
+        if not self._api.may_have_token(url):
+            raise ConfigurationError(
+                f"{urls.origin(url) or 'This URL'} is not where this provider's token may go"
+                f" ({', '.join(sorted(self._api.origins)) or 'no origin is known'}). Add it to the"
+                " handler: api_origins=['https://…'], or call it with requests itself."
+            )
+        token = self._tokens(None)
+        if token is None:
+            raise LoginRequired
+        return self._sign_with(request, token)
+
+    def _sign_with(
+        self, request: requests.PreparedRequest, token: Token
+    ) -> requests.PreparedRequest:
+        # For `send`, which may learn that this is the token that is bad.
+        request._token = token  # type: ignore[attr-defined]
+        return self._api.sign(request, token)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, _response: requests.Response
+    ) -> None:
+        """Sign a redirected request again where the token may go, else send it without."""
+        self._api.unsign(prepared_request)
+        if self._api.may_have_token(str(prepared_request.url)):
+            self._sign(prepared_request)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
+        """As in requests; a request whose token was bad is sent once more, with a newer one."""
+        response = super().send(request, **kwargs)
+        token: Token | None = getattr(request, "_token", None)
+        # A response with a history was a redirected request's, which came through here itself.
+        if response.status_code != 401 or response.history or token is None:
+            return response
+        challenge = response.headers.get("WWW-Authenticate", "")
+        if _challenge_error(challenge) == "insufficient_user_authentication":
+            raise LoginRequired(
+                "The provider's API asks for a stronger sign-in.", params=_step_up(challenge)
+            )
+        if _challenge_error(challenge) != "invalid_token" or not _rewind(request):
+            return response
+        newer = self._tokens(token)
+        if newer is None:
+            return response
+        response.close()
+        return super().send(self._sign_with(request, newer), **kwargs)
+
+    def merge_environment_settings(
+        self, url: t.Any, proxies: t.Any, stream: t.Any, verify: t.Any, cert: t.Any
+    ) -> t.Any:
+        transport = self._api.transport
+        if verify is None:
+            verify = transport.verify
+        if not proxies and transport.proxies is not None:
+            proxies = dict(transport.proxies)
+        own_settings = proxies or self.proxies or self.verify is not True or not self.trust_env
+        if self._connections is None or own_settings:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        found, ca_bundle = self._connections.environment(url)
+        return {
+            "proxies": dict(found),
+            "stream": self.stream if stream is None else stream,
+            "verify": (ca_bundle or True) if verify in (None, True) else verify,
+            "cert": self.cert if cert is None else cert,
+        }
+
+
+# The parameters of a challenge: RFC 9110, section 11.6.1.
+_PARAM = r'\b%s\s*=\s*(?:"([^"]*)"|([^\s,"]+))'
+
+
+def _challenge_param(challenge: str, name: str) -> str | None:
+    match = re.search(_PARAM % name, challenge)
+    return (match[1] or match[2]) if match else None
+
+
+def _challenge_error(challenge: str) -> str | None:
+    """The error code of a Bearer challenge: RFC 6750, section 3."""
+    return _challenge_param(challenge, "error")
+
+
+def _step_up(challenge: str) -> dict[str, str]:
+    """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
+    found = {name: _challenge_param(challenge, name) for name in ("acr_values", "max_age")}
+    return {name: value for name, value in found.items() if value}
+
+
+def _rewind(request: requests.PreparedRequest) -> bool:
+    """Make a request's body ready to be sent again; False where that can't be."""
+    body: object = request.body
+    if body is None or isinstance(body, (str, bytes)):
+        return True
+    try:
+        rewind_body(request)
+    except requests.exceptions.UnrewindableBodyError:
+        return False
+    return True

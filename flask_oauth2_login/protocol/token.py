@@ -1,0 +1,198 @@
+"""The token answer: RFC 6749, sections 5.1 and 5.2, as real providers write it."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import typing as t
+from urllib.parse import parse_qsl
+
+from .errors import ProviderAnswerError
+from .errors import ProviderUnavailableError
+from .errors import TokenError
+from .http import Answer
+
+if t.TYPE_CHECKING:
+    from .identity import Identity
+
+#: A lifetime beyond this (ten years, in seconds) is taken for "unknown".
+MAX_LIFETIME = 10 * 365 * 24 * 3600
+
+# RFC 6749, appendix A.12: visible ASCII. Anything else could not be sent in a header.
+_ACCESS_TOKEN = re.compile(r"[\x20-\x7e]+")
+_FORM = re.compile(rb"[A-Za-z0-9_.-]+=[^\s<>]*")
+_SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "id_token"})
+
+
+class Token(dict[str, t.Any]):
+    """What the token endpoint answered, as a dictionary.
+
+    ``token["access_token"]`` is always there; ``expires_at`` (Unix seconds) is, where the provider
+    said how long the token lives. Its repr shows no secret.
+    """
+
+    #: Who signed in, by the validated ID token: set by :meth:`OpenIDConnect.get_token`.
+    identity: Identity | None = None
+
+    @property
+    def access_token(self) -> str:
+        return t.cast(str, self["access_token"])
+
+    @property
+    def refresh_token(self) -> str | None:
+        return self.get("refresh_token")
+
+    @property
+    def expires_at(self) -> float | None:
+        return self.get("expires_at")
+
+    def expires_within(self, seconds: float) -> bool:
+        """Whether it has expired, or will in so many seconds. False where nobody knows."""
+        return self.expires_at is not None and self.expires_at - time.time() <= seconds
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'...' if name in _SECRET_MEMBERS else repr(value)}"
+            for name, value in self.items()
+            if name in _SECRET_MEMBERS | {"token_type", "scope", "expires_in", "expires_at"}
+        )
+        return f"<Token {' '.join(shown)}>"
+
+    __str__ = __repr__
+
+
+def read_token(
+    answer: Answer,
+    *,
+    token_path: str | None = None,
+    token_types: t.Collection[str] = ("bearer",),
+    secrets: t.Iterable[str] = (),
+) -> Token | None:
+    """Make a :class:`Token` of an answer, or None of a success without content.
+
+    :param token_path: dotted path of the object that holds the token, where it is nested.
+    :param token_types: accepted token types, in lower case.
+    :param secrets: what was sent; it is blotted out where the provider quotes it in an error.
+    :raises TokenError: the provider refused.
+    :raises ProviderUnavailableError: it is out of order (5xx, 429).
+    :raises ProviderAnswerError: the answer is neither a token nor a refusal.
+    """
+    if answer.status >= 500 or answer.status == 429:
+        raise ProviderUnavailableError(
+            f"The token endpoint answered with status {answer.status}.",
+            retry_after=_retry_after(answer),
+        )
+    if not answer.body.strip() and 200 <= answer.status < 300:
+        return None
+    members = read_object(answer)
+    if members is None:
+        raise ProviderAnswerError(
+            f"The token endpoint answered with status {answer.status} and neither JSON"
+            " nor a form: is token_url right?"
+        )
+    if refusal := find_refusal(members, answer.status, secrets):
+        raise refusal
+    if not 200 <= answer.status < 300:
+        raise ProviderAnswerError(
+            f"The token endpoint answered with status {answer.status} and no error code:"
+            " is token_url right?"
+        )
+    for step in token_path.split(".") if token_path else ():
+        inner = members.get(step)
+        members = inner if isinstance(inner, dict) else {}
+    return _make_token(members, token_types)
+
+
+def read_object(answer: Answer) -> dict[str, t.Any] | None:
+    """The members of a JSON object or a form, whatever the Content-Type says."""
+    members = answer.json_object()
+    body = answer.body.strip()
+    if members is None and _FORM.fullmatch(body):
+        # A repeated parameter has no meaning (RFC 6749, section 3.2): the first one counts.
+        pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)
+        members = dict(reversed(pairs))
+    return members
+
+
+def find_refusal(
+    members: t.Mapping[str, t.Any], status: int | None, secrets: t.Iterable[str]
+) -> TokenError | None:
+    """The refusal that an answer holds (RFC 6749, section 5.2), with status 200 too."""
+    error = members.get("error")
+    description = members.get("error_description")
+    if isinstance(error, dict):
+        # Facebook's: {"error": {"type": …, "message": …, "code": …}}.
+        description = error.get("message")
+        error = error.get("type") or error.get("code") or "invalid_request"
+    if not error:
+        return None
+    secrets = [secret for secret in secrets if secret]
+    return TokenError(
+        _blot(str(error), secrets)[:100],
+        _blot(description, secrets)[:500] if isinstance(description, str) else None,
+        status,
+    )
+
+
+def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> Token:
+    access_token = members.get("access_token")
+    if not isinstance(access_token, str) or not _ACCESS_TOKEN.fullmatch(access_token):
+        raise ProviderAnswerError("The token endpoint answered without a usable access_token.")
+    token_type = members.get("token_type")
+    token_type = "Bearer" if token_type is None else token_type
+    if not isinstance(token_type, str) or token_type.lower() not in token_types:
+        raise ProviderAnswerError(
+            "The token endpoint answered with a token_type that is not one of"
+            f" {', '.join(token_types)}."
+        )
+    token = Token(members, token_type=token_type)
+    for name in ("refresh_token", "id_token"):
+        if name in token and not (isinstance(token[name], str) and token[name]):
+            del token[name]
+    scope = token.pop("scope", None)
+    if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
+        scope = " ".join(scope)
+    if isinstance(scope, str):
+        token["scope"] = scope
+    _set_expiry(token)
+    return token
+
+
+def _set_expiry(token: Token) -> None:
+    """Turn ``expires_in``, or ``expires`` as it was once spelled, into ``expires_at``."""
+    now = time.time()
+    lifetime = _seconds(token.pop("expires_in", None)) or _seconds(token.pop("expires", None))
+    stated = _number(token.pop("expires_at", None))
+    if lifetime:
+        token["expires_in"] = lifetime
+        token["expires_at"] = int(now) + lifetime
+    elif stated is not None and now - MAX_LIFETIME < stated < now + MAX_LIFETIME:
+        token["expires_at"] = int(stated)
+
+
+def _seconds(value: t.Any) -> int | None:
+    """A lifetime in whole seconds; None for what is none, zero ("never", for some) included."""
+    number = _number(value)
+    return int(number) if number is not None and 1 <= number <= MAX_LIFETIME else None
+
+
+def _number(value: t.Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _retry_after(answer: Answer) -> int | None:
+    """Seconds of a Retry-After (RFC 9110, section 10.2.3); a date there counts as unknown."""
+    return _seconds(answer.headers.get("Retry-After"))
+
+
+def _blot(text: str, secrets: t.Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text

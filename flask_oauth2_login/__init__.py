@@ -1,1 +1,27 @@
+"""Sign in with any OAuth 2.0 or OpenID Connect provider, and call its API as who signed in."""
 
+from .login.blueprint import OAuth2Login as OAuth2Login
+from .login.guard import login_required as login_required
+from .login.guard import require_login as require_login
+from .login.links import login_url as login_url
+from .login.links import logout_button as logout_button
+from .login.proxies import current_identity as current_identity
+from .login.proxies import current_oauth_session as current_oauth_session
+from .login.signals import logged_in as logged_in
+from .login.signals import logged_out as logged_out
+from .login.signals import login_failed as login_failed
+from .login.signals import token_refreshed as token_refreshed
+from .protocol.errors import AuthorizationError as AuthorizationError
+from .protocol.errors import ConfigurationError as ConfigurationError
+from .protocol.errors import IDTokenError as IDTokenError
+from .protocol.errors import LoginRequired as LoginRequired
+from .protocol.errors import OAuth2Error as OAuth2Error
+from .protocol.errors import ProviderError as ProviderError
+from .protocol.errors import TokenError as TokenError
+from .protocol.identity import Identity as Identity
+from .protocol.oauth2 import OAuth2 as OAuth2
+from .protocol.session import OAuth2Session as OAuth2Session
+from .protocol.token import Token as Token
+from .stores.base import TokenStore as TokenStore
+from .stores.cookie import CookieStore as CookieStore
+from .stores.session import SessionStore as SessionStore

@@ -72,7 +72,7 @@ class Home(t.Protocol):
     def revoke(self, token: Token) -> None:
         """Give back a token that came too late."""
 
-    def end(self) -> None:
+    def end(self) -> object:
         """End the login: its refresh token is worth nothing any more."""
 
     def lease(self, seconds: float) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from blinker import Namespace
 from flask import Flask
-from flask.signals import Namespace
+from flask import current_app
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -26,8 +27,9 @@ login_failed = _signals.signal("oauth2-login-failed")
 token_refreshed = _signals.signal("oauth2-token-refreshed")
 
 
-def send(signal: t.Any, app: Flask, **arguments: t.Any) -> None:
-    """Tell every receiver; one that raises is logged, and loses nothing."""
+def send(signal: t.Any, **arguments: t.Any) -> None:
+    """Tell every receiver of this app; one that raises is logged, and loses nothing."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     for receiver in signal.receivers_for(app) if signal.receivers else ():
         try:
             receiver(app, **arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import typing as t
 from base64 import urlsafe_b64encode
@@ -62,6 +63,8 @@ class OAuth2:
         ``"client_secret_basic"``, ``"none"``, or a function on a :class:`TokenRequest`.
     :param pkce: False for the few providers that break on it (RFC 7636).
     :param scope_separator: what joins scopes, where it is not a space.
+    :param scope_aliases: other names by which the provider grants scopes
+        (``{"email": "https://provider.example/auth/email"}``).
     :param token_request: ``"form"``, or ``"json"``.
     :param token_path: where the token object is in the answer, as a dotted path.
     :param client_id_param: what this provider calls ``client_id``.
@@ -87,6 +90,9 @@ class OAuth2:
     :param label: what people read on a button; by default the login's name.
     """
 
+    #: Whether ID tokens come back, and answer to a nonce.
+    openid: t.ClassVar[bool] = False
+
     def __init__(
         self,
         client_id: str,
@@ -103,6 +109,7 @@ class OAuth2:
         client_auth: str | ClientAuth | None = None,
         pkce: bool = True,
         scope_separator: str = " ",
+        scope_aliases: t.Mapping[str, str] | None = None,
         token_request: t.Literal["form", "json"] = "form",
         token_path: str | None = None,
         client_id_param: str = "client_id",
@@ -136,6 +143,7 @@ class OAuth2:
         self.client_auth = find_client_auth(client_auth) if client_auth else None
         self.pkce = pkce
         self.scope_separator = scope_separator
+        self.scope_aliases = dict(scope_aliases or {})
         self.token_request = _one_of("token_request", token_request, ("form", "json"))
         self.token_path = token_path
         self.client_id_param = client_id_param
@@ -213,6 +221,42 @@ class OAuth2:
         if token is not None:
             token.setdefault("refresh_token", refresh_token)
         return token
+
+    def renew(
+        self,
+        token: Token,
+        id_claims: t.Mapping[str, t.Any] | None = None,  # noqa: ARG002
+    ) -> Token | None:
+        """Trade a token for a newer one that has what the provider does not say again.
+
+        :param id_claims: those of the ID token of the sign-in, to compare another one with.
+        :returns: see :meth:`get_token`; so are the errors.
+        """
+        newer = self.refresh_token(str(token.refresh_token))
+        if newer is not None:
+            said_again = {"expires_in", "expires_at", "id_token"}
+            for name, value in token.items():
+                if name not in said_again:
+                    newer.setdefault(name, value)
+        return newer
+
+    def check_issuer(self, iss: str | None) -> None:
+        """Check the ``iss`` of an authorization response: no issuer is known to compare it with.
+
+        RFC 9207, section 2.4.
+        """
+
+    def split_granted(self, scope: str) -> list[str]:
+        """The scopes of a token answer, whatever this provider joins them by."""
+        return split_scope(re.split(rf"[\s,{re.escape(self.scope_separator)}]+", scope))
+
+    def missing_scopes(self, scopes: Scope, granted: t.Collection[str]) -> list[str]:
+        """Those of ``scopes`` that were not granted, under any of their names."""
+        return [
+            scope
+            for scope in split_scope(scopes)
+            if scope not in granted and self.scope_aliases.get(scope) not in granted
+        ]
 
     def client_token(self, scope: Scope = "", **params: t.Any) -> Token | None:
         """A token for the app itself, by the client credentials grant.

@@ -34,6 +34,8 @@ class Token(dict[str, t.Any]):
 
     #: Who signed in, by the validated ID token: set by :meth:`OpenIDConnect.get_token`.
     identity: Identity | None = None
+    #: The validated claims of the ID token, likewise.
+    id_claims: dict[str, t.Any] | None = None
 
     @property
     def access_token(self) -> str:

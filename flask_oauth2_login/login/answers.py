@@ -1,0 +1,122 @@
+"""What a request gets that ends in one of our errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+
+from flask import Response
+from flask import current_app
+from flask import redirect
+from flask import request
+from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ServiceUnavailable
+
+from ..protocol.errors import LoginRequired
+from ..protocol.errors import OAuth2Error
+from ..protocol.errors import ProviderError
+from ..protocol.errors import StoreError
+from .extension import current_extension
+from .links import login_links
+from .navigation import Client
+from .navigation import find_client
+from .navigation import here
+from .pages import keep_private
+from .pages import render_error
+from .pages import render_page
+from .pages import render_problem
+from .visit import current_login
+from .visit import find_home
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: Seconds after a sign-in in which the same demand is not made once more.
+JUST_NOW = 60
+
+
+def answer_error(error: OAuth2Error) -> t.Any:
+    """Answer what neither the view nor the app has handled.
+
+    It is registered for the base class alone, so a handler of the app's for any of our classes,
+    or for a status, comes first, whenever it was registered.
+    """
+    if isinstance(error, LoginRequired):
+        return _app_handler(error) or answer_login_required(error)
+    if isinstance(error, (ProviderError, StoreError)):
+        log.warning("%s %s: %s", request.method, request.path, error)
+    if not isinstance(error, HTTPException):
+        # The developer's mistake: for his eyes, and the log.
+        raise error
+    return render_error(error)
+
+
+def _app_handler(error: LoginRequired) -> t.Any:
+    """The answer of the app's handler for every error of ours, if it has one.
+
+    `LoginRequired` is found by its own class before that, so that a handler for HTTPException,
+    a blueprint's too, does not swallow it.
+    """
+    for name in (*request.blueprints, None):
+        handler = current_app.error_handler_spec[name][None].get(OAuth2Error)
+        if handler is not None and handler is not answer_error:
+            return current_app.ensure_sync(handler)(error)
+    return None
+
+
+def forbid(text: str | None = None) -> t.NoReturn:
+    """End the request with a 403, in the app's words if it has a handler, else in ours."""
+    error = Forbidden(text)
+    error.response = render_error(error)
+    raise error
+
+
+def answer_login_required(error: LoginRequired) -> t.Any:
+    """Send a browser to sign in; tell everybody else how to."""
+    client = find_client(request)
+    if client is Client.PREFETCH:
+        # Looking ahead starts no sign-in, and what it gets must not be kept for later.
+        return keep_private(t.cast(Response, ServiceUnavailable().get_response()))
+    if _was_just_asked(error):
+        forbid("The sign-in service was asked for this just now, and answered with less.")
+    name = error.login
+    if name is None and error.params and (login := current_login()):
+        name = login.name
+    if client is Client.API:
+        return _problem(error, name)
+    links = login_links(name, next=here(), **error.params)
+    if client is Client.HTMX:
+        response = _problem(error, name)
+        response.headers["HX-Redirect"] = links[0].url if len(links) == 1 else here() or "/"
+        return response
+    if client is Client.NAVIGATION and len(links) == 1:
+        return keep_private(t.cast(Response, redirect(links[0].url)))
+    page = render_page("choose.html", 401, links=links, apart=client is Client.PAGE)
+    return _challenge(page)
+
+
+def _problem(error: LoginRequired, name: str | None) -> Response:
+    """A 401 that says where to sign in; the page that shows it adds its own ``next``."""
+    links = login_links(name, **error.params)
+    if len(links) == 1:
+        return _challenge(render_problem(401, str(error), login_url=links[0].url))
+    logins = [{"name": link.name, "label": link.label, "login_url": link.url} for link in links]
+    return _challenge(render_problem(401, str(error), logins=logins))
+
+
+def _challenge(response: Response) -> Response:
+    # RFC 9110, section 15.5.2 wants one. Never Basic, which makes a browser ask for a password.
+    response.headers["WWW-Authenticate"] = f'OAuth2Login realm="{current_app.name}"'
+    return response
+
+
+def _was_just_asked(error: LoginRequired) -> bool:
+    """Whether the last sign-in asked for just this, and the provider gave too little."""
+    wanted = {name: value for name, value in error.params.items() if name != "scope"}
+    login = current_extension().logins.get(error.login or "") or current_login()
+    home = find_home(login) if login is not None else None
+    if not wanted or home is None or time.time() - home.record.signed_in_at > JUST_NOW:
+        return False
+    asked = home.record.asked
+    return all(str(asked.get(name)) == str(value) for name, value in wanted.items())

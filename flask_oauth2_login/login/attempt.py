@@ -1,0 +1,152 @@
+"""An attempt: a sign-in that is under way at the provider, in a sealed cookie of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import secrets
+import time
+import typing as t
+from hashlib import sha256
+
+from flask import Response
+from flask import after_this_request
+from flask import current_app
+from flask import request
+from flask import url_for
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.oauth2 import make_code_verifier
+from ..stores.cookie import cookie_name
+from ..stores.sealing import encode
+from .extension import Login
+from .extension import current_extension
+
+#: Seconds in which a person must be back from the provider.
+LIFETIME = 600
+#: Attempts that a browser may have under way at one login; more than that are forgotten.
+MAX_PARALLEL = 8
+
+_STATE = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One sign-in under way."""
+
+    #: 128 random bits, in characters that every provider takes.
+    state: str
+    #: The PKCE verifier. The nonce is made of it.
+    code_verifier: str
+    #: Where to go then; None for the default.
+    next: str | None
+    scopes: list[str]
+    #: What else is asked of the provider: ``max_age``, ``prompt``, …
+    asked: dict[str, t.Any]
+    #: The app's key for the person who adds an account to his own; None for a sign-in.
+    link_owner: str | None
+    #: Unix seconds.
+    began_at: float
+
+    @property
+    def nonce(self) -> str:
+        return encode(sha256(f"nonce:{self.code_verifier}".encode()).digest())
+
+
+def begin_attempt(
+    login: Login,
+    next: str | None,
+    scopes: list[str],
+    asked: t.Mapping[str, t.Any],
+    link_owner: str | None = None,
+) -> Attempt:
+    """Make an attempt, and send it along in a cookie with this request's answer."""
+    attempt = Attempt(
+        state=secrets.token_hex(16),
+        code_verifier=make_code_verifier(),
+        next=next,
+        scopes=scopes,
+        asked=dict(asked),
+        link_owner=link_owner,
+        began_at=int(time.time()),
+    )
+    _, *values = dataclasses.astuple(attempt)
+    sealed = current_extension().sealer.seal(values, "attempt", login.name, attempt.state)
+    older = _attempts(login)
+
+    @after_this_request
+    def send(response: Response) -> Response:
+        for state in older:
+            response.delete_cookie(_name(login, state), **_attributes(login))
+        response.set_cookie(
+            _name(login, attempt.state), sealed, max_age=LIFETIME, **_attributes(login)
+        )
+        return response
+
+    return attempt
+
+
+def find_attempt(login: Login, state: str | None) -> Attempt:
+    """The attempt of this browser that a ``state`` names.
+
+    :raises AuthorizationError: there is none.
+    """
+    attempt = _open(login, state) if state else None
+    if attempt is None:
+        raise AuthorizationError(
+            "invalid_state",
+            "it was begun in another browser, or more than ten minutes ago; start again",
+        )
+    return attempt
+
+
+def use_attempt(login: Login, attempt: Attempt) -> None:
+    """Use an attempt up (RFC 6749, section 10.12): its cookie goes, and no copy counts any more.
+
+    :raises AuthorizationError: it was used before.
+    """
+
+    @after_this_request
+    def send(response: Response) -> Response:
+        response.delete_cookie(_name(login, attempt.state), **_attributes(login))
+        return response
+
+    name = encode(sha256(f"state:{attempt.state}".encode()).digest())
+    if not login.shared.once(name, LIFETIME + 60):
+        raise AuthorizationError("invalid_state", "it was used before; start again")
+
+
+def _open(login: Login, state: str) -> Attempt | None:
+    if not _STATE.fullmatch(state):
+        return None
+    sealed = request.cookies.get(_name(login, state))
+    values = current_extension().sealer.open(sealed, "attempt", login.name, state)
+    try:
+        attempt = Attempt(state, *values)
+    except TypeError:
+        return None
+    return attempt if 0 <= time.time() + 60 - attempt.began_at <= LIFETIME + 60 else None
+
+
+def _attempts(login: Login) -> list[str]:
+    """The states of attempts that there is no more room for, dead ones among them."""
+    prefix = _name(login, "")
+    states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
+    alive = [attempt for state in states if (attempt := _open(login, state))]
+    alive.sort(key=lambda attempt: attempt.began_at, reverse=True)
+    kept = {attempt.state for attempt in alive[: MAX_PARALLEL - 1]}
+    return [state for state in states if state not in kept]
+
+
+def _name(login: Login, state: str) -> str:
+    return f"{cookie_name(login.name)}__{state}"
+
+
+def _attributes(login: Login) -> dict[str, t.Any]:
+    callback = url_for(f"{login.name}.callback")
+    return {
+        "path": callback.rpartition("/")[0] or "/",
+        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        "httponly": True,
+        "samesite": "Lax",
+    }

@@ -1,0 +1,173 @@
+"""What belongs to one app: `app.extensions["oauth2_login"]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import typing as t
+
+from flask import Flask
+from flask import current_app
+
+from ..client.pool import Pool
+from ..client.renewal import Renewals
+from ..protocol.errors import ConfigurationError
+from ..protocol.oauth2 import OAuth2
+from ..stores.base import TokenStore
+from ..stores.browser import BrowserRecords
+from ..stores.browser import Place
+from ..stores.machine import open_machine_store
+from ..stores.sealing import Sealer
+from ..stores.sealing import Secret
+
+if t.TYPE_CHECKING:
+    from .blueprint import OAuth2Login
+
+NAME = "oauth2_login"
+
+SECRET_KEY_FIX = (
+    "Flask-OAuth2-Login needs a SECRET_KEY before its blueprint is registered: cookies are sealed"
+    ' with it. Make one with `python -c "import secrets; print(secrets.token_hex())"` and set'
+    " app.config['SECRET_KEY'], or FLASK_SECRET_KEY with app.config.from_prefixed_env()."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Login:
+    """One login of one app, under the name that it is registered with."""
+
+    name: str
+    blueprint: OAuth2Login
+    handler: OAuth2
+    scopes: list[str]
+    #: The server-side store of its records; None where they rest in the browser.
+    store: TokenStore | None
+    records: TokenStore | BrowserRecords
+    #: What the store counts as one at a time or once: the store itself, or this machine's.
+    shared: TokenStore
+
+    @property
+    def label(self) -> str:
+        """What people read on a button."""
+        return self.handler.label or self.name.rpartition(".")[2].replace("_", " ").title()
+
+
+class Extension:
+    """One app's logins, connections, keys, and what its processes on this machine share."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        #: By name, in the order of registration.
+        self.logins: dict[str, Login] = {}
+        self.pool = Pool()
+        self.renewals = Renewals()
+        self.sealer = Sealer(self._secrets)
+        self._stores: dict[str, TokenStore] = {}
+
+    @functools.cached_property
+    def machine(self) -> TokenStore:
+        """What the processes of this machine share."""
+        folder = self._app.instance_path
+        return open_machine_store(folder if os.path.isdir(folder) else None, self._app.name)
+
+    def lifetime(self) -> float:
+        """Seconds without use after which a login ends."""
+        return self._app.permanent_session_lifetime.total_seconds()
+
+    def get(self, name: str) -> Login:
+        """The login of that name.
+
+        :raises ConfigurationError: there is none.
+        """
+        try:
+            return self.logins[name]
+        except KeyError:
+            raise ConfigurationError(
+                f"This app has no login named {name!r}. It has:"
+                f" {', '.join(self.logins) or 'none; register an OAuth2Login blueprint'}."
+            ) from None
+
+    def add(
+        self, name: str, blueprint: OAuth2Login, handler: OAuth2, scopes: list[str], store: t.Any
+    ) -> Login:
+        """Make a login of what is registered."""
+        place, server_side = self._find_store(store)
+        if server_side is not None:
+            login = Login(name, blueprint, handler, scopes, server_side, server_side, server_side)
+        else:
+            records = BrowserRecords(t.cast(Place, place), name, self.machine, self.lifetime)
+            login = Login(name, blueprint, handler, scopes, None, records, self.machine)
+        self.logins[name] = login
+        return login
+
+    def _find_store(self, given: t.Any) -> tuple[Place | None, TokenStore | None]:
+        """The place in the browser, or the server-side store, that a setting means."""
+        store = self._app.config.get("OAUTH2_LOGIN_STORE") if given is None else given
+        if store is None or store == "cookie":
+            from ..stores.cookie import CookieStore
+
+            return CookieStore(), None
+        if store == "session":
+            from ..stores.session import SessionStore
+
+            return SessionStore(), None
+        if isinstance(store, str):
+            if store not in self._stores:
+                self._stores[store] = _open_store(store)
+            return None, self._stores[store]
+        if getattr(store, "server_side", True):
+            return None, t.cast(TokenStore, store)
+        return t.cast(Place, store), None
+
+    def _secrets(self) -> t.Sequence[Secret]:
+        """The app's secrets, the newest first."""
+        config = self._app.config
+        own = config.get("OAUTH2_LOGIN_ENCRYPTION_KEY") or ()
+        secrets = [
+            *([own] if isinstance(own, (str, bytes)) else own),
+            config["SECRET_KEY"],
+            *(config.get("SECRET_KEY_FALLBACKS") or ()),
+        ]
+        if not secrets[0]:
+            raise ConfigurationError(SECRET_KEY_FIX)
+        return [secret for secret in secrets if secret]
+
+
+def _open_store(url: str) -> TokenStore:
+    scheme = url.partition("://")[0].partition("+")[0]
+    if scheme in {"redis", "rediss", "valkey", "valkeys", "unix"}:
+        from ..stores.redis import RedisStore
+
+        return RedisStore(url)
+    if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
+        from ..stores.sqlalchemy import SQLAlchemyStore
+
+        return SQLAlchemyStore(url)
+    raise ConfigurationError(
+        f"A store with the scheme {scheme!r} is not known. Use 'cookie', 'session',"
+        " 'sqlite:///…', 'postgresql+psycopg://…', 'redis://…', or a TokenStore."
+    )
+
+
+def extension_of(app: Flask) -> Extension:
+    """The app's extension, made on first use."""
+    return t.cast(Extension, app.extensions.setdefault(NAME, None) or _attach(app))
+
+
+def current_extension() -> Extension:
+    """That of the app that handles this request.
+
+    :raises ConfigurationError: it has no login.
+    """
+    try:
+        return t.cast(Extension, current_app.extensions[NAME])
+    except KeyError:
+        raise ConfigurationError(
+            "This app has no login: app.register_blueprint(OAuth2Login(…))."
+        ) from None
+
+
+def _attach(app: Flask) -> Extension:
+    app.extensions[NAME] = extension = Extension(app)
+    return extension

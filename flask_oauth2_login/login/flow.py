@@ -1,0 +1,200 @@
+"""A login, as it flows: each step is a line of :func:`begin` or :func:`finish`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import typing as t
+
+from flask import Response
+from flask import current_app
+from flask import redirect
+from flask import request
+from flask import url_for
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.errors import ProviderAnswerError
+from ..protocol.identity import Identity
+from ..protocol.oauth2 import code_challenge
+from ..protocol.oauth2 import split_scope
+from ..protocol.token import Token
+from . import signals
+from .attempt import Attempt
+from .attempt import begin_attempt
+from .attempt import find_attempt
+from .attempt import use_attempt
+from .extension import Login
+from .navigation import default_next
+from .navigation import safe_next
+from .readiness import linking_owner
+from .readiness import sign_in
+from .record import Record
+from .visit import find_home
+
+#: The answer's parameters (RFC 6749, section 4.1.2; RFC 9207), and how long one may be.
+ANSWER_PARAMS = ("code", "state", "iss", "error", "error_description", "error_uri")
+MAX_PARAM = 8192
+#: Claims of an ID token that renewal, signing out and the guard need.
+KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
+
+
+def begin(
+    login: Login,
+    *,
+    next: str | None = None,
+    scope: t.Iterable[str] = (),
+    link: bool = False,
+    params: t.Mapping[str, t.Any] | None = None,
+) -> Response:
+    """Send a person to the provider.
+
+    :param next: a checked path to come back to.
+    :param scope: scopes to ask for, beside the login's own and those granted already.
+    :param link: add the account to whoever is signed in.
+    :param params: what else to ask of the provider.
+    """
+    home = find_home(login)
+    granted = home.record.scopes if home is not None else []
+    scopes = split_scope([*login.scopes, *granted, *scope])
+    asked = {**login.blueprint.authorize_params, **(params or {})}
+    owner = linking_owner() if link else None
+    attempt = begin_attempt(login, next, scopes, asked, owner)
+    url = login.handler.authorize_url(
+        scopes,
+        state=attempt.state,
+        redirect_uri=redirect_uri(login),
+        **secrets_of(login, attempt),
+        **asked,
+    )
+    return t.cast(Response, redirect(url))
+
+
+def finish(login: Login, answer: t.Mapping[str, str]) -> Response:
+    """Take the provider's answer: sign in whoever it is about.
+
+    :raises AuthorizationError: the answer is a refusal, or belongs to no attempt of this browser.
+    :raises OAuth2Error: what else can be wrong with it.
+    """
+    attempt = find_attempt(login, answer.get("state"))
+    use_attempt(login, attempt)
+    check_answer(login, answer)
+    token = redeem(login, attempt, answer["code"])
+    identity = identify(login, token)
+    record = make_record(login, attempt, token, identity)
+    response = sign_in(login, attempt, record)
+    signals.send(signals.logged_in, login=login.name, identity=identity, token=token)
+    return response or t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
+
+
+def read_answer() -> dict[str, str]:
+    """The parameters of the provider's answer, in the query or in a form.
+
+    :raises AuthorizationError: they are not what a provider sends.
+    """
+    given = request.form if request.method == "POST" else request.args
+    answer = {}
+    for name in ANSWER_PARAMS:
+        values = given.getlist(name)
+        if not values:
+            continue
+        # RFC 6749, section 3.1: no parameter twice. An empty one counts as left out, but then
+        # there is no answer without it.
+        if len(values) > 1:
+            raise AuthorizationError("invalid_request", "a parameter was sent twice")
+        if len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
+            raise AuthorizationError("invalid_request", "a parameter is not well-formed")
+        if values[0]:
+            answer[name] = values[0]
+    return answer
+
+
+def answers_by_form(login: Login) -> bool:
+    """Whether this login's provider answers by a form (``response_mode=form_post``)."""
+    asked = {**login.handler.authorize_params, **login.blueprint.authorize_params}
+    return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
+
+
+def check_answer(login: Login, answer: t.Mapping[str, str]) -> None:
+    """Check an answer whose ``state`` is right."""
+    # RFC 9207, section 2.4.
+    login.handler.check_issuer(answer.get("iss"))
+    # RFC 6749, section 4.1.2.1.
+    if "error" in answer and "code" in answer:
+        raise AuthorizationError("invalid_request", "the answer has a code and an error")
+    if "error" in answer:
+        raise AuthorizationError(answer["error"][:100], answer.get("error_description"))
+    # RFC 6749, section 4.1.2.
+    if "code" not in answer:
+        raise AuthorizationError("invalid_request", "the answer has no code")
+
+
+def redeem(login: Login, attempt: Attempt, code: str) -> Token:
+    """Trade the code for a token."""
+    params: dict[str, t.Any] = {"redirect_uri": redirect_uri(login)}
+    if login.handler.pkce:
+        params["code_verifier"] = attempt.code_verifier
+    if login.handler.openid:
+        # What the ID token must answer to.
+        params["nonce"] = attempt.nonce
+        params |= {name: attempt.asked.get(name) for name in ("max_age", "acr_values")}
+    token = login.handler.get_token(code, **params)
+    if token is None:
+        raise ProviderAnswerError("The token endpoint answered with no content.")
+    return token
+
+
+def identify(login: Login, token: Token) -> Identity:
+    """Find out who it is."""
+    identity = login.handler.fetch_identity(token, login.blueprint.claims)
+    identity = identity or Identity(login.name, None)
+    identity.provider = login.name
+    return identity
+
+
+def make_record(login: Login, attempt: Attempt, token: Token, identity: Identity) -> Record:
+    """What will rest of this login."""
+    # RFC 6749, section 5.1: without a scope in the answer, what was asked for was granted.
+    granted = token.get("scope")
+    claims = token.id_claims or {}
+    keeps_id_token = login.blueprint.keep_id_token or login.store is not None
+    return Record(
+        id=secrets.token_urlsafe(16),
+        token=token,
+        identity=identity,
+        signed_in_at=int(time.time()),
+        scopes=attempt.scopes if granted is None else login.handler.split_granted(granted),
+        asked=attempt.asked | {"scope": attempt.scopes},
+        id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
+        id_token=token.get("id_token") if keeps_id_token else None,
+    )
+
+
+def secrets_of(login: Login, attempt: Attempt) -> dict[str, str]:
+    """What binds the provider's answer to this attempt: PKCE (RFC 7636), and a nonce."""
+    params = {}
+    if login.handler.pkce:
+        params["code_challenge"] = code_challenge(attempt.code_verifier)
+        params["code_challenge_method"] = "S256"
+    if login.handler.openid:
+        params["nonce"] = attempt.nonce
+    return params
+
+
+def redirect_uri(login: Login) -> str:
+    """Where the provider sends the browser back to: what the developer registered there.
+
+    The handler's own; else made of SERVER_NAME, where the app has one; else of the request's host.
+    """
+    if login.handler.redirect_uri:
+        return login.handler.redirect_uri
+    server_name = current_app.config["SERVER_NAME"]
+    if not server_name:
+        return url_for(f"{login.name}.callback", _external=True)
+    secure = request.is_secure or current_app.config["PREFERRED_URL_SCHEME"] == "https"
+    path = url_for(f"{login.name}.callback", _external=False)
+    return f"{'https' if secure else 'http'}://{server_name}{path}"
+
+
+def _is_clean(value: str) -> bool:
+    """No control characters, and nothing that was not UTF-8."""
+    return not any(ord(char) < 32 or ord(char) == 127 or char == "\ufffd" for char in value)

@@ -1,0 +1,187 @@
+"""The guard: who may see a view."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+import typing as t
+
+from flask import current_app
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.errors import LoginRequired
+from ..protocol.identity import Identity
+from ..protocol.oauth2 import Scope
+from ..protocol.oauth2 import split_scope
+from .answers import forbid
+from .extension import Login
+from .extension import current_extension
+from .home import RecordHome
+from .visit import current_login
+from .visit import current_visit
+from .visit import find_home
+
+View = t.TypeVar("View", bound=t.Callable[..., t.Any])
+Check = t.Callable[[Identity], bool]
+
+# The name of the note that a guard leaves on the function it wraps.
+_WRAPPERS = "_oauth2_login_wrappers"
+
+
+@t.overload
+def login_required(view: View, /) -> View: ...
+
+
+@t.overload
+def login_required(
+    login: str | None = None,
+    /,
+    *,
+    scope: Scope = (),
+    check: Check | None = None,
+    max_age: int | None = None,
+    **params: t.Any,
+) -> t.Callable[[View], View]: ...
+
+
+def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
+    """Let only people in who have signed in. Goes below ``@app.route``.
+
+    .. code-block:: python
+
+        @app.get("/reports")
+        @login_required                     # or: ("github"), (scope="repo"), (check=is_admin)
+        def reports(): ...
+
+    A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
+    for the arguments, and for what happens where something is missing.
+    """
+    if not callable(view):
+        return lambda decorated: _guarded(decorated, view, demands)
+    return _guarded(view, None, demands)
+
+
+def require_login(
+    login: str | None = None,
+    *,
+    scope: Scope = (),
+    check: Check | None = None,
+    max_age: int | None = None,
+    **params: t.Any,
+) -> None:
+    """Go on only if somebody has signed in: what :func:`login_required` does, as a function.
+
+    .. code-block:: python
+
+        @admin.before_request
+        def members_only():
+            require_login("sso", check=is_admin)
+
+    :param login: the name of the login; any one by default.
+    :param scope: scopes that the access token must have. What is missing is asked for once.
+    :param check: a function of the :class:`Identity`; where it returns False, the answer is a 403.
+    :param max_age: seconds that the sign-in may be old (OpenID Connect Core 1.0, 3.1.2.1).
+    :param params: what else to ask of the provider, such as ``acr_values`` or ``prompt``.
+    :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
+    :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
+    """
+    needed = current_extension().get(login) if login is not None else current_login()
+    home = find_home(needed) if needed is not None else None
+    if needed is None or home is None:
+        missing = {"scope": " ".join(split_scope(scope))} if split_scope(scope) else {}
+        raise LoginRequired(login=login, params={**missing, **params})
+    _demand_scope(needed, home, split_scope(scope))
+    _demand_age(needed, home, max_age)
+    _demand_acr(needed, home, params)
+    if check is not None and not check(home.record.identity):
+        forbid()
+    current_visit().admitted = needed.name
+
+
+def _demand_scope(login: Login, home: RecordHome, scopes: list[str]) -> None:
+    missing = login.handler.missing_scopes(scopes, home.record.scopes)
+    if not missing:
+        return
+    if set(missing) <= set(home.record.asked.get("scope", ())):
+        forbid(f"Your account did not grant: {' '.join(missing)}.")
+    raise LoginRequired(
+        "This page needs more of your account.",
+        login=login.name,
+        params={"scope": " ".join(missing)},
+    )
+
+
+def _demand_age(login: Login, home: RecordHome, max_age: int | None) -> None:
+    if max_age is None:
+        return
+    since = home.record.id_claims.get("auth_time", home.record.signed_in_at)
+    if time.time() - since > max_age:
+        raise LoginRequired(
+            "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
+        )
+
+
+def _demand_acr(login: Login, home: RecordHome, params: t.Mapping[str, t.Any]) -> None:
+    wanted = split_scope(params.get("acr_values"))
+    if not wanted or home.record.id_claims.get("acr") in wanted:
+        return
+    raise LoginRequired("This page needs a stronger sign-in.", login=login.name, params=params)
+
+
+def _guarded(view: t.Any, login: t.Any, demands: dict[str, t.Any]) -> t.Any:
+    if not callable(view) or not (login is None or isinstance(login, str)):
+        raise ConfigurationError(
+            "login_required decorates a view: @login_required, @login_required('github'), or"
+            " @login_required(scope='repo', check=function)."
+        )
+
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            require_login(login, **demands)
+            return await view(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(view)
+        def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            require_login(login, **demands)
+            return view(*args, **kwargs)
+
+    _note_wrapper(view, wrapper)
+    return wrapper
+
+
+def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:
+    """Leave a note on the view that it is meant to be reached through this wrapper."""
+    if hasattr(view, "__dict__"):
+        view.__dict__.setdefault(_WRAPPERS, []).append(wrapper)
+
+
+def refuse_unguarded(endpoint: str | None) -> None:
+    """Refuse a view whose guard stands above ``@app.route`` and so is registered nowhere.
+
+    A function that is guarded for one URL and public for another is fine.
+
+    :raises ConfigurationError: it says how to mend that; the view does not run.
+    """
+    views = current_app.view_functions
+    view = views.get(endpoint or "")
+    wrappers = getattr(view, "__dict__", {}).get(_WRAPPERS)
+    # `functools.wraps` copies the note to decorated functions: those pass through a guard.
+    if not wrappers or hasattr(view, "__wrapped__"):
+        return
+    reached = {id(inner) for registered in views.values() for inner in _unwrap(registered)}
+    if not any(id(wrapper) in reached for wrapper in wrappers):
+        raise ConfigurationError(
+            f"The view {endpoint!r} is not guarded: @login_required stands above @app.route, which"
+            " has registered the bare function. Put @login_required below @app.route."
+        )
+
+
+def _unwrap(view: t.Any) -> t.Iterator[t.Any]:
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None)

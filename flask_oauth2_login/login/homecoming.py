@@ -1,0 +1,76 @@
+"""Coming home: an answer that arrives across sites waits until our own page asks for it.
+
+A `SameSite=Strict` session cookie does not come along with a request that another site caused, and
+with a POST from there no Lax cookie does. To write the session then would overwrite the visitor's.
+So the answer waits, sealed, in a Strict cookie, while a page of ours goes on to the same path; that
+request carries everything. The cookie, not the URL, tells it: a link to it does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from flask import Response
+from flask import current_app
+from flask import request
+from flask import url_for
+
+from ..stores.cookie import cookie_name
+from .extension import Login
+from .extension import current_extension
+from .pages import render_page
+
+#: Seconds in which the page must have gone on.
+LIFETIME = 60
+
+
+def must_wait() -> bool:
+    """Whether this request can't have brought the visitor's session cookie along."""
+    samesite = current_app.session_interface.get_cookie_samesite(current_app) or ""
+    return request.method == "POST" or samesite.lower() == "strict"
+
+
+def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
+    """Keep the provider's answer, and send the page that comes back for it."""
+    sealed = current_extension().sealer.seal([int(time.time()), dict(answer)], "answer", login.name)
+    response = go_on_page(url_for(f"{login.name}.callback"))
+    response.set_cookie(_name(login), sealed, max_age=LIFETIME, **_attributes(login))
+    return response
+
+
+def take_waiting(login: Login) -> dict[str, str] | None:
+    """The answer that waited for this request, or None."""
+    sealed = request.cookies.get(_name(login))
+    opened = current_extension().sealer.open(sealed, "answer", login.name)
+    if opened is None or not 0 <= time.time() + 1 - opened[0] <= LIFETIME + 1:
+        return None
+    return t.cast("dict[str, str]", opened[1])
+
+
+def forget_waiting(login: Login, response: Response) -> None:
+    """Take the answer's cookie away."""
+    if _name(login) in request.cookies:
+        response.delete_cookie(_name(login), **_attributes(login))
+
+
+def go_on_page(url: str) -> Response:
+    """A page that goes on to ``url`` at once, as a request from our own origin.
+
+    Where a redirect would not do: after a request from another site, and after a POST, for
+    ``form-action 'self'`` blocks a redirect to another host.
+    """
+    return render_page("continue.html", 200, url=url)
+
+
+def _name(login: Login) -> str:
+    return f"{cookie_name(login.name)}__answer"
+
+
+def _attributes(login: Login) -> dict[str, t.Any]:
+    return {
+        "path": url_for(f"{login.name}.callback"),
+        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        "httponly": True,
+        "samesite": "Strict",
+    }

@@ -1,0 +1,128 @@
+"""What a login sets up once in an app, and what it checks there."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Flask
+from flask import Response
+from flask import current_app
+from flask import request
+from flask.globals import request_ctx
+from flask.sessions import NullSession
+from flask.sessions import SecureCookieSession
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.errors import LoginRequired
+from ..protocol.errors import OAuth2Error
+from . import proxies
+from .answers import answer_error
+from .extension import SECRET_KEY_FIX
+from .extension import current_extension
+from .extension import extension_of
+from .guard import refuse_unguarded
+from .links import login_url
+from .links import logout_button
+from .mark import KEY
+from .visit import current_visit
+from .visit import were_displaced
+
+
+def require_secret_key(app: Flask) -> None:
+    if not app.config.get("SECRET_KEY"):
+        raise ConfigurationError(SECRET_KEY_FIX)
+
+
+def require_free(app: Flask, name: str) -> None:
+    """See that a login's name is not taken, which a URL's owner is told by :func:`attach`."""
+    if name in app.blueprints:
+        raise ConfigurationError(
+            f"This app has a blueprint named {name!r} already. Give the login a name of its own:"
+            f" OAuth2Login(…, name='another'), or register_blueprint(login, name='another')."
+        )
+
+
+def require_own_urls(app: Flask, name: str) -> None:
+    """See that nobody else answers at a login's URLs.
+
+    :raises ConfigurationError: somebody does.
+    """
+    rules = list(app.url_map.iter_rules())
+    own = [rule for rule in rules if rule.endpoint.rpartition(".")[0] == name]
+    for rule in own:
+        for other in rules:
+            same = (rule.rule, rule.subdomain, rule.host) == (
+                other.rule, other.subdomain, other.host,
+            )  # fmt: skip
+            if same and other.endpoint != rule.endpoint and _methods(rule) & _methods(other):
+                raise ConfigurationError(
+                    f"{rule.rule!r} is taken by {other.endpoint!r}, so the login {name!r} can't"
+                    f" have it. Register it at another place:"
+                    f" app.register_blueprint(login, url_prefix='/{name.replace('.', '/')}')."
+                )
+
+
+def _methods(rule: t.Any) -> set[str]:
+    return (rule.methods or set()) - {"OPTIONS"}
+
+
+def attach(app: Flask, name: str) -> None:
+    """Set up in an app what its logins share: once, whatever their number."""
+    require_own_urls(app, name)
+    if "oauth2_login" in app.extensions:
+        return
+    extension_of(app)
+    # First of all hooks: other extensions' may refuse a request before ours is asked.
+    app.url_value_preprocessors.setdefault(None, []).insert(0, _begin_request)
+    app.after_request(_end_request)
+    app.context_processor(_template_context)
+    for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
+        app.error_handler_spec[None][code].setdefault(error, answer_error)
+
+
+def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
+    current_visit().marks = dict.get(_raw_session()[1], KEY)
+    refuse_unguarded(endpoint)
+    if request.method == "POST" and request.blueprint in current_extension().logins:
+        csrf = current_app.extensions.get("csrf")
+        if csrf is not None:
+            # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own.
+            csrf.exempt(current_app.blueprints[request.blueprint])
+
+
+def _end_request(response: Response) -> Response:
+    """Write no session whose login ended, or was displaced, while this request ran."""
+    visit = current_visit()
+    if visit.marks and not visit.has_written_marks:
+        attribute, session = _raw_session()
+        # Flask's own is written when it has changed, or is permanent; another one, at any time.
+        idle = isinstance(session, SecureCookieSession) and not session.modified
+        if (not idle or dict.get(session, "_permanent")) and were_displaced(visit):
+            setattr(request_ctx, attribute, _Unsaved(session))
+    return response
+
+
+def _raw_session() -> tuple[str, t.Any]:
+    """This request's session past the proxy: looked at there, it varies the answer by cookie."""
+    attribute = "_session" if hasattr(request_ctx, "_session") else "session"
+    return attribute, getattr(request_ctx, attribute)
+
+
+class _Unsaved(NullSession):
+    """A session that is not written. Hooks that run after ours may still use it."""
+
+    __setitem__ = dict.__setitem__  # type: ignore[assignment]
+    __delitem__ = dict.__delitem__  # type: ignore[assignment]
+    clear = dict.clear  # type: ignore[assignment]
+    pop = dict.pop
+    popitem = dict.popitem  # type: ignore[assignment]
+    update = dict.update  # type: ignore[assignment]
+    setdefault = dict.setdefault
+
+
+def _template_context() -> dict[str, t.Any]:
+    return {
+        "current_identity": proxies.current_identity,
+        "login_url": login_url,
+        "logout_button": logout_button,
+    }

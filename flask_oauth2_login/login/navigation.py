@@ -1,0 +1,102 @@
+"""Who is asking, and where they may be sent."""
+
+from __future__ import annotations
+
+import enum
+import re
+from urllib.parse import unquote
+from urllib.parse import urlsplit
+
+from flask import Request
+from flask import current_app
+from flask import request
+
+MAX_NEXT = 2000
+
+
+class Client(enum.Enum):
+    """What sent a request, as far as its answer depends on it."""
+
+    #: A browser's window that goes to a page: it can be sent elsewhere and back.
+    NAVIGATION = enum.auto()
+    #: A browser that shows a page and loses something if it is sent away: a form's POST, a frame.
+    PAGE = enum.auto()
+    #: A browser that only looks ahead.
+    PREFETCH = enum.auto()
+    HTMX = enum.auto()
+    #: A script, or a program.
+    API = enum.auto()
+
+
+def find_client(request: Request) -> Client:
+    """Tell by Fetch Metadata, and without that by ``Accept``."""
+    headers = request.headers
+    if "prefetch" in headers.get("Sec-Purpose", headers.get("Purpose", "")).lower():
+        return Client.PREFETCH
+    if headers.get("HX-Request") == "true":
+        return Client.HTMX
+    mode = headers.get("Sec-Fetch-Mode")
+    if mode is not None:
+        if mode != "navigate":
+            return Client.API
+        in_window = headers.get("Sec-Fetch-Dest", "document") == "document"
+    elif "text/html" in headers.get("Accept", "").lower():
+        in_window = True
+    else:
+        return Client.API
+    return Client.NAVIGATION if in_window and _is_safe(request) else Client.PAGE
+
+
+def _is_safe(request: Request) -> bool:
+    return request.method in {"GET", "HEAD"}
+
+
+def safe_next(target: str | None) -> str | None:
+    """A path on this host, or None for anything that a browser could read as something else."""
+    if not target or len(target) > MAX_NEXT or not target.startswith("/"):
+        return None
+    path = target.partition("?")[0].partition("#")[0]
+    # A server or a proxy in between may decode it once more.
+    for form in (target, path, unquote(path), unquote(unquote(path))):
+        if "\\" in form or any(ord(char) < 32 or ord(char) == 127 for char in form):
+            return None
+        # A browser drops "." and ".." first.
+        if re.sub(r"^(/\.{1,2}(?=/))+", "", form).startswith("//"):
+            return None
+    return target
+
+
+def default_next() -> str:
+    """Where a visitor lands who came from nowhere in particular."""
+    return str(current_app.config.get("OAUTH2_LOGIN_DEFAULT_NEXT") or "/")
+
+
+def here() -> str | None:
+    """The page that the visitor is at, to come back to; None where there is none."""
+    if request.headers.get("HX-Request") == "true":
+        return _own_path(request.headers.get("HX-Current-URL"))
+    if not _is_safe(request) or request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return _own_path(request.referrer)
+    return safe_next(request.script_root + request.full_path.rstrip("?"))
+
+
+def _own_path(url: str | None) -> str | None:
+    """The path of a URL, if that is this host's."""
+    parts = urlsplit(url or "")
+    if f"{parts.scheme}://{parts.netloc}/" != request.host_url:
+        return None
+    return safe_next(parts._replace(scheme="", netloc="", fragment="").geturl())
+
+
+def is_same_origin(request: Request) -> bool | None:
+    """Whether a page of ours sent a POST; None where nothing tells (SECURITY of a form's POST).
+
+    A sibling port or subdomain is ``same-site``, and not one of ours.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    if origin is None or origin == "null":
+        return None
+    return origin == request.host_url.rstrip("/")

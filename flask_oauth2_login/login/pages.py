@@ -1,0 +1,90 @@
+"""The answers that people and programs read: pages, problem details, and which of the two."""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+
+from flask import Response
+from flask import json
+from flask import make_response
+from flask import render_template
+from flask import request
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.errors import ProviderError
+from ..protocol.errors import StoreError
+from .navigation import Client
+from .navigation import find_client
+
+#: What a visitor reads, for each status. The log has the cause.
+EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
+    400: (
+        "Signing in did not work",
+        "The answer that came back does not belong to a sign-in here.",
+    ),
+    401: ("Please sign in", "This page is for people who have signed in."),
+    403: ("Not for this account", "Your account may not open this page."),
+    502: ("Signing in is not possible", "The sign-in service answered with something odd."),
+    503: ("Not available right now", "A service that this page needs does not answer."),
+}
+
+
+def render_page(template: str, status: int, **context: t.Any) -> Response:
+    """A page of ours, which nothing can be put into and nobody can frame."""
+    nonce = secrets.token_urlsafe(16)
+    html = render_template(f"oauth2_login/{template}", csp_nonce=nonce, **context)
+    response = make_response(html, status)
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:;"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return keep_private(response, has_form=context.get("has_form", False))
+
+
+def keep_private(response: Response, has_form: bool = False) -> Response:
+    """Say that an answer is nobody else's, and that its URL stays here."""
+    response.headers["Cache-Control"] = "no-store"
+    # A page without a referrer posts `Origin: null`, which tells nothing.
+    response.headers["Referrer-Policy"] = "same-origin" if has_form else "no-referrer"
+    return response
+
+
+def render_problem(status: int, detail: str, **members: t.Any) -> Response:
+    """Problem details for a program: RFC 9457."""
+    problem = {"title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **members}
+    response = make_response(json.dumps(problem), status)
+    response.content_type = "application/problem+json"
+    return keep_private(response)
+
+
+def render_error(error: HTTPException, again_url: str | None = None) -> Response:
+    """The answer to an error that ends a request.
+
+    :param again_url: where a person may try once more.
+    """
+    status = error.code or 500
+    if find_client(request) in {Client.API, Client.HTMX}:
+        title, text = EXPLANATIONS.get(status, ("", HTTP_STATUS_CODES[status]))
+        response = render_problem(status, _detail(error) or text)
+    else:
+        title, text = EXPLANATIONS.get(status, (HTTP_STATUS_CODES[status], ""))
+        if isinstance(error, AuthorizationError) and error.error == "access_denied":
+            title, text = "Sign-in cancelled", "You are not signed in, and nothing has changed."
+        response = render_page(
+            "error.html", status, title=title, text=text, detail=_detail(error), url=again_url
+        )
+    if isinstance(error, (ProviderError, StoreError)) and isinstance(error.retry_after, int):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _detail(error: HTTPException) -> str | None:
+    """What the provider has to say to the person, or what the app's own code had."""
+    if isinstance(error, AuthorizationError):
+        return error.error_description
+    own = error.description if error.code == 403 else None
+    return own if own != type(error).description else None

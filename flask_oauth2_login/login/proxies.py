@@ -1,0 +1,63 @@
+"""What a view reaches for: the session that calls the API, and who is signed in."""
+
+from __future__ import annotations
+
+import typing as t
+
+from werkzeug.local import LocalProxy
+
+from ..protocol.errors import LoginRequired
+from ..protocol.identity import Identity
+from ..protocol.session import OAuth2Session
+from .extension import Login
+from .extension import current_extension
+from .home import RecordHome
+from .visit import current_login
+from .visit import current_visit
+from .visit import find_home
+from .visit import find_identity
+
+
+def find_session(login: Login | None) -> OAuth2Session:
+    """This request's session for a login.
+
+    :raises LoginRequired: nobody is signed in there.
+    """
+    home = find_home(login) if login is not None else None
+    if login is None or home is None:
+        raise LoginRequired(login=login.name if login is not None else None)
+    sessions = current_visit().sessions
+    if login.name not in sessions:
+        sessions[login.name] = make_session(login, home)
+    return sessions[login.name]
+
+
+def make_session(login: Login, home: RecordHome) -> OAuth2Session:
+    """A session over the app's connections that renews the record's token when that is due."""
+    extension = current_extension()
+    return OAuth2Session(
+        login.handler.api,
+        lambda rejected: extension.renewals.usable(home, rejected),
+        extension.pool,
+    )
+
+
+def _current_session() -> OAuth2Session:
+    return find_session(current_login())
+
+
+def _current_identity() -> Identity | None:
+    return find_identity(current_login())
+
+
+if t.TYPE_CHECKING:  # pragma: no cover
+    # So that checkers and editors know what is behind the proxies.
+    current_oauth_session: OAuth2Session
+    current_identity: Identity
+else:
+    #: An :class:`OAuth2Session` for whoever is signed in. Raises :exc:`LoginRequired` where nobody
+    #: is, which sends a browser to sign in and back.
+    current_oauth_session = LocalProxy(_current_session)
+
+    #: The :class:`Identity` of whoever is signed in; false where nobody is.
+    current_identity = LocalProxy(_current_identity)

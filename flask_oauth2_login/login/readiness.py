@@ -1,0 +1,148 @@
+"""Making the session ready for whoever has just signed in: Django's rule, and its order."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+from flask import Response
+from flask import current_app
+from flask import session
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.errors import ConfigurationError
+from ..protocol.errors import LoginRequired
+from ..protocol.identity import Identity
+from .attempt import Attempt
+from .extension import Login
+from .extension import current_extension
+from .home import expires_at
+from .home import labels_of
+from .home import owner_of
+from .home import seal_record
+from .home import store_id
+from .mark import Mark
+from .mark import Marks
+from .mark import read_marks
+from .mark import this_hour
+from .mark import write_marks
+from .record import Record
+from .visit import current_login
+from .visit import displace_marks
+from .visit import find_homes
+from .visit import find_identity
+
+
+def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
+    """Make the session ready and keep the record; on any failure the session is as it was.
+
+    :returns: what ``on_login`` wants sent in place of the redirect.
+    """
+    before = copy.deepcopy(dict(session))
+    former = read_marks()
+    homes = find_homes(former)
+    try:
+        response, kept = make_session_ready(login, attempt, record, former)
+        login.records.create(
+            store_id(record.id),
+            seal_record(login, record),
+            labels_of(login, record),
+            expires_at(record),
+        )
+    except BaseException:
+        restore_session(before)
+        raise
+    displace_marks(former)
+    for name, home in homes.items():
+        if name not in kept:
+            home.end("replaced")
+    if hasattr(current_app.session_interface, "regenerate"):
+        # Flask-Session's; it does nothing to an empty session, so it comes last.
+        current_app.session_interface.regenerate(session)
+    return response
+
+
+def make_session_ready(
+    login: Login, attempt: Attempt, record: Record, former: Marks
+) -> tuple[Response | None, set[str]]:
+    """Write the mark, and let the app have its say: Django's rule, and its order.
+
+    :returns: what ``on_login`` wants sent, and the names of former logins that go on.
+    """
+    identity, linking = record.identity, attempt.link_owner is not None
+    who = fingerprints(login, identity)
+    previous = former.get(login.name)
+    others = [row for row in former.rows if row.login != login.name]
+    if linking and linking_owner() != attempt.link_owner:
+        raise AuthorizationError("invalid_state", "somebody else is signed in by now")
+    if previous is not None and previous.who not in who and not linking:
+        clear_session()
+        others = []
+    # Tokens that were made for the session before, such as Flask-WTF's.
+    session.pop("csrf_token", None)
+    mark = Mark(login.name, record.id, who[0] if who else "", "", this_hour())
+    write_marks([*others, mark])
+    before_hook = copy.deepcopy(dict(session))
+    identity.owner = attempt.link_owner
+    response = login.blueprint.call_on_login(identity, record.token)
+    identity.owner = None if identity.owner is None else str(identity.owner)
+    owner = owner_fingerprints(identity.owner)
+    if any(row.owner and row.owner not in owner for row in former.rows):
+        # Somebody else, by the app's own word. What the hook has just written is his.
+        his = {key: value for key, value in session.items() if before_hook.get(key) != value}
+        clear_session()
+        session.update(his)
+        others = []
+    mark.owner = owner[0] if owner else ""
+    write_marks([*others, mark])
+    kept = {row.login for row in others}
+    return response, kept | ({login.name} if linking else set())
+
+
+def fingerprints(login: Login, identity: Identity) -> list[str]:
+    """Keyed hashes of who it is at the provider, by each of the app's secrets; [] if unknown."""
+    if identity.id is None:
+        return []
+    digests = current_extension().sealer.digests(f"{login.name}:{identity.id}", "who")
+    return [digest[:11] for digest in digests]
+
+
+def owner_fingerprints(owner: str | None) -> list[str]:
+    """Likewise, of the app's own key for a person."""
+    if owner is None:
+        return []
+    return [digest[:11] for digest in current_extension().sealer.digests(owner, "owner")]
+
+
+def clear_session() -> None:
+    """Empty the session, but for how long it lasts."""
+    permanent = session.permanent
+    session.clear()
+    if permanent:
+        session.permanent = True
+
+
+def restore_session(before: dict[str, t.Any]) -> None:
+    """Put the session back as it was; a message flashed since then stays."""
+    flashes = session.get("_flashes")
+    session.clear()
+    session.update(before)
+    if flashes:
+        session["_flashes"] = flashes
+
+
+def linking_owner() -> str:
+    """The app's key for whoever is signed in, for an account to be added to it.
+
+    :raises LoginRequired: nobody is.
+    :raises ConfigurationError: nothing names an owner, or there is nowhere to keep several.
+    """
+    login = current_login()
+    if login is None:
+        raise LoginRequired("Sign in before you add an account.")
+    if login.store is None:
+        raise ConfigurationError(
+            "Linking accounts needs a server-side store: OAuth2Login(…, store='sqlite:///…')."
+        )
+    identity = find_identity(login)
+    return owner_of(t.cast(Identity, identity))

@@ -1,0 +1,100 @@
+"""Signing out."""
+
+from __future__ import annotations
+
+import hmac
+import typing as t
+
+from flask import Response
+from flask import redirect
+from flask import request
+from flask import session
+from flask import url_for
+
+from .answers import forbid
+from .extension import Login
+from .extension import current_extension
+from .links import login_links
+from .links import logout_token
+from .mark import read_marks
+from .mark import write_marks
+from .navigation import Client
+from .navigation import find_client
+from .navigation import is_same_origin
+from .navigation import safe_next
+from .pages import keep_private
+from .pages import render_page
+from .revocation import revoke
+from .visit import current_visit
+from .visit import displace_marks
+from .visit import find_home
+from .visit import find_homes
+
+
+def ask(login: Login) -> Response:
+    """The page behind a link to ``/logout``: it asks, or says that it is done."""
+    if find_home(login) is None:
+        return render_page("signed_out.html", 200, links=login_links(login.name))
+    return render_page(
+        "sign_out.html",
+        200,
+        has_form=True,
+        url=url_for(f"{login.name}.logout"),
+        label=login.label,
+        target=safe_next(request.args.get("next")),
+        token=logout_token(),
+    )
+
+
+def sign_out(login: Login) -> Response:
+    """End a login, or all of this browser's, on a POST from a page of ours.
+
+    :raises werkzeug.exceptions.Forbidden: the POST is not from a page of ours.
+    """
+    require_own_post()
+    ended = [login.name]
+    if request.form.get("every"):
+        ended = [mark.login for mark in read_marks().live]
+    end_logins(ended)
+    target = safe_next(request.values.get("next"))
+    if find_client(request) is Client.API:
+        return keep_private(Response(status=204))
+    response = redirect(target or url_for(f"{login.name}.logout"), 303)
+    return keep_private(t.cast(Response, response))
+
+
+def require_own_post() -> None:
+    """Let a POST pass that a page of this origin sent.
+
+    :raises werkzeug.exceptions.Forbidden: it is from elsewhere, or nobody knows.
+    """
+    own = is_same_origin(request)
+    if own is None:
+        given = request.form.get("token", "")
+        own = bool(read_marks().id) and hmac.compare_digest(given.encode(), logout_token().encode())
+    if not own:
+        forbid("A request to sign out must come from a page of this site.")
+
+
+def end_logins(names: t.Collection[str]) -> None:
+    """End logins of this browser: their records go, their tokens are revoked where that can be."""
+    extension = current_extension()
+    former = read_marks()
+    homes = find_homes(former)
+    ending = {name: home for name, home in homes.items() if name in names}
+    last = len(ending) == len(homes)
+    for name, home in ending.items():
+        extension.logins[name].blueprint.call_on_logout(home.record.identity)
+    if last:
+        # As Django does: what is left behind is the next person's.
+        session.clear()
+    elif former.rows:
+        for mark in former.rows:
+            mark.id = "" if mark.login in names else mark.id
+        write_marks(former.rows)
+    displace_marks(former)
+    for name, home in ending.items():
+        current_visit().homes[name] = None
+        token = home.record.token
+        if home.end("asked"):
+            revoke(extension.logins[name].handler, token)

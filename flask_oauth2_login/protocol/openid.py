@@ -1,0 +1,5 @@
+from .oauth2 import OAuth2
+
+
+class OpenIDConnect(OAuth2):
+    pass

@@ -1,0 +1,138 @@
+"""Records that rest in the browser, and what the machine has to know of them."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from flask import Response
+from flask import after_this_request
+from flask import request
+
+from .base import Stored
+from .base import TokenStore
+
+#: What stands in a record's place once its login has ended.
+ENDED = ""
+#: The version of a record that was never renewed: nobody but the browser has it.
+IN_BROWSER = "browser"
+
+
+class Place(t.Protocol):
+    """Where the browser's copy is: :class:`CookieStore` or :class:`SessionStore`."""
+
+    def get(self, login: str) -> str | None:
+        """The copy that came with this request."""
+
+    def check(self, login: str, sealed: str) -> None:
+        """Raise :exc:`ConfigurationError` where a new record has no room."""
+
+    def write(self, response: Response, login: str, sealed: str | None) -> None:
+        """Send a copy with an answer, or take the browser's away."""
+
+
+class BrowserRecords:
+    """The first half of the store protocol, for one login, over a copy in the browser.
+
+    A browser may send an old copy: it aborted the answer with the new one, or asked before it
+    came. So what was renewed or ended is noted with ``machine``, under the record's id, for as
+    long as the record could live, and counts before the copy.
+
+    :param lifetime: seconds for which a copy of an ended record could turn up.
+    """
+
+    def __init__(
+        self, place: Place, login: str, machine: TokenStore, lifetime: t.Callable[[], float]
+    ) -> None:
+        self._place = place
+        self._login = login
+        self._machine = machine
+        self._lifetime = lifetime
+
+    def read(self, id: str) -> Stored | None:
+        copy = self._place.get(self._login)
+        newest = self._machine.read(id)
+        if newest is None:
+            return Stored(copy, IN_BROWSER) if copy else None
+        if newest.sealed == ENDED:
+            return None
+        if newest.sealed != copy:
+            self._send_later(id, newest.sealed)
+        return newest
+
+    def create(
+        self,
+        id: str,
+        sealed: str,
+        labels: t.Mapping[str, str],  # noqa: ARG002
+        expires_at: float,  # noqa: ARG002
+    ) -> None:
+        self._place.check(self._login, sealed)
+        self._send_later(id, sealed)
+
+    def replace(
+        self, id: str, sealed: str, version: str, expires_at: float
+    ) -> t.Literal["replaced", "changed", "gone"]:
+        if version == IN_BROWSER:
+            outcome = "replaced" if self._note(id, sealed, expires_at) else "changed"
+        else:
+            outcome = self._machine.replace(id, sealed, version, expires_at)
+        if outcome == "replaced":
+            self._send_later(id, sealed)
+            return "replaced"
+        newest = self._machine.read(id)
+        if newest is None and self._note(id, sealed, expires_at):
+            # The machine has forgotten what it knew; this is the newest there is.
+            self._send_later(id, sealed)
+            return "replaced"
+        return "gone" if newest is not None and newest.sealed == ENDED else "changed"
+
+    def touch(self, id: str, expires_at: float) -> None:
+        self._machine.touch(id, expires_at)
+
+    def delete(self, id: str) -> bool:
+        self._send_later(id, None)
+        expires_at = time.time() + self._lifetime()
+        while not self._note(id, ENDED, expires_at):
+            newest = self._machine.read(id)
+            if newest is None:
+                continue
+            if newest.sealed == ENDED:
+                return False
+            if self._machine.replace(id, ENDED, newest.version, expires_at) == "replaced":
+                break
+        return True
+
+    def _note(self, id: str, sealed: str, expires_at: float) -> bool:
+        """Whether this was the first note on a record."""
+        try:
+            self._machine.create(id, sealed, {}, expires_at)
+        except KeyError:
+            return False
+        return True
+
+    def _send_later(self, id: str, sealed: str | None) -> None:
+        """Have a copy sent with the answer: what is newest by then, whoever made it."""
+        pending: dict[str, _Pending] | None = getattr(request, "_oauth2_login_pending", None)
+        if pending is None:
+            pending = {}
+            request._oauth2_login_pending = pending  # type: ignore[attr-defined]
+
+            @after_this_request
+            def send(response: Response) -> Response:
+                for login, (records, id, sealed) in pending.items():
+                    records._place.write(response, login, records._newest(id, sealed))
+                return response
+
+        if sealed is not None:
+            pending[self._login] = (self, id, sealed)
+        else:
+            # A copy that is to be sent may be another record's; if not, it is not sent either.
+            pending.setdefault(self._login, (self, id, sealed))
+
+    def _newest(self, id: str, sealed: str | None) -> str | None:
+        newest = self._machine.read(id)
+        return (newest.sealed or None) if newest is not None else sealed
+
+
+_Pending = tuple[BrowserRecords, str, str | None]

@@ -57,6 +57,9 @@ class Home(t.Protocol):
     def seconds(self) -> float:
         """The most that one request to its provider takes."""
 
+    def can_renew(self, token: Token) -> bool:
+        """Whether there is a way to a new token."""
+
     def current(self) -> Kept | None:
         """The token as this request knows it; None: the login has ended."""
 
@@ -113,11 +116,11 @@ class Renewals:
         if rejected is not None:
             if token.access_token != rejected.access_token:
                 return token
-            return self._renew(home, token) if token.refresh_token else None
+            return self._renew(home, token) if home.can_renew(token) else None
         if not _is_due(token):
             return token
         try:
-            if token.refresh_token:
+            if home.can_renew(token):
                 return self._renew(home, token)
         except ProviderError:
             if token.expires_within(0):

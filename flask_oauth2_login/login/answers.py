@@ -28,6 +28,7 @@ from .pages import render_error
 from .pages import render_page
 from .pages import render_problem
 from .visit import current_login
+from .visit import current_visit
 from .visit import find_home
 
 log = logging.getLogger("flask_oauth2_login")
@@ -49,7 +50,7 @@ def answer_error(error: OAuth2Error) -> t.Any:
     if not isinstance(error, HTTPException):
         # The developer's mistake: for his eyes, and the log.
         raise error
-    return render_error(error)
+    return render_error(error, current_visit().again_url)
 
 
 def _app_handler(error: LoginRequired) -> t.Any:

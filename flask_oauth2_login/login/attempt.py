@@ -16,9 +16,10 @@ from flask import request
 from flask import url_for
 
 from ..protocol.errors import AuthorizationError
-from ..protocol.oauth2 import make_code_verifier
+from ..protocol.pkce import make_code_verifier
 from ..stores.cookie import cookie_name
 from ..stores.sealing import encode
+from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 
@@ -37,7 +38,7 @@ class Attempt:
     #: 128 random bits, in characters that every provider takes.
     state: str
     #: The PKCE verifier. The nonce is made of it.
-    code_verifier: str
+    code_verifier: str = dataclasses.field(repr=False)
     #: Where to go then; None for the default.
     next: str | None
     scopes: list[str]
@@ -70,8 +71,8 @@ def begin_attempt(
         link_owner=link_owner,
         began_at=int(time.time()),
     )
-    _, *values = dataclasses.astuple(attempt)
-    sealed = current_extension().sealer.seal(values, "attempt", login.name, attempt.state)
+    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
+    sealed = current_extension().sealer.seal(values, "attempt", login.name)
     older = _attempts(login)
 
     @after_this_request
@@ -111,8 +112,7 @@ def use_attempt(login: Login, attempt: Attempt) -> None:
         response.delete_cookie(_name(login, attempt.state), **_attributes(login))
         return response
 
-    name = encode(sha256(f"state:{attempt.state}".encode()).digest())
-    if not login.shared.once(name, LIFETIME + 60):
+    if not login.shared.once(name_of("state", attempt.state), LIFETIME + 60):
         raise AuthorizationError("invalid_state", "it was used before; start again")
 
 
@@ -120,10 +120,12 @@ def _open(login: Login, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
     sealed = request.cookies.get(_name(login, state))
-    values = current_extension().sealer.open(sealed, "attempt", login.name, state)
+    values = current_extension().sealer.open(sealed, "attempt", login.name)
     try:
-        attempt = Attempt(state, *values)
+        attempt = Attempt(*values)
     except TypeError:
+        return None
+    if attempt.state != state:
         return None
     return attempt if 0 <= time.time() + 60 - attempt.began_at <= LIFETIME + 60 else None
 

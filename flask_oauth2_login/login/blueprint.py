@@ -9,37 +9,27 @@ from flask import Blueprint
 from flask import Flask
 from flask import Response
 from flask import current_app
+from flask import has_request_context
 from flask import request
-from werkzeug.exceptions import BadRequest
-from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import MethodNotAllowed
 
-from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ConfigurationError
-from ..protocol.errors import OAuth2Error
 from ..protocol.identity import Identity
 from ..protocol.oauth2 import OAuth2
-from ..protocol.oauth2 import Scope
-from ..protocol.oauth2 import split_scope
 from ..protocol.presets import find_preset
 from ..protocol.presets import make_handler
+from ..protocol.scope import Scope
+from ..protocol.scope import split_scope
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
-from . import flow
-from . import homecoming
-from . import signals
-from . import signing_out
+from . import accounts
+from . import views
+from .client_credentials import client_session
 from .extension import Login
 from .extension import current_extension
 from .extension import extension_of
 from .hooks import attach
 from .hooks import require_free
 from .hooks import require_secret_key
-from .navigation import Client
-from .navigation import find_client
-from .navigation import safe_next
-from .pages import keep_private
-from .pages import render_error
 from .proxies import find_session
 from .visit import current_visit
 from .visit import find_home
@@ -50,12 +40,14 @@ log = logging.getLogger("flask_oauth2_login")
 OnLogin = t.Callable[[Identity, Token], t.Any]
 OnLogout = t.Callable[[Identity], t.Any]
 
-#: What a link to ``/login`` may not say: it is the flow's own, or the developer's.
-RESERVED_PARAMS = frozenset({
-    "client_id", "client_secret", "code_challenge", "code_challenge_method", "id_token_hint",
-    "nonce", "redirect_uri", "registration", "request", "request_uri", "response_mode",
-    "response_type", "state",
-})  # fmt: skip
+#: Paths below ``url_prefix``, each with its methods; a view is named for its path.
+VIEWS = {
+    "login": ["GET", "POST"],
+    "callback": ["GET", "POST"],
+    "logout": ["GET", "POST"],
+    "backchannel-logout": ["POST"],
+    "frontchannel-logout": ["GET"],
+}
 
 
 class OAuth2Login(Blueprint):
@@ -74,6 +66,9 @@ class OAuth2Login(Blueprint):
     :param store: where records rest: a store, or what ``OAUTH2_LOGIN_STORE`` takes:
         ``"cookie"`` (the default), ``"session"``, or a database's or Redis' URL.
     :param claims: names of what the provider says of a person, to keep in ``identity.claims``.
+    :param offline: keep each person's token for jobs (:meth:`session_for`) in a record of its own,
+        which signing out leaves and :meth:`unlink` ends. Needs a server-side store, and a scope
+        or a parameter that makes the provider send a refresh token (``offline_access``).
     :param keep_id_token: keep the ID token for signing out at the provider. Server-side stores do.
     :param authorize_params: asked of the provider at each sign-in, unless a link or a view asks
         for something else (``{"prompt": "select_account"}``).
@@ -88,6 +83,7 @@ class OAuth2Login(Blueprint):
         scope: Scope | None = None,
         store: t.Any = None,
         claims: t.Iterable[str] = (),
+        offline: bool = False,
         keep_id_token: bool = False,
         authorize_params: t.Mapping[str, t.Any] | None = None,
         **blueprint: t.Any,
@@ -103,16 +99,19 @@ class OAuth2Login(Blueprint):
         self._scope = scope
         self._store = store
         self.claims = tuple(claims)
+        self.offline = offline
         self.keep_id_token = keep_id_token
         self.authorize_params = dict(authorize_params or {})
         self._on_login: list[OnLogin] = []
         self._on_logout: list[OnLogout] = []
-        rule = t.cast(t.Any, self.add_url_rule)
-        strict = {"provide_automatic_options": False}
-        rule("/login", "login", _login, methods=["GET", "POST"], **strict)
-        rule("/callback", "callback", _callback, methods=["GET", "POST"], **strict)
-        rule("/logout", "logout", _logout, methods=["GET", "POST"], **strict)
-        self.after_request(_keep_private)
+        for path, methods in VIEWS.items():
+            endpoint = path.replace("-", "_")
+            view = getattr(views, endpoint)
+            # No answer to OPTIONS either: nobody but a browser and the provider comes here.
+            self.add_url_rule(
+                f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods
+            )
+        self.after_request(views.keep_all_private)
 
     # -- registration
 
@@ -189,12 +188,58 @@ class OAuth2Login(Blueprint):
     def token(self) -> Token | None:
         """The token of whoever is signed in at this login; None where nobody is."""
         home = find_home(self._here())
+        home = home.token_home if home is not None else None
         return home.record.token if home is not None else None
 
     @property
     def identity(self) -> Identity | None:
         """Who is signed in at this login; None where nobody is."""
         return find_identity(self._here())
+
+    # -- for somebody who is not there, and for the app itself
+
+    def session_for(self, owner: str, account: str | None = None) -> OAuth2Session:
+        """The session of a person, for a job, a command, a webhook: an app context is enough.
+
+        .. code-block:: python
+
+            @celery.task
+            def sync(user_id):
+                github.session_for(user_id).get("/user/repos")
+
+        :param owner: the app's key for the person, as ``on_login`` set it.
+        :param account: an ``identity.id``, where the person may have several.
+        :raises LoginRequired: that login has ended, or never was; so do the session's calls.
+        :raises ConfigurationError: records don't rest on the server.
+        """
+        return accounts.session_for(self._here(), owner, account)
+
+    def accounts(self, owner: str) -> list[Identity]:
+        """A person's accounts at this login.
+
+        :raises ConfigurationError: records don't rest on the server.
+        """
+        return accounts.accounts(self._here(), owner)
+
+    def unlink(self, owner: str, id: str) -> bool:
+        """End a person's logins and grant of one account, and revoke their tokens.
+
+        :param id: the account's ``identity.id``.
+        :returns: False where there was nothing to end.
+        :raises ConfigurationError: records don't rest on the server.
+        """
+        return accounts.unlink(self._here(), owner, id)
+
+    def client_session(self, scope: Scope = "") -> OAuth2Session:
+        """A session for the app itself, with nobody signed in: RFC 6749, section 4.4.
+
+        Its token is fetched once for all processes (of this machine, or with a server-side store
+        of all machines), and renewed so. An app context is enough.
+
+        :param scope: scopes to ask for.
+        """
+        login = self._here()
+        return client_session(login, login.handler.join_scope(scope))
 
     def _here(self) -> Login:
         """This blueprint's login in the current app; of several, the one that is being served."""
@@ -204,89 +249,7 @@ class OAuth2Login(Blueprint):
                 f"The login {self.name!r} is not registered with this app:"
                 " app.register_blueprint(login)."
             )
+        if not has_request_context():
+            return logins[0]
         serving = {request.blueprint, current_visit().admitted}
         return next((login for login in logins if login.name in serving), logins[0])
-
-
-def _serving() -> Login:
-    """The login whose view is being served: one blueprint may serve several apps and names."""
-    return current_extension().get(str(request.blueprint))
-
-
-def _login() -> Response:
-    login = _serving()
-    refuse_aside()
-    given = request.values
-    params = {
-        name: value
-        for name, value in given.items()
-        if name not in RESERVED_PARAMS | set(login.handler.authorize_params)
-        and name not in {"next", "scope", "link", "iss", "target_link_uri"}
-    }
-    return flow.begin(
-        login,
-        next=safe_next(given.get("next")),
-        scope=split_scope(given.get("scope")),
-        link=bool(given.get("link")),
-        params=params,
-    )
-
-
-def refuse_aside() -> None:
-    """Begin no attempt for a frame, a subresource, or a browser that looks ahead."""
-    client = find_client(request)
-    if client is Client.PREFETCH:
-        error = HTTPException("Not fetched ahead.", None)
-        error.code = 503
-        error.response = keep_private(Response(status=503))
-        raise error
-    dest = request.headers.get("Sec-Fetch-Dest", "document")
-    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    if dest != "document" or mode != "navigate":
-        bad = BadRequest("A sign-in is begun by going to it, in a window.")
-        bad.response = render_error(bad)
-        raise bad
-
-
-def _callback() -> Response:
-    if request.method == "HEAD":
-        raise MethodNotAllowed(["GET"])
-    login = _serving()
-    try:
-        response = _come_home(login)
-    except OAuth2Error as error:
-        log.warning("%s: a sign-in came to nothing. %s", login.name, error)
-        signals.send(signals.login_failed, login=login.name, error=error)
-        raise
-    except HTTPException as refusal:
-        if refusal.response is None and (refusal.code or 500) >= 400:
-            refusal.response = render_error(refusal)
-        raise
-    homecoming.forget_waiting(login, response)
-    return response
-
-
-def _come_home(login: Login) -> Response:
-    if request.method == "POST" and not flow.answers_by_form(login):
-        raise MethodNotAllowed(["GET"])
-    answer = flow.read_answer()
-    if answer:
-        if homecoming.must_wait():
-            return homecoming.wait_for_home(login, answer)
-        return flow.finish(login, answer)
-    waiting = homecoming.take_waiting(login)
-    if waiting is None:
-        raise AuthorizationError("invalid_request", "there is no answer; start again")
-    return flow.finish(login, waiting)
-
-
-def _logout() -> Response:
-    login = _serving()
-    return signing_out.sign_out(login) if request.method == "POST" else signing_out.ask(login)
-
-
-def _keep_private(response: Response) -> Response:
-    """Whatever was answered here, by a handler of the app too, is nobody else's."""
-    if "Referrer-Policy" not in response.headers:
-        keep_private(response)
-    return response

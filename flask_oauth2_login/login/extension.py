@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import typing as t
 
 from flask import Flask
@@ -64,16 +63,24 @@ class Extension:
         self.renewals = Renewals()
         self.sealer = Sealer(self._secrets)
         self._stores: dict[str, TokenStore] = {}
+        self._checked: set[str] = set()
+        # Loads what sealing needs now, not in the first visitor's request.
+        self.sealer.digest("", "ready")
 
     @functools.cached_property
     def machine(self) -> TokenStore:
         """What the processes of this machine share."""
-        folder = self._app.instance_path
-        return open_machine_store(folder if os.path.isdir(folder) else None, self._app.name)
+        return open_machine_store(self._app.instance_path, self._app.name)
 
     def lifetime(self) -> float:
         """Seconds without use after which a login ends."""
         return self._app.permanent_session_lifetime.total_seconds()
+
+    def once(self, what: str) -> bool:
+        """True the first time in this process."""
+        first = what not in self._checked
+        self._checked.add(what)
+        return first
 
     def get(self, name: str) -> Login:
         """The login of that name.

@@ -15,8 +15,8 @@ from flask import url_for
 from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
-from ..protocol.oauth2 import code_challenge
-from ..protocol.oauth2 import split_scope
+from ..protocol.pkce import code_challenge
+from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from . import signals
 from .attempt import Attempt
@@ -29,6 +29,7 @@ from .navigation import safe_next
 from .readiness import linking_owner
 from .readiness import sign_in
 from .record import Record
+from .visit import current_visit
 from .visit import find_home
 
 #: The answer's parameters (RFC 6749, section 4.1.2; RFC 9207), and how long one may be.
@@ -76,6 +77,7 @@ def finish(login: Login, answer: t.Mapping[str, str]) -> Response:
     :raises OAuth2Error: what else can be wrong with it.
     """
     attempt = find_attempt(login, answer.get("state"))
+    current_visit().attempted_next = safe_next(attempt.next)
     use_attempt(login, attempt)
     check_answer(login, answer)
     token = redeem(login, attempt, answer["code"])

@@ -12,8 +12,8 @@ from flask import current_app
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
-from ..protocol.oauth2 import Scope
-from ..protocol.oauth2 import split_scope
+from ..protocol.scope import Scope
+from ..protocol.scope import split_scope
 from .answers import forbid
 from .extension import Login
 from .extension import current_extension

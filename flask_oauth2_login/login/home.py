@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import logging
 import time
 import typing as t
 
@@ -13,7 +13,8 @@ from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
-from ..stores.sealing import encode
+from ..stores.base import TokenStore
+from ..stores.sealing import name_of
 from . import signals
 from .extension import Login
 from .extension import current_extension
@@ -22,14 +23,13 @@ from .record import pack
 from .record import unpack
 from .revocation import revoke
 
-
-def store_id(id: str) -> str:
-    """What a record is called in a store: the id itself opens a session, so it rests nowhere."""
-    return encode(hashlib.sha256(id.encode()).digest())
+log = logging.getLogger("flask_oauth2_login")
 
 
 def expires_at(record: Record) -> float:
     """When a record ends, if it is not used again: Unix seconds."""
+    if record.is_grant:
+        return time.time() + GRANT_SECONDS
     idle = time.time() + current_extension().lifetime()
     end = absolute_end(record)
     return idle if end is None else min(idle, end)
@@ -37,8 +37,14 @@ def expires_at(record: Record) -> float:
 
 def absolute_end(record: Record) -> float | None:
     """When a record ends however much it is used: OAUTH2_LOGIN_LIFETIME seconds after sign-in."""
+    if record.is_grant:
+        return None
     seconds = current_app.config.get("OAUTH2_LOGIN_LIFETIME")
     return None if seconds is None else record.signed_in_at + float(seconds)
+
+
+#: Seconds for which a grant is kept without use: it ends by `unlink`, or at the provider.
+GRANT_SECONDS = 10 * 365 * 24 * 3600
 
 
 def owner_of(identity: Identity) -> str:
@@ -56,6 +62,12 @@ def owner_of(identity: Identity) -> str:
     return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
 
 
+def grant_labels(login: Login, record: Record) -> dict[str, str]:
+    """What a grant is found by: a person's accounts, and not what signs browsers out."""
+    labels = labels_of(login, record)
+    return {"owner": labels["owner"], "provider": labels["provider"]}
+
+
 def labels_of(login: Login, record: Record) -> dict[str, str]:
     """What a server-side store finds a record by, as keyed hashes."""
     if login.store is None:
@@ -67,6 +79,38 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
     if sid := record.id_claims.get("sid"):
         labels["sid"] = str(sid)
     return {name: keyed(value, f"label:{name}") for name, value in labels.items()}
+
+
+def find_records(login: Login, **labels: str) -> list[RecordHome]:
+    """The records of a login, in a server-side store, that have all these labels and live."""
+    store, sealer = server_store(login), current_extension().sealer
+    labels = {"provider": login.name, "tenant": "", **labels} if "owner" not in labels else labels
+    digests = [sealer.digests(value, f"label:{name}") for name, value in labels.items()]
+    homes = {}
+    # By each of the app's secrets: an older one labelled what has not been sealed anew since.
+    for digest in zip(*digests, strict=True):
+        for found in store.find(**dict(zip(labels, digest, strict=True))):
+            stored = store.read(found)
+            record = open_record(login, stored.sealed) if stored else None
+            if record is not None and found not in homes:
+                home = RecordHome(login, record.id)
+                if home.reload() is not None:
+                    homes[found] = home
+    return list(homes.values())
+
+
+def server_store(login: Login) -> TokenStore:
+    """The login's store on the server.
+
+    :raises ConfigurationError: its records rest in browsers.
+    """
+    if login.store is None:
+        raise ConfigurationError(
+            f"This needs a server-side store, and the records of the login {login.name!r} rest in"
+            " browsers. Give it one: OAuth2Login(…, store='sqlite:///logins.db'), or set"
+            " OAUTH2_LOGIN_STORE to that, to 'postgresql+psycopg://…' or to 'redis://…'."
+        )
+    return login.store
 
 
 def seal_record(login: Login, record: Record) -> str:
@@ -86,6 +130,7 @@ class RecordHome:
     def __init__(self, login: Login, id: str) -> None:
         self._login = login
         self._id = id
+        self._store_id = name_of("record", id)
         self._version: str | None = None
 
     @property
@@ -100,12 +145,15 @@ class RecordHome:
     def seconds(self) -> float:
         return self._login.handler.transport.seconds
 
+    def can_renew(self, token: Token) -> bool:
+        return token.refresh_token is not None
+
     def current(self) -> Kept | None:
         return None if self._version is None else Kept(self.record.token, self._version)
 
     def reload(self) -> Kept | None:
         self._version = None
-        stored = self._login.records.read(store_id(self._id))
+        stored = self._login.records.read(self._store_id)
         record = open_record(self._login, stored.sealed) if stored else None
         if stored is None or record is None or record.id != self._id:
             return None
@@ -121,15 +169,23 @@ class RecordHome:
     def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
         record = dataclasses.replace(self.record, token=token)
         sealed = seal_record(self._login, record)
-        outcome = self._login.records.replace(
-            store_id(self._id), sealed, version, expires_at(record)
-        )
+        outcome = self._login.records.replace(self._store_id, sealed, version, expires_at(record))
         if outcome == "replaced":
+            if self._login.store is None and token.refresh_token != self.record.token.refresh_token:
+                self._say_where_it_counts()
             self.reload()
             signals.send(
                 signals.token_refreshed, login=self.login, identity=record.identity, token=token
             )
         return outcome
+
+    def _say_where_it_counts(self) -> None:
+        if current_extension().once("rotation"):
+            log.info(
+                "%s: this provider's refresh tokens can be used once. On several machines, keep"
+                " records in a server-side store (OAUTH2_LOGIN_STORE).",
+                self.login,
+            )
 
     def revoke(self, token: Token) -> None:
         revoke(self._login.handler, token)
@@ -139,7 +195,7 @@ class RecordHome:
 
         :returns: False where somebody else ended it at the same time.
         """
-        ended = self._login.records.delete(store_id(self._id))
+        ended = self._login.records.delete(self._store_id)
         self._version = None
         if ended:
             signals.send(
@@ -147,12 +203,20 @@ class RecordHome:
             )
         return ended
 
+    @property
+    def token_home(self) -> RecordHome | None:
+        """The record that has the token: this one, or the grant; None where that has ended."""
+        if self.record.grant is None:
+            return self
+        grant = RecordHome(self._login, self.record.grant)
+        return grant if grant.reload() is not None else None
+
     def touch(self) -> None:
         """Note that the login is in use."""
-        self._login.records.touch(store_id(self._id), expires_at(self.record))
+        self._login.records.touch(self._store_id, expires_at(self.record))
 
     def lease(self, seconds: float) -> str | None:
-        return self._login.shared.lease(f"renew:{store_id(self._id)}", seconds)
+        return self._login.shared.lease(name_of("renew", self._id), seconds)
 
     def release(self, ticket: str) -> None:
-        self._login.shared.release(f"renew:{store_id(self._id)}", ticket)
+        self._login.shared.release(name_of("renew", self._id), ticket)

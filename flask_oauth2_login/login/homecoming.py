@@ -16,6 +16,8 @@ from flask import current_app
 from flask import request
 from flask import url_for
 
+from ..protocol.errors import AuthorizationError
+from ..stores.cookie import MAX_COOKIE
 from ..stores.cookie import cookie_name
 from .extension import Login
 from .extension import current_extension
@@ -34,6 +36,8 @@ def must_wait() -> bool:
 def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
     """Keep the provider's answer, and send the page that comes back for it."""
     sealed = current_extension().sealer.seal([int(time.time()), dict(answer)], "answer", login.name)
+    if len(sealed) > MAX_COOKIE - 300:
+        raise AuthorizationError("invalid_request", "the answer is too long to be kept")
     response = go_on_page(url_for(f"{login.name}.callback"))
     response.set_cookie(_name(login), sealed, max_age=LIFETIME, **_attributes(login))
     return response

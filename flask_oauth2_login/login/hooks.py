@@ -15,6 +15,8 @@ from flask.sessions import SecureCookieSession
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
+from ..stores.browser import has_copies
+from ..stores.browser import send_copies
 from . import proxies
 from .answers import answer_error
 from .extension import SECRET_KEY_FIX
@@ -91,14 +93,21 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
 
 
 def _end_request(response: Response) -> Response:
-    """Write no session whose login ended, or was displaced, while this request ran."""
+    """Send what the browser keeps of its logins.
+
+    But write nothing, the session neither, where the login ended or was displaced while this
+    request ran: it would wipe out whoever signed in meanwhile.
+    """
     visit = current_visit()
+    attribute, session = _raw_session()
     if visit.marks and not visit.has_written_marks:
-        attribute, session = _raw_session()
         # Flask's own is written when it has changed, or is permanent; another one, at any time.
         idle = isinstance(session, SecureCookieSession) and not session.modified
-        if (not idle or dict.get(session, "_permanent")) and were_displaced(visit):
+        writes = not idle or dict.get(session, "_permanent") or has_copies()
+        if writes and were_displaced(visit):
             setattr(request_ctx, attribute, _Unsaved(session))
+            return response
+    send_copies(response)
     return response
 
 

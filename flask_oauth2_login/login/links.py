@@ -9,7 +9,7 @@ from flask import url_for
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.oauth2 import split_scope
+from ..protocol.scope import split_scope
 from .extension import Login
 from .extension import current_extension
 from .mark import read_marks

@@ -13,7 +13,7 @@ import typing as t
 
 from flask import session
 
-KEY = "_oauth2_login"
+KEY = "_oauth2"
 
 
 @dataclasses.dataclass
@@ -25,10 +25,10 @@ class Mark:
     id: str
     #: A keyed hash of who it was at the provider; ``""`` where nobody can say.
     who: str
-    #: Likewise, of the app's own key for the person, where it set one.
-    owner: str = ""
     #: The hour, counted from 1970, in which the login was last known to be in use.
     hour: int = 0
+    #: A keyed hash of the app's own key for the person, where it set one.
+    owner: str = ""
 
 
 @dataclasses.dataclass
@@ -58,7 +58,7 @@ def read_marks() -> Marks:
 
 def write_marks(rows: t.Iterable[Mark]) -> None:
     """Put marks in the session, under a new id."""
-    session[KEY] = [secrets.token_urlsafe(8), *map(_row, rows)]
+    session[KEY] = [secrets.token_urlsafe(6), *map(_row, rows)]
 
 
 def touch_mark(login: str) -> None:
@@ -74,4 +74,5 @@ def this_hour() -> int:
 
 
 def _row(mark: Mark) -> list[t.Any]:
-    return [mark.login, mark.id, mark.who, mark.owner, mark.hour]
+    row = [mark.login, mark.id, mark.who, mark.hour]
+    return [*row, mark.owner] if mark.owner else row

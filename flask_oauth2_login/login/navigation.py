@@ -74,13 +74,13 @@ def default_next() -> str:
 def here() -> str | None:
     """The page that the visitor is at, to come back to; None where there is none."""
     if request.headers.get("HX-Request") == "true":
-        return _own_path(request.headers.get("HX-Current-URL"))
+        return own_path(request.headers.get("HX-Current-URL"))
     if not _is_safe(request) or request.headers.get("Sec-Fetch-Dest", "document") != "document":
-        return _own_path(request.referrer)
+        return own_path(request.referrer)
     return safe_next(request.script_root + request.full_path.rstrip("?"))
 
 
-def _own_path(url: str | None) -> str | None:
+def own_path(url: str | None) -> str | None:
     """The path of a URL, if that is this host's."""
     parts = urlsplit(url or "")
     if f"{parts.scheme}://{parts.netloc}/" != request.host_url:

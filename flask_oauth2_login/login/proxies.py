@@ -23,11 +23,14 @@ def find_session(login: Login | None) -> OAuth2Session:
 
     :raises LoginRequired: nobody is signed in there.
     """
-    home = find_home(login) if login is not None else None
-    if login is None or home is None:
-        raise LoginRequired(login=login.name if login is not None else None)
+    if login is None:
+        raise LoginRequired
     sessions = current_visit().sessions
     if login.name not in sessions:
+        home = find_home(login)
+        home = home.token_home if home is not None else None
+        if home is None:
+            raise LoginRequired(login=login.name)
         sessions[login.name] = make_session(login, home)
     return sessions[login.name]
 

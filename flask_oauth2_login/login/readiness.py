@@ -10,9 +10,10 @@ from flask import current_app
 from flask import session
 
 from ..protocol.errors import AuthorizationError
-from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
+from ..stores.sealing import name_of
+from .accounts import keep_grant
 from .attempt import Attempt
 from .extension import Login
 from .extension import current_extension
@@ -20,7 +21,7 @@ from .home import expires_at
 from .home import labels_of
 from .home import owner_of
 from .home import seal_record
-from .home import store_id
+from .home import server_store
 from .mark import Mark
 from .mark import Marks
 from .mark import read_marks
@@ -28,6 +29,7 @@ from .mark import this_hour
 from .mark import write_marks
 from .record import Record
 from .visit import current_login
+from .visit import current_visit
 from .visit import displace_marks
 from .visit import find_homes
 from .visit import find_identity
@@ -43,8 +45,10 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
     homes = find_homes(former)
     try:
         response, kept = make_session_ready(login, attempt, record, former)
+        if login.blueprint.offline:
+            record = keep_grant(login, record)
         login.records.create(
-            store_id(record.id),
+            name_of("record", record.id),
             seal_record(login, record),
             labels_of(login, record),
             expires_at(record),
@@ -53,6 +57,7 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
         restore_session(before)
         raise
     displace_marks(former)
+    current_visit().forget()
     for name, home in homes.items():
         if name not in kept:
             home.end("replaced")
@@ -80,7 +85,7 @@ def make_session_ready(
         others = []
     # Tokens that were made for the session before, such as Flask-WTF's.
     session.pop("csrf_token", None)
-    mark = Mark(login.name, record.id, who[0] if who else "", "", this_hour())
+    mark = Mark(login.name, record.id, who[0] if who else "", this_hour())
     write_marks([*others, mark])
     before_hook = copy.deepcopy(dict(session))
     identity.owner = attempt.link_owner
@@ -104,14 +109,14 @@ def fingerprints(login: Login, identity: Identity) -> list[str]:
     if identity.id is None:
         return []
     digests = current_extension().sealer.digests(f"{login.name}:{identity.id}", "who")
-    return [digest[:11] for digest in digests]
+    return [digest[:8] for digest in digests]
 
 
 def owner_fingerprints(owner: str | None) -> list[str]:
     """Likewise, of the app's own key for a person."""
     if owner is None:
         return []
-    return [digest[:11] for digest in current_extension().sealer.digests(owner, "owner")]
+    return [digest[:8] for digest in current_extension().sealer.digests(owner, "owner")]
 
 
 def clear_session() -> None:
@@ -135,14 +140,11 @@ def linking_owner() -> str:
     """The app's key for whoever is signed in, for an account to be added to it.
 
     :raises LoginRequired: nobody is.
-    :raises ConfigurationError: nothing names an owner, or there is nowhere to keep several.
+    :raises ConfigurationError: nothing names an owner, or records don't rest on the server.
     """
     login = current_login()
     if login is None:
         raise LoginRequired("Sign in before you add an account.")
-    if login.store is None:
-        raise ConfigurationError(
-            "Linking accounts needs a server-side store: OAuth2Login(…, store='sqlite:///…')."
-        )
+    server_store(login)
     identity = find_identity(login)
     return owner_of(t.cast(Identity, identity))

@@ -6,7 +6,7 @@ import dataclasses
 import typing as t
 
 from ..protocol.identity import Identity
-from ..protocol.oauth2 import split_scope
+from ..protocol.scope import split_scope
 from ..protocol.token import Token
 
 #: Members of the token answer that have a place of their own in a sealed record.
@@ -33,6 +33,13 @@ class Record:
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The ID token itself, where it is kept for signing out at the provider.
     id_token: str | None = dataclasses.field(default=None, repr=False)
+    #: The id of the record that has the token instead, where jobs use it too.
+    grant: str | None = None
+
+    @property
+    def is_grant(self) -> bool:
+        """Whether this is such a record: it belongs to no browser, and outlives them all."""
+        return self.id.startswith("grant:")
 
 
 def pack(record: Record) -> list[t.Any]:
@@ -62,6 +69,7 @@ def pack(record: Record) -> list[t.Any]:
         record.asked,
         record.id_claims,
         record.id_token,
+        record.grant,
     ]
     while not packed[-1]:
         packed.pop()
@@ -71,8 +79,8 @@ def pack(record: Record) -> list[t.Any]:
 def unpack(packed: t.Any, login: str) -> Record | None:
     """The record of a list that :func:`pack` made; None where an older release made it."""
     try:
-        packed = [*packed, *[None] * (10 - len(packed))]
-        id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token = packed
+        packed = [*packed, *[None] * (11 - len(packed))]
+        id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token, grant = packed
         members = dict(zip(_OWN_PLACE, (*own, scope), strict=True))
         token = Token({k: v for k, v in members.items() if v is not None})
         token.update({"token_type": "Bearer", **(rest or {})})
@@ -90,4 +98,5 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         dict(asked or {}),
         dict(id_claims or {}),
         id_token,
+        grant,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 import typing as t
 
 from flask import Response
@@ -14,6 +15,7 @@ from flask import url_for
 from .answers import forbid
 from .extension import Login
 from .extension import current_extension
+from .homecoming import go_on_page
 from .links import login_links
 from .links import logout_token
 from .mark import read_marks
@@ -24,6 +26,9 @@ from .navigation import is_same_origin
 from .navigation import safe_next
 from .pages import keep_private
 from .pages import render_page
+from .provider_logout import finish_round_trip
+from .provider_logout import provider_logout_url
+from .provider_logout import remember_round_trip
 from .revocation import revoke
 from .visit import current_visit
 from .visit import displace_marks
@@ -33,6 +38,8 @@ from .visit import find_homes
 
 def ask(login: Login) -> Response:
     """The page behind a link to ``/logout``: it asks, or says that it is done."""
+    if "state" in request.args and (target := safe_next(finish_round_trip(login))):
+        return keep_private(t.cast(Response, redirect(target)))
     if find_home(login) is None:
         return render_page("signed_out.html", 200, links=login_links(login.name))
     return render_page(
@@ -55,10 +62,16 @@ def sign_out(login: Login) -> Response:
     ended = [login.name]
     if request.form.get("every"):
         ended = [mark.login for mark in read_marks().live]
+    home = find_home(login)
     end_logins(ended)
     target = safe_next(request.values.get("next"))
     if find_client(request) is Client.API:
         return keep_private(Response(status=204))
+    state = secrets.token_urlsafe(16)
+    if home is not None and (url := provider_logout_url(login, home.record, state)):
+        page = go_on_page(url)
+        remember_round_trip(login, page, state, target)
+        return page
     response = redirect(target or url_for(f"{login.name}.logout"), 303)
     return keep_private(t.cast(Response, response))
 

@@ -10,10 +10,10 @@ from flask import request
 
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
+from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
-from .home import store_id
 from .mark import Mark
 from .mark import Marks
 from .mark import read_marks
@@ -30,6 +30,10 @@ class Visit:
 
     #: Unix seconds; what was displaced later than this was displaced while the request ran.
     started: float = dataclasses.field(default_factory=time.time)
+    #: Where a sign-in that this request takes up would have led.
+    attempted_next: str | None = None
+    #: Where a person may try again what has just failed.
+    again_url: str | None = None
     #: What the session said of logins when it came.
     marks: t.Any = None
     has_written_marks: bool = False
@@ -38,13 +42,18 @@ class Visit:
     homes: dict[str, RecordHome | None] = dataclasses.field(default_factory=dict)
     sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
 
+    def forget(self) -> None:
+        """Look anew who is signed in."""
+        self.homes.clear()
+        self.sessions.clear()
+
 
 def current_visit() -> Visit:
     """This request's visit. It is kept on the request, for an app context may outlive one."""
-    visit: Visit | None = getattr(request, "_oauth2_login_visit", None)
+    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    visit: Visit | None = kept.get("_oauth2_login_visit")
     if visit is None:
-        visit = Visit()
-        request._oauth2_login_visit = visit  # type: ignore[attr-defined]
+        visit = kept["_oauth2_login_visit"] = Visit()
     return visit
 
 
@@ -85,7 +94,7 @@ def displace_marks(marks: Marks) -> None:
     """Note that a session with these marks is an old one, for requests that still have it."""
     current_visit().has_written_marks = True
     if marks.id:
-        name, now = store_id(f"marks:{marks.id}"), time.time()
+        name, now = name_of("marks", marks.id), time.time()
         machine = current_extension().machine
         machine.delete(name)
         machine.create(name, repr(now), {}, now + SLOWEST_REQUEST)
@@ -93,7 +102,7 @@ def displace_marks(marks: Marks) -> None:
 
 def were_displaced(visit: Visit) -> bool:
     """Whether the marks that came with a request were displaced while it ran."""
-    note = current_extension().machine.read(store_id(f"marks:{visit.marks[0]}"))
+    note = current_extension().machine.read(name_of("marks", str(visit.marks[0])))
     return note is not None and float(note.sealed) >= visit.started
 
 

@@ -22,7 +22,7 @@ class TokenRequest:
     """
 
     url: str
-    params: dict[str, t.Any]
+    params: dict[str, t.Any] = dataclasses.field(repr=False)
     client_id: str
     client_secret: str | None = dataclasses.field(repr=False)
     client_id_param: str = "client_id"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import typing as t
-from base64 import urlsafe_b64encode
-from hashlib import sha256
 
 from . import http
 from . import urls
@@ -25,14 +21,16 @@ from .identity import Fields
 from .identity import Identity
 from .identity import find_path
 from .identity import make_identity
+from .scope import Scope
+from .scope import split_granted
+from .scope import split_scope
 from .session import API
 from .session import OAuth2Session
+from .session import hide_queries_in_logs
 from .token import Token
 from .token import find_refusal
 from .token import read_object
 from .token import read_token
-
-Scope = str | t.Iterable[str]
 
 
 class OAuth2:
@@ -149,6 +147,8 @@ class OAuth2:
         self.client_id_param = client_id_param
         self.bearer_method = bearer_method
         _one_of("bearer_method", bearer_method.partition(":")[0], ("header", "query"))
+        if bearer_method.startswith("query"):
+            hide_queries_in_logs()
         self.bearer_scheme = bearer_scheme
         self.headers = dict(headers or {})
         self.authorize_params = dict(authorize_params or {})
@@ -248,7 +248,7 @@ class OAuth2:
 
     def split_granted(self, scope: str) -> list[str]:
         """The scopes of a token answer, whatever this provider joins them by."""
-        return split_scope(re.split(rf"[\s,{re.escape(self.scope_separator)}]+", scope))
+        return split_granted(scope, self.scope_separator)
 
     def missing_scopes(self, scopes: Scope, granted: t.Collection[str]) -> list[str]:
         """Those of ``scopes`` that were not granted, under any of their names."""
@@ -441,22 +441,6 @@ class OAuth2:
         names = ("code", "code_verifier", "refresh_token", "token")
         sent = [params.get(name) for name in names]
         return [secret for secret in (self.client_secret, *sent) if isinstance(secret, str)]
-
-
-def split_scope(scope: Scope | None) -> list[str]:
-    """Scopes, each once, in their order."""
-    items = scope.split() if isinstance(scope, str) else (scope or ())
-    return list(dict.fromkeys(item for item in items if item))
-
-
-def make_code_verifier() -> str:
-    """A PKCE verifier of 256 random bits: RFC 7636, section 4.1."""
-    return secrets.token_urlsafe(32)
-
-
-def code_challenge(code_verifier: str) -> str:
-    """The S256 challenge of a PKCE verifier: RFC 7636, section 4.2."""
-    return urlsafe_b64encode(sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def _credential(name: str, value: t.Any) -> str:

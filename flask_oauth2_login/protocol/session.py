@@ -6,6 +6,7 @@ Bearer tokens: RFC 6750.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import typing as t
 
@@ -69,6 +70,19 @@ class API:
             request.url = urls.add_params(str(request.url), {name or "access_token": None})
         for header in ("Authorization", name if method == "header" else "", *self.headers):
             request.headers.pop(header, None)
+
+
+def hide_queries_in_logs() -> None:
+    """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
+    logging.getLogger("urllib3.connectionpool").addFilter(_hide_queries)
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+        )
+    return True
 
 
 class Connections(t.Protocol):
@@ -135,6 +149,11 @@ class OAuth2Session(requests.Session):
         # Raised out here: a chained exception would carry the request, and with it the token.
         raise problem(f"The provider's API can't be reached: {kind}.")
 
+    def close(self) -> None:
+        """Close the session's own connections; those that it shares are not its to close."""
+        if self._connections is None:
+            super().close()
+
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         # Whatever the caller, a netrc file or the URL has to say about credentials, ours count.
         request.auth = self._sign
@@ -143,15 +162,23 @@ class OAuth2Session(requests.Session):
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = str(request.url)
         if not self._api.may_have_token(url):
-            raise ConfigurationError(
-                f"{urls.origin(url) or 'This URL'} is not where this provider's token may go"
-                f" ({', '.join(sorted(self._api.origins)) or 'no origin is known'}). Add it to the"
-                " handler: api_origins=['https://…'], or call it with requests itself."
-            )
+            self._refuse(urls.origin(url) or "This URL")
         token = self._tokens(None)
         if token is None:
             raise LoginRequired
         return self._sign_with(request, token)
+
+    def _refuse(self, origin: str) -> t.NoReturn:
+        known = ", ".join(sorted(self._api.origins))
+        if origin in self._api.origins:
+            raise ConfigurationError(
+                f"{origin} is not encrypted, so the token does not go there. Use https, or name"
+                " the host in http_hosts=[…] of the handler."
+            )
+        raise ConfigurationError(
+            f"{origin} is not where this provider's token may go ({known or 'no origin is known'})."
+            " Add it to the handler: api_origins=['https://…'], or call it with requests itself."
+        )
 
     def _sign_with(
         self, request: requests.PreparedRequest, token: Token

@@ -6,7 +6,6 @@ import time
 import typing as t
 
 from flask import Response
-from flask import after_this_request
 from flask import request
 
 from .base import Stored
@@ -50,7 +49,9 @@ class BrowserRecords:
         self._lifetime = lifetime
 
     def read(self, id: str) -> Stored | None:
-        copy = self._place.get(self._login)
+        waiting = _pending().get(self._login)
+        own = waiting is not None and waiting.id == id
+        copy = waiting.sealed if own and waiting else self._place.get(self._login)
         newest = self._machine.read(id)
         if newest is None:
             return Stored(copy, IN_BROWSER) if copy else None
@@ -112,27 +113,41 @@ class BrowserRecords:
         return True
 
     def _send_later(self, id: str, sealed: str | None) -> None:
-        """Have a copy sent with the answer: what is newest by then, whoever made it."""
-        pending: dict[str, _Pending] | None = getattr(request, "_oauth2_login_pending", None)
-        if pending is None:
-            pending = {}
-            request._oauth2_login_pending = pending  # type: ignore[attr-defined]
+        """Have a copy sent, or taken away, with this request's answer."""
+        pending = _pending()
+        waiting = pending.get(self._login)
+        # What ends may not be what is to be sent: that is a newer login's.
+        if sealed is not None or waiting is None or waiting.id == id:
+            pending[self._login] = _Copy(self, id, sealed)
 
-            @after_this_request
-            def send(response: Response) -> Response:
-                for login, (records, id, sealed) in pending.items():
-                    records._place.write(response, login, records._newest(id, sealed))
-                return response
-
-        if sealed is not None:
-            pending[self._login] = (self, id, sealed)
-        else:
-            # A copy that is to be sent may be another record's; if not, it is not sent either.
-            pending.setdefault(self._login, (self, id, sealed))
-
-    def _newest(self, id: str, sealed: str | None) -> str | None:
-        newest = self._machine.read(id)
-        return (newest.sealed or None) if newest is not None else sealed
+    def _send(self, response: Response, copy: _Copy) -> None:
+        newest = self._machine.read(copy.id)
+        if copy.sealed is None or newest is None:
+            self._place.write(response, self._login, copy.sealed)
+        elif newest.sealed != ENDED:
+            self._place.write(response, self._login, newest.sealed)
 
 
-_Pending = tuple[BrowserRecords, str, str | None]
+class _Copy(t.NamedTuple):
+    """A copy to be sent; None to be taken away."""
+
+    records: BrowserRecords
+    id: str
+    sealed: str | None
+
+
+def send_copies(response: Response) -> None:
+    """Send what this request has renewed, and take away what it has ended."""
+    for copy in _pending().values():
+        copy.records._send(response, copy)
+
+
+def has_copies() -> bool:
+    """Whether there is something to send."""
+    return bool(_pending())
+
+
+def _pending() -> dict[str, _Copy]:
+    """By login, on the request: an app context may outlive one."""
+    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    return t.cast("dict[str, _Copy]", kept.setdefault("_oauth2_login_copies", {}))

@@ -1,8 +1,10 @@
 """Sealing: what nobody but this app may read or change, for one purpose.
 
-A sealed value is a compact JWE (RFC 7516: ``dir``, ``A256GCM``, ``DEF``) without its header, which
-is always the same. Its key is derived from the app's secret by HKDF-SHA256 (RFC 5869) with the
-purpose and the context as info, so that no value opens in another's place.
+A sealed value is compressed JSON under AES-256-GCM, with a random nonce in front, in base64url.
+That is what a compact JWE with ``dir`` holds, without what would be the same in each of them: a
+tenth of the time to open, for something that every request of a signed-in visitor does. The key
+is derived from the app's secret by HKDF-SHA256 (RFC 5869) with the purpose and the context as
+info, so that no value opens in another's place.
 """
 
 from __future__ import annotations
@@ -10,19 +12,24 @@ from __future__ import annotations
 import functools
 import hmac
 import json
+import os
 import typing as t
+import zlib
+from base64 import urlsafe_b64decode
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
 if t.TYPE_CHECKING:
-    from joserfc.jwk import OctKey
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 Secret = str | bytes
 
-#: A sealed value's length at the most, in characters: joserfc opens no longer ones.
-MAX_SEALED = 65536
+#: A sealed value's length at the most, in characters.
+MAX_SEALED = 1_000_000
+#: What may become of it, in bytes. More is a forgery that inflates, or a mistake.
+MAX_PLAIN = 1_000_000
 
-_PROTECTED = {"alg": "dir", "enc": "A256GCM", "zip": "DEF"}
+_NONCE = 12
 
 
 class Sealer:
@@ -33,43 +40,34 @@ class Sealer:
 
     def __init__(self, secrets: t.Callable[[], t.Sequence[Secret]]) -> None:
         self._secrets = secrets
-        # Keys by secret and info; bounded, for there may be a context for each of many tenants.
-        self._key = functools.lru_cache(maxsize=512)(_make_key)
+        # By secret and info; bounded, for there may be a context for each of many tenants.
+        self._cipher = functools.lru_cache(maxsize=512)(_make_cipher)
+        self._key = functools.lru_cache(maxsize=64)(derive_key)
 
     def seal(self, value: t.Any, purpose: str, *context: str) -> str:
         """Seal what JSON can hold.
 
-        :raises ValueError: it is too long to be opened again.
+        :raises ValueError: it is larger than what can be opened again.
         """
-        from joserfc.jwe import encrypt_compact
-
-        plaintext = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-        key = self._key(self._secrets()[0], purpose, *context)
-        _, _, sealed = encrypt_compact(_PROTECTED, plaintext, key).partition("..")
-        if len(sealed) > MAX_SEALED:
-            raise ValueError("too long to be sealed")
+        plain = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        nonce = os.urandom(_NONCE)
+        cipher = self._cipher(self._secrets()[0], purpose, *context)
+        sealed = encode(nonce + cipher.encrypt(nonce, zlib.compress(plain), None))
+        if len(plain) > MAX_PLAIN or len(sealed) > MAX_SEALED:
+            raise ValueError("too large to be sealed")
         return sealed
 
     def open(self, sealed: str | None, purpose: str, *context: str) -> t.Any:
         """What was sealed, or None: changed, cut, foreign, sealed for something else, or absent."""
-        if not sealed or len(sealed) > MAX_SEALED:
-            return None
-        from joserfc.jwe import decrypt_compact
-
-        compact = f"{_header()}..{sealed}"
-        for secret in self._secrets():
-            try:
-                opened = decrypt_compact(compact, self._key(secret, purpose, *context))
-                return json.loads(opened.plaintext or b"")
-            # Forgeries come out of the libraries as errors of many kinds, TypeError among them.
-            except Exception:  # noqa: S112
-                continue
+        for secret in self._secrets() if sealed else ():
+            opened = self._open(str(sealed), secret, purpose, *context)
+            if opened is not None:
+                return opened
         return None
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
         """Whether a value is sealed with the newest secret, not with an older one."""
-        newest = Sealer(lambda: self._secrets()[:1])
-        return newest.open(sealed, purpose, *context) is not None
+        return self._open(sealed, self._secrets()[0], purpose, *context) is not None
 
     def digest(self, text: str, purpose: str) -> str:
         """A keyed hash of 256 bits, in 43 characters: what it was made of can't be guessed."""
@@ -77,27 +75,47 @@ class Sealer:
 
     def digests(self, text: str, purpose: str) -> list[str]:
         """As :meth:`digest`, with each secret: what an older one has labelled is found too."""
-        keys = (self._key(secret, purpose).raw_value for secret in self._secrets())
-        return [encode(hmac.digest(key, text.encode(), sha256)) for key in keys]
+        keys = (self._key(secret, purpose) for secret in self._secrets())
+        return [encode(hmac.digest(key, text.encode(), "sha256")) for key in keys]
+
+    def _open(self, sealed: str, secret: Secret, purpose: str, *context: str) -> t.Any:
+        from cryptography.exceptions import InvalidTag
+
+        if len(sealed) > MAX_SEALED:
+            return None
+        try:
+            data = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            cipher = self._cipher(secret, purpose, *context)
+            packed = cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
+            inflate = zlib.decompressobj()
+            plain = inflate.decompress(packed, MAX_PLAIN)
+            return json.loads(plain) if inflate.eof else None
+        except (ValueError, InvalidTag, zlib.error, RecursionError):
+            return None
 
 
 def encode(data: bytes) -> str:
+    """Base64url without padding: RFC 7515, section 2."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@functools.cache
-def _header() -> str:
-    return encode(json.dumps(_PROTECTED, separators=(",", ":")).encode())
+def name_of(*parts: str) -> str:
+    """What a thing is called in a store: the things themselves open doors, so they rest nowhere."""
+    return encode(sha256(":".join(parts).encode()).digest())
 
 
-def _make_key(secret: Secret, *info: str) -> OctKey:
-    # cryptography comes with joserfc. Loaded here: imports cost an app's start a lot of its time.
+def derive_key(secret: Secret, *info: str) -> bytes:
+    # cryptography comes with joserfc. Loaded here, for imports are most of an app's start.
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-    from joserfc.jwk import OctKey
 
     material = secret.encode() if isinstance(secret, str) else bytes(secret)
     # Lengths in front, so that ("ab", "c") and ("a", "bc") are two.
     label = "".join(f"{len(part)}:{part}" for part in ("flask-oauth2-login", *info))
-    derived = HKDF(SHA256(), 32, salt=None, info=label.encode()).derive(material)
-    return OctKey.import_key(derived)
+    return HKDF(SHA256(), 32, salt=None, info=label.encode()).derive(material)
+
+
+def _make_cipher(secret: Secret, *info: str) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(derive_key(secret, *info))

@@ -1,0 +1,98 @@
+"""A session for the app itself: the client credentials grant, RFC 6749, section 4.4."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..client.renewal import Kept
+from ..protocol.session import OAuth2Session
+from ..protocol.token import Token
+from ..stores.sealing import name_of
+from .extension import Login
+from .extension import current_extension
+
+#: Seconds for which a token is kept that does not say how long it lives.
+UNKNOWN_LIFE = 3600
+#: What stands for a token that nobody has asked for yet.
+_NONE_YET = Kept(Token(access_token="", expires_at=0), "")
+
+
+def client_session(login: Login, scope: str) -> OAuth2Session:
+    """A session whose token is the app's, fetched once for all its processes, and renewed so."""
+    extension, home = current_extension(), ClientHome(login, scope)
+    return OAuth2Session(
+        login.handler.api,
+        lambda rejected: extension.renewals.usable(home, rejected),
+        extension.pool,
+    )
+
+
+class ClientHome:
+    """Where the app's own token rests: `client.renewal.Home`."""
+
+    def __init__(self, login: Login, scope: str) -> None:
+        self._login = login
+        self._scope = scope
+        self._name = name_of("client", login.name, login.handler.client_id, scope)
+        self._kept: Kept | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self._login.name}:client:{self._scope}"
+
+    @property
+    def login(self) -> str:
+        return self._login.name
+
+    @property
+    def seconds(self) -> float:
+        return self._login.handler.transport.seconds
+
+    def can_renew(self, token: Token) -> bool:  # noqa: ARG002
+        return True
+
+    def current(self) -> Kept:
+        return self._kept or self.reload()
+
+    def reload(self) -> Kept:
+        stored = self._login.shared.read(self._name)
+        sealer = current_extension().sealer
+        opened = sealer.open(stored.sealed, "client", self._login.name) if stored else None
+        kept = _NONE_YET
+        if stored is not None and isinstance(opened, dict):
+            kept = Kept(Token(opened), stored.version)
+        self._kept = kept
+        return kept
+
+    def refresh(self, token: Token) -> Token | None:  # noqa: ARG002
+        return self._login.handler.client_token(self._scope)
+
+    def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+        store = self._login.shared
+        sealed = current_extension().sealer.seal(token, "client", self._login.name)
+        expires_at = token.expires_at or time.time() + UNKNOWN_LIFE
+        outcome: t.Literal["replaced", "changed", "gone"] = "gone"
+        if version:
+            outcome = store.replace(self._name, sealed, version, expires_at)
+        if outcome == "gone":
+            try:
+                store.create(self._name, sealed, {}, expires_at)
+                outcome = "replaced"
+            except KeyError:
+                outcome = "changed"
+        if outcome == "replaced":
+            self.reload()
+        return outcome
+
+    def revoke(self, token: Token) -> None:
+        """Nothing to do: another process has a token as good as this one."""
+
+    def end(self) -> None:
+        self._login.shared.delete(self._name)
+
+    def lease(self, seconds: float) -> str | None:
+        return self._login.shared.lease(name_of("renew", self._name), seconds)
+
+    def release(self, ticket: str) -> None:
+        self._login.shared.release(name_of("renew", self._name), ticket)

@@ -1,0 +1,170 @@
+"""Signing out at the provider, and by the provider: the three ways of OpenID Connect.
+
+RP-Initiated Logout 1.0, Back-Channel Logout 1.0, Front-Channel Logout 1.0.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import typing as t
+
+from flask import Response
+from flask import current_app
+from flask import json
+from flask import request
+from flask import url_for
+from werkzeug.exceptions import NotFound
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.errors import IDTokenError
+from ..protocol.errors import ProviderError
+from ..protocol.openid import OpenIDConnect
+from ..protocol.urls import add_params
+from ..protocol.urls import origin
+from ..stores.base import TokenStore
+from ..stores.cookie import cookie_name
+from ..stores.sealing import name_of
+from .extension import Login
+from .extension import current_extension
+from .flow import redirect_uri
+from .home import RecordHome
+from .home import find_records
+from .home import server_store
+from .pages import keep_private
+from .pages import render_page
+from .record import Record
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: Seconds in which a browser must be back from signing out at the provider.
+ROUND_TRIP = 600
+#: Seconds for which a logout token's ``jti`` is remembered: longer than one is valid.
+REMEMBER_JTI = 24 * 3600
+
+
+def openid_handler(login: Login) -> OpenIDConnect:
+    """The handler, where it is an OpenID Provider's; for others these views do not exist."""
+    if not isinstance(login.handler, OpenIDConnect):
+        raise NotFound
+    return login.handler
+
+
+# -- by the browser, at the provider: RP-Initiated Logout
+
+
+def provider_logout_url(login: Login, record: Record, state: str) -> str | None:
+    """Where to go on to, to sign out at the provider too; None where it has no such place."""
+    handler = login.handler
+    try:
+        if not isinstance(handler, OpenIDConnect) or not handler.has_endpoint("end_session_url"):
+            return None
+        endpoint = handler.endpoint("end_session_url")
+    except (ConfigurationError, ProviderError) as error:
+        log.warning("%s: not signed out at the provider. %s", login.name, error)
+        return None
+    params = {
+        "client_id": handler.client_id,
+        "id_token_hint": record.id_token,
+        "post_logout_redirect_uri": post_logout_redirect_uri(login),
+        "state": state,
+    }
+    return add_params(endpoint, params)
+
+
+def post_logout_redirect_uri(login: Login) -> str:
+    """Where the provider sends the browser back to, as it is to be registered there."""
+    return redirect_uri(login).removesuffix("/callback") + "/logout"
+
+
+def remember_round_trip(login: Login, response: Response, state: str, next: str | None) -> None:
+    """Bind a ``state`` to this browser."""
+    sealed = current_extension().sealer.seal([state, next], "logout", login.name)
+    response.set_cookie(_name(login), sealed, max_age=ROUND_TRIP, **_attributes(login))
+
+
+def finish_round_trip(login: Login) -> str | None:
+    """Where a browser wanted to go that is back from the provider with the right ``state``."""
+    opened = current_extension().sealer.open(
+        request.cookies.get(_name(login)), "logout", login.name
+    )
+    state = request.args.get("state", "")
+    if opened is None or not secrets.compare_digest(state.encode(), opened[0].encode()):
+        return None
+    return t.cast("str | None", opened[1])
+
+
+def _name(login: Login) -> str:
+    return f"{cookie_name(login.name)}__logout"
+
+
+def _attributes(login: Login) -> dict[str, t.Any]:
+    return {
+        "path": url_for(f"{login.name}.logout"),
+        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        "httponly": True,
+        "samesite": "Lax",
+    }
+
+
+# -- by the provider, behind the browser's back: Back-Channel Logout
+
+
+def back_channel(login: Login) -> Response:
+    """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8."""
+    handler, store = openid_handler(login), server_store(login)
+    try:
+        claims = _use_logout_token(login, handler, store)
+    except (IDTokenError, ProviderError) as error:
+        log.warning("%s: a back-channel logout was refused. %s", login.name, error)
+        body = {"error": "invalid_request", "error_description": str(error)}
+        return keep_private(Response(json.dumps(body), 400, content_type="application/json"))
+    if claims.get("sid"):
+        homes = find_records(login, sid=str(claims["sid"]))
+    else:
+        homes = find_records(login, subject=str(claims["sub"]))
+    for home in homes:
+        if "sub" not in claims or _subject(home) == claims["sub"]:
+            home.end("back-channel")
+    return keep_private(Response(status=200))
+
+
+def _use_logout_token(
+    login: Login, handler: OpenIDConnect, store: TokenStore
+) -> t.Mapping[str, t.Any]:
+    """The claims of the request's logout token, which counts once."""
+    tokens = request.form.getlist("logout_token")
+    if len(tokens) != 1:
+        raise IDTokenError("the request has no logout_token, or several")
+    claims = handler.validate_logout_token(tokens[0])
+    # Remembered last: a token that could not be validated may come again.
+    if not store.once(name_of("jti", login.name, str(claims["jti"])), REMEMBER_JTI):
+        raise IDTokenError("the logout token was used before")
+    return claims
+
+
+def _subject(home: RecordHome) -> str | None:
+    return home.record.id_claims.get("sub", home.record.identity.id)
+
+
+# -- by the provider, in a frame: Front-Channel Logout
+
+
+def front_channel(login: Login) -> Response:
+    """End the records that ``iss`` and ``sid`` name: Front-Channel Logout 1.0, section 2.
+
+    No cookie is relied on, for a frame gets none.
+    """
+    handler = openid_handler(login)
+    server_store(login)
+    iss, sid = request.args.getlist("iss"), request.args.getlist("sid")
+    if iss != [handler.issuer] or len(sid) != 1 or not sid[0]:
+        return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
+    for home in find_records(login, sid=sid[0]):
+        home.end("front-channel")
+    response = render_page("signed_out.html", 200, links=[])
+    policy = response.headers["Content-Security-Policy"]
+    response.headers["Content-Security-Policy"] = policy.replace(
+        "frame-ancestors 'none'", f"frame-ancestors {origin(handler.issuer)}"
+    )
+    return response

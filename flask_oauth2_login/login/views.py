@@ -1,0 +1,160 @@
+"""The views behind a login's URLs."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Response
+from flask import current_app
+from flask import request
+from flask import url_for
+from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.errors import OAuth2Error
+from ..protocol.openid import OpenIDConnect
+from ..protocol.scope import split_scope
+from . import flow
+from . import homecoming
+from . import provider_logout
+from . import signals
+from . import signing_out
+from .extension import Login
+from .extension import current_extension
+from .hooks import require_own_urls
+from .navigation import Client
+from .navigation import find_client
+from .navigation import own_path
+from .navigation import safe_next
+from .pages import keep_private
+from .pages import render_error
+from .visit import current_visit
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: What a link to ``/login`` may not say: it is the flow's own, or the developer's.
+RESERVED_PARAMS = frozenset({
+    "client_id", "client_secret", "code_challenge", "code_challenge_method", "id_token_hint",
+    "nonce", "redirect_uri", "registration", "request", "request_uri", "response_mode",
+    "response_type", "state",
+})  # fmt: skip
+
+
+#: What it says to us, not to the provider.
+LINK_PARAMS = frozenset({"next", "scope", "link"})
+
+
+def _serving() -> Login:
+    """The login whose view is being served: one blueprint may serve several apps and names."""
+    return current_extension().get(str(request.blueprint))
+
+
+def login() -> Response:
+    serving = _serving()
+    extension = current_extension()
+    if extension.once(f"urls:{serving.name}"):
+        # Once more than at registration: views may have come later.
+        require_own_urls(current_app, serving.name)
+    refuse_aside()
+    if request.method == "POST" or "iss" in request.values:
+        return _login_for_provider(serving)
+    given = request.args
+    fixed = RESERVED_PARAMS | LINK_PARAMS | set(serving.handler.authorize_params)
+    return flow.begin(
+        serving,
+        next=safe_next(given.get("next")),
+        scope=split_scope(given.get("scope")),
+        link=bool(given.get("link")),
+        params={name: value for name, value in given.items() if name not in fixed},
+    )
+
+
+def _login_for_provider(login: Login) -> Response:
+    """A sign-in that another site begins: OpenID Connect Core 1.0, section 4."""
+    if not isinstance(login.handler, OpenIDConnect):
+        raise MethodNotAllowed(["GET"])
+    given = request.values
+    if given.getlist("iss") != [login.handler.issuer]:
+        bad = BadRequest("This sign-in is for another provider.")
+        bad.response = render_error(bad)
+        raise bad
+    hint = given.get("login_hint")
+    target = given.get("target_link_uri")
+    return flow.begin(
+        login,
+        next=own_path(target) or safe_next(target),
+        params={"login_hint": hint} if hint else {},
+    )
+
+
+def refuse_aside() -> None:
+    """Begin no attempt for a frame, a subresource, or a browser that looks ahead."""
+    client = find_client(request)
+    if client is Client.PREFETCH:
+        error = HTTPException("Not fetched ahead.", None)
+        error.code = 503
+        error.response = keep_private(Response(status=503))
+        raise error
+    dest = request.headers.get("Sec-Fetch-Dest", "document")
+    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
+    if dest != "document" or mode != "navigate":
+        bad = BadRequest("A sign-in is begun by going to it, in a window.")
+        bad.response = render_error(bad)
+        raise bad
+
+
+def callback() -> Response:
+    if request.method == "HEAD":
+        raise MethodNotAllowed(["GET"])
+    serving = _serving()
+    try:
+        response = _come_home(serving)
+    except OAuth2Error as error:
+        current_visit().again_url = url_for(
+            f"{serving.name}.login", next=current_visit().attempted_next
+        )
+        log.warning("%s: a sign-in came to nothing. %s", serving.name, error)
+        signals.send(signals.login_failed, login=serving.name, error=error)
+        raise
+    except HTTPException as refusal:
+        if refusal.response is None and (refusal.code or 500) >= 400:
+            refusal.response = render_error(refusal)
+        raise
+    homecoming.forget_waiting(serving, response)
+    return response
+
+
+def _come_home(login: Login) -> Response:
+    if request.method == "POST" and not flow.answers_by_form(login):
+        raise MethodNotAllowed(["GET"])
+    answer = flow.read_answer()
+    if answer:
+        if homecoming.must_wait():
+            return homecoming.wait_for_home(login, answer)
+        return flow.finish(login, answer)
+    waiting = homecoming.take_waiting(login)
+    if waiting is None:
+        raise AuthorizationError("invalid_request", "there is no answer; start again")
+    return flow.finish(login, waiting)
+
+
+def logout() -> Response:
+    serving = _serving()
+    return signing_out.sign_out(serving) if request.method == "POST" else signing_out.ask(serving)
+
+
+def backchannel_logout() -> Response:
+    return provider_logout.back_channel(_serving())
+
+
+def frontchannel_logout() -> Response:
+    return provider_logout.front_channel(_serving())
+
+
+def keep_all_private(response: Response) -> Response:
+    """Whatever was answered here, by a handler of the app too, is nobody else's."""
+    if "Referrer-Policy" not in response.headers:
+        keep_private(response)
+    return response

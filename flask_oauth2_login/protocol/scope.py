@@ -1,0 +1,19 @@
+"""Scopes: RFC 6749, section 3.3, and how providers write them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+Scope = str | t.Iterable[str]
+
+
+def split_scope(scope: Scope | None) -> list[str]:
+    """Scopes, each once, in their order."""
+    items = scope.split() if isinstance(scope, str) else (scope or ())
+    return list(dict.fromkeys(item for item in items if item))
+
+
+def split_granted(scope: str, separator: str) -> list[str]:
+    """The scopes of a token answer, whatever the provider joins them by."""
+    return split_scope(re.split(rf"[\s,{re.escape(separator)}]+", scope))

@@ -1,0 +1,328 @@
+"""`SQLAlchemyStore`: records in a SQL database, for apps on several machines.
+
+Needs the extra ``sqlalchemy``, and the driver that the URL names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+import typing as t
+import weakref
+from secrets import token_hex
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.errors import OAuth2Error
+from ..protocol.errors import StoreError
+from .base import Outcome
+from .base import Stored
+from .base import check_labels
+from .base import find_index
+from .forking import AtRest
+from .sql_engine import check_alone
+from .sql_engine import is_memory
+from .sql_engine import make_engine
+from .sql_engine import make_engine_beside
+from .sql_tables import make_leases
+from .sql_tables import make_records
+from .sql_tables import now
+
+T = t.TypeVar("T")
+
+#: Writes of one process between sweeps.
+WRITES = 500
+#: Rows that a sweep deletes at once, so that nobody waits for it.
+SWEEP = 500
+
+
+class FlaskSQLAlchemy(t.Protocol):
+    """What is used of Flask-SQLAlchemy's ``db``."""
+
+    @property
+    def engine(self) -> sa.Engine: ...
+
+
+class SQLAlchemyStore(AtRest):
+    """Keeps records in SQLite, PostgreSQL, MySQL or MariaDB.
+
+    Each call is a transaction of its own, on a connection of the store's own. The tables are made
+    by ``flask oauth2 create-tables``, by :meth:`create_tables`, or by Alembic, from
+    :attr:`metadata`.
+
+    SQLite lets one connection write at a time, and a view that has written would wait for itself
+    if the store wrote to the same file. So there the store takes no file with other tables in it.
+    Given ``db``, it makes a file of its own beside the app's (``app-oauth2-login.db``), with its
+    tables.
+
+    :param url_or_engine: a URL such as ``"postgresql+psycopg://app@db.example.com/app"``, an
+        :class:`~sqlalchemy.Engine`, or Flask-SQLAlchemy's ``db``, which needs an app context.
+    :param table_name: the table for the records; the one beside it has ``_leases`` at its end.
+    :param metadata: where to add the tables, for one Alembic setup; by default a new one.
+    :raises ConfigurationError: the URL can't be used.
+    """
+
+    def __init__(
+        self,
+        url_or_engine: str | sa.URL | sa.Engine | FlaskSQLAlchemy,
+        *,
+        table_name: str = "oauth2_login_records",
+        metadata: sa.MetaData | None = None,
+    ) -> None:
+        super().__init__()
+        #: The :class:`~sqlalchemy.MetaData` with the two tables, for Alembic.
+        self.metadata = sa.MetaData() if metadata is None else metadata
+        self._records = make_records(self.metadata, table_name)
+        self._leases = make_leases(self.metadata, f"{table_name}_leases")
+        self._tables = [self._records, self._leases]
+        if isinstance(url_or_engine, str | sa.URL):
+            self._own: sa.Engine | None = make_engine(url_or_engine)
+            self._given: sa.Engine | FlaskSQLAlchemy = self._own
+        else:
+            self._own = None
+            self._given = url_or_engine
+        self._places: weakref.WeakKeyDictionary[sa.Engine, _Place] = weakref.WeakKeyDictionary()
+        self._abandoned: list[sa.Engine] = []
+        self._forked = False
+        self._writes = itertools.count(1)
+
+    def create_tables(self) -> None:
+        """Make the tables, where they are missing."""
+        self._run(lambda connection: self.metadata.create_all(connection, self._tables))
+
+    def read(self, id: str) -> Stored | None:
+        table = self._records
+        query = sa.select(table.c.sealed, table.c.version).where(*self._live(id))
+        row = self._read(lambda connection: connection.execute(query).one_or_none())
+        return Stored(row.sealed, row.version) if row else None
+
+    def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
+        check_labels(labels)
+        table = self._records
+        values = {"sealed": sealed, "version": token_hex(8), "expires_at": expires_at}
+        none = dict.fromkeys(("owner", "provider", "tenant", "subject", "sid"))
+        values |= {**none, **labels}
+        insert = table.insert().values(id=id, **values)
+        expired = table.update().where(table.c.id == id, table.c.expires_at <= time.time())
+
+        def work(connection: sa.Connection) -> bool:
+            with contextlib.suppress(exc.IntegrityError):
+                connection.execute(insert)
+                return True
+            return connection.execute(expired.values(**values)).rowcount == 1
+
+        if not self._write(work):
+            raise KeyError("A record with this id lives already.")
+
+    def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
+        table = self._records
+        update = (
+            table.update()
+            .where(*self._live(id), table.c.version == version)
+            .values(sealed=sealed, version=token_hex(8), expires_at=expires_at)
+        )
+        query = sa.select(table.c.id).where(*self._live(id))
+
+        def work(connection: sa.Connection) -> Outcome:
+            if connection.execute(update).rowcount == 1:
+                return "replaced"
+            return "changed" if connection.execute(query).first() else "gone"
+
+        return self._write(work)
+
+    def touch(self, id: str, expires_at: float) -> None:
+        update = self._records.update().where(*self._live(id)).values(expires_at=expires_at)
+        self._write(lambda connection: connection.execute(update))
+
+    def delete(self, id: str) -> bool:
+        delete = self._records.delete().where(*self._live(id))
+        return self._write(lambda connection: connection.execute(delete).rowcount) == 1
+
+    def find(self, **labels: str) -> list[str]:
+        table = self._records
+        same = [table.c[label] == labels[label] for label in find_index(labels)]
+        query = sa.select(table.c.id).where(*same, table.c.expires_at > time.time())
+        return self._read(lambda connection: list(connection.scalars(query)))
+
+    def scan(self, after: str | None, limit: int) -> list[str]:
+        table = self._records
+        query = sa.select(table.c.id).where(table.c.expires_at > time.time())
+        if after is not None:
+            query = query.where(table.c.id > after)
+        query = query.order_by(table.c.id).limit(limit)
+        return self._read(lambda connection: list(connection.scalars(query)))
+
+    def lease(self, name: str, seconds: float) -> str | None:
+        return self._take(f"lease:{name}", seconds)
+
+    def release(self, name: str, ticket: str) -> None:
+        table = self._leases
+        delete = table.delete().where(table.c.name == f"lease:{name}", table.c.ticket == ticket)
+        self._write(lambda connection: connection.execute(delete))
+
+    def once(self, name: str, seconds: float) -> bool:
+        return self._take(f"once:{name}", seconds) is not None
+
+    def sweep(self) -> int:
+        return self._run(self._sweep)
+
+    def _live(self, id: str) -> tuple[sa.ColumnElement[bool], ...]:
+        return self._records.c.id == id, self._records.c.expires_at > time.time()
+
+    def _take(self, name: str, seconds: float) -> str | None:
+        """Compare and set: no lock is held, and those who wait only read."""
+        table, ticket = self._leases, token_hex(8)
+        held = (table.c.ends_at > now()).label("held")
+        query = sa.select(table.c.ticket, held).where(table.c.name == name)
+        values = {"ticket": ticket, "ends_at": now() + sa.literal(seconds, sa.Double())}
+
+        def work(connection: sa.Connection) -> bool:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                with contextlib.suppress(exc.IntegrityError):
+                    connection.execute(table.insert().values(name=name, **values))
+                    return True
+                return False
+            if row.held:
+                return False
+            ended = table.update().where(table.c.name == name, table.c.ticket == row.ticket)
+            return connection.execute(ended.values(**values)).rowcount == 1
+
+        return ticket if self._write(work) else None
+
+    def _sweep(self, connection: sa.Connection) -> int:
+        # By their keys and a few at once: a delete by date locks what others are about to use.
+        records, leases, swept, wall = self._records, self._leases, 0, time.time()
+        dead = sa.select(records.c.id).where(records.c.expires_at <= wall).limit(SWEEP)
+        while ids := list(connection.scalars(dead)):
+            delete = records.delete().where(records.c.id.in_(ids), records.c.expires_at <= wall)
+            swept += connection.execute(delete).rowcount
+        ended = sa.select(leases.c.name).where(leases.c.ends_at <= now()).limit(SWEEP)
+        while names := list(connection.scalars(ended)):
+            delete = leases.delete().where(leases.c.name.in_(names), leases.c.ends_at <= now())
+            connection.execute(delete)
+        return swept
+
+    def _read(self, work: t.Callable[[sa.Connection], T]) -> T:
+        return self._run(work, again=True)
+
+    def _write(self, work: t.Callable[[sa.Connection], T]) -> T:
+        done = self._run(work)
+        if next(self._writes) % WRITES == 0:
+            self._run(self._sweep)
+        return done
+
+    def _run(self, work: t.Callable[[sa.Connection], T], again: bool = False) -> T:
+        """Work on a connection on which each statement is a transaction.
+
+        :param again: try once more where the connection was a dead one of the pool.
+        """
+        given = self._given if isinstance(self._given, sa.Engine) else self._given.engine
+        place = self._place(given)
+        for attempt in itertools.count():
+            try:
+                with self._connect(place, given) as connection:
+                    return work(connection)
+            except (exc.DBAPIError, exc.TimeoutError) as error:
+                problem = error
+            if attempt < 3 and _is_deadlock(problem):
+                continue
+            if not again or not getattr(problem, "connection_invalidated", False):
+                break
+            again = False
+        # Raised here, the error does not have SQLAlchemy's in its chain, and the values in that.
+        raise self._explain(place, given, problem)
+
+    def _place(self, given: sa.Engine) -> _Place:
+        with self._lock:
+            place = self._places.get(given)
+            if place is None:
+                if self._forked:
+                    # What its pool holds is the parent's.
+                    given.dispose(close=False)
+                place = self._places[given] = _Place()
+                if given is not self._own:
+                    beside = given.dialect.name == "sqlite" and given is not self._given
+                    place.engine = make_engine_beside(given) if beside else None
+        return place
+
+    @contextlib.contextmanager
+    def _connect(self, place: _Place, given: sa.Engine) -> t.Iterator[sa.Connection]:
+        engine = place.engine or given
+        # An SQLite database in memory has one connection for all threads.
+        with place.turn if is_memory(engine.url) else contextlib.nullcontext():
+            with engine.connect() as connection:
+                if engine is given and given is not self._own:
+                    connection.execution_options(isolation_level="AUTOCOMMIT")
+                if not place.ready:
+                    if place.engine:
+                        _insist(lambda: self.metadata.create_all(connection, self._tables))
+                    elif engine.dialect.name == "sqlite":
+                        check_alone(connection, self._tables)
+                    place.ready = True
+                yield connection
+
+    def _explain(self, place: _Place, given: sa.Engine, problem: Exception) -> OAuth2Error:
+        try:
+            with self._connect(place, given) as connection:
+                if given.dialect.name == "sqlite":
+                    check_alone(connection, self._tables)
+                known = sa.inspect(connection)
+                missing = [table.name for table in self._tables if not known.has_table(table.name)]
+        except ConfigurationError as error:
+            return error
+        except exc.SQLAlchemyError:
+            missing = []
+        if missing:
+            return ConfigurationError(
+                f"The store's tables are missing from the database ({', '.join(missing)}). Make"
+                " them with `flask oauth2 create-tables`, store.create_tables(), or a migration"
+                " from store.metadata."
+            )
+        kind = type(getattr(problem, "orig", None) or problem).__name__
+        return StoreError(f"The database of the logins can't be used now ({kind}).")
+
+    def _rest(self) -> None:
+        # SQLite can't bear to be open at a fork; other connections are just left to the parent.
+        for given, place in self._places.items():
+            engine = place.engine or (given if given is self._own else None)
+            if engine and engine.dialect.name == "sqlite" and not is_memory(engine.url):
+                engine.dispose()
+
+    def _renew(self) -> None:
+        self._forked = True
+        self._abandoned.extend(place.engine for place in self._places.values() if place.engine)
+        self._places = weakref.WeakKeyDictionary()
+
+
+class _Place:
+    """What the store knows of one engine that it was given."""
+
+    def __init__(self) -> None:
+        #: The one to use in its place.
+        self.engine: sa.Engine | None = None
+        self.ready = False
+        self.turn = threading.Lock()
+
+
+def _insist(make: t.Callable[[], None]) -> None:
+    """Make tables while other processes may be making them too."""
+    for attempt in range(5):
+        try:
+            return make()
+        except exc.OperationalError:
+            if attempt == 4:
+                raise
+            time.sleep(0.05 * 2**attempt)
+
+
+def _is_deadlock(error: Exception) -> bool:
+    """Whether two transactions met, and this one was undone: it may simply be tried again."""
+    problem = getattr(error, "orig", None)
+    state = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
+    code = problem.args[0] if problem is not None and problem.args else None
+    return state in ("40001", "40P01") or code in (1213, 1205)

@@ -63,12 +63,13 @@ WHERE id = ? AND version = ? AND expires_at > ?
 _TOUCH = "UPDATE records SET expires_at = ? WHERE id = ? AND expires_at > ?"
 _DELETE = "DELETE FROM records WHERE id = ? AND expires_at > ?"
 _SCAN = "SELECT id FROM records WHERE id > ? AND expires_at > ? ORDER BY id LIMIT ?"
-# A lease from before a restart of the machine may seem to begin in the future.
+# A lease from before a restart of the machine may seem to begin in the future; one that begins a
+# little later than this call is that of somebody who asked later and was served first.
 _LEASE = """
 INSERT INTO leases (name, ticket, since, until) VALUES (?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET
     ticket = excluded.ticket, since = excluded.since, until = excluded.until
-WHERE leases.until <= excluded.since OR leases.since > excluded.since
+WHERE leases.until <= excluded.since OR leases.since > excluded.since + 60
 """
 _RELEASE = "DELETE FROM leases WHERE name = ? AND ticket = ?"
 _ONCE = """
@@ -76,7 +77,7 @@ INSERT INTO seen (name, until) VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE seen.until <= ?
 """
 _SWEEP = (
-    "DELETE FROM leases WHERE until <= :steady OR since > :steady",
+    "DELETE FROM leases WHERE until <= :steady OR since > :steady + 60",
     "DELETE FROM seen WHERE until <= :wall",
     # Whatever comes in, the file stays small: what would be forgotten first goes.
     *(
@@ -100,7 +101,6 @@ class MachineStore(AtRest):
     """
 
     def __init__(self, path: str | os.PathLike[str], limit: int = 100_000) -> None:
-        super().__init__()
         self._path = os.fspath(path)
         self._limit = limit
         self._connection: sqlite3.Connection | None = None
@@ -108,6 +108,7 @@ class MachineStore(AtRest):
         self._look_at = self._sign_at = 0.0
         self._writes = 0
         self._abandoned: list[sqlite3.Connection | None] = []
+        super().__init__()
 
     def read(self, id: str) -> Stored | None:
         rows = self._all(_READ, id, time.time())

@@ -12,6 +12,8 @@ class AtRest:
 
     Python's own forks wait until the lock is free, so that a child finds nothing half done. A
     server that forks in C tells Python only afterwards. The child has a new lock in any case.
+
+    What inherits from it initialises it last: a fork may come at any time from then on.
     """
 
     def __init__(self) -> None:

@@ -38,12 +38,12 @@ class ProcessStore(AtRest):
     """
 
     def __init__(self, limit: int = 100_000) -> None:
-        super().__init__()
         self._limit = limit
         self._records: dict[str, _Record] = {}
         # By the monotonic clock: the other one may jump.
         self._leases: dict[str, _Lease] = {}
         self._seen: dict[str, float] = {}
+        super().__init__()
 
     def read(self, id: str) -> Stored | None:
         with self._lock:

@@ -43,6 +43,8 @@ class Sealer:
         # By secret and info; bounded, for there may be a context for each of many tenants.
         self._cipher = functools.lru_cache(maxsize=512)(_make_cipher)
         self._key = functools.lru_cache(maxsize=64)(derive_key)
+        # A visitor sends the same cookie again and again.
+        self._plain = functools.lru_cache(maxsize=1024)(self._open)
 
     def seal(self, value: t.Any, purpose: str, *context: str) -> str:
         """Seal what JSON can hold.
@@ -59,15 +61,14 @@ class Sealer:
 
     def open(self, sealed: str | None, purpose: str, *context: str) -> t.Any:
         """What was sealed, or None: changed, cut, foreign, sealed for something else, or absent."""
-        for secret in self._secrets() if sealed else ():
-            opened = self._open(str(sealed), secret, purpose, *context)
-            if opened is not None:
-                return opened
-        return None
+        if not sealed or len(sealed) > MAX_SEALED:
+            return None
+        plain = self._plain(sealed, tuple(self._secrets()), purpose, *context)
+        return None if plain is None else json.loads(plain)
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
         """Whether a value is sealed with the newest secret, not with an older one."""
-        return self._open(sealed, self._secrets()[0], purpose, *context) is not None
+        return self._plain(sealed, tuple(self._secrets()[:1]), purpose, *context) is not None
 
     def digest(self, text: str, purpose: str) -> str:
         """A keyed hash of 256 bits, in 43 characters: what it was made of can't be guessed."""
@@ -78,20 +79,25 @@ class Sealer:
         keys = (self._key(secret, purpose) for secret in self._secrets())
         return [encode(hmac.digest(key, text.encode(), "sha256")) for key in keys]
 
-    def _open(self, sealed: str, secret: Secret, purpose: str, *context: str) -> t.Any:
+    def _open(
+        self, sealed: str, secrets: tuple[Secret, ...], purpose: str, *context: str
+    ) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
-        if len(sealed) > MAX_SEALED:
-            return None
         try:
             data = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+        except ValueError:
+            return None
+        for secret in secrets:
             cipher = self._cipher(secret, purpose, *context)
-            packed = cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
+            try:
+                packed = cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
+            except (ValueError, InvalidTag):
+                continue
             inflate = zlib.decompressobj()
             plain = inflate.decompress(packed, MAX_PLAIN)
-            return json.loads(plain) if inflate.eof else None
-        except (ValueError, InvalidTag, zlib.error, RecursionError):
-            return None
+            return plain if inflate.eof else None
+        return None
 
 
 def encode(data: bytes) -> str:

@@ -32,7 +32,9 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
 
     :raises ConfigurationError: the URL can't be read, or its driver is missing or asynchronous.
     """
-    problem, options = "", {}
+    engine: sa.Engine | None = None
+    options: dict[str, t.Any] = {}
+    problem = ""
     try:
         parsed = sa.make_url(url)
         bounds = _BOUNDS.get(parsed.get_dialect().driver, {})
@@ -55,7 +57,7 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
     else:
         if engine.dialect.is_async:
             problem = f"its driver {engine.dialect.driver!r} is asynchronous. Name another"
-    if problem:
+    if problem or engine is None:
         raise ConfigurationError(
             f"The store's URL can't be used: {problem}. Examples: 'sqlite:///logins.db',"
             " 'postgresql+psycopg://user:password@host/database', 'mysql+pymysql://…'."

@@ -73,12 +73,16 @@ class SQLAlchemyStore(AtRest):
         table_name: str = "oauth2_login_records",
         metadata: sa.MetaData | None = None,
     ) -> None:
-        super().__init__()
         #: The :class:`~sqlalchemy.MetaData` with the two tables, for Alembic.
         self.metadata = sa.MetaData() if metadata is None else metadata
         self._records = make_records(self.metadata, table_name)
         self._leases = make_leases(self.metadata, f"{table_name}_leases")
         self._tables = [self._records, self._leases]
+        table = self._records
+        # Built once: this is what each request asks.
+        self._one = sa.select(table.c.sealed, table.c.version).where(
+            table.c.id == sa.bindparam("id"), table.c.expires_at > sa.bindparam("time")
+        )
         if isinstance(url_or_engine, str | sa.URL):
             self._own: sa.Engine | None = make_engine(url_or_engine)
             self._given: sa.Engine | FlaskSQLAlchemy = self._own
@@ -89,15 +93,15 @@ class SQLAlchemyStore(AtRest):
         self._abandoned: list[sa.Engine] = []
         self._forked = False
         self._writes = itertools.count(1)
+        super().__init__()
 
     def create_tables(self) -> None:
         """Make the tables, where they are missing."""
         self._run(lambda connection: self.metadata.create_all(connection, self._tables))
 
     def read(self, id: str) -> Stored | None:
-        table = self._records
-        query = sa.select(table.c.sealed, table.c.version).where(*self._live(id))
-        row = self._read(lambda connection: connection.execute(query).one_or_none())
+        values = {"id": id, "time": time.time()}
+        row = self._read(lambda connection: connection.execute(self._one, values).one_or_none())
         return Stored(row.sealed, row.version) if row else None
 
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
@@ -170,6 +174,13 @@ class SQLAlchemyStore(AtRest):
     def sweep(self) -> int:
         return self._run(self._sweep)
 
+    def close(self) -> None:
+        """Close the store's own connections. The next call makes new ones."""
+        with self._lock:
+            for engine in {self._own, *(place.engine for place in self._places.values())}:
+                if engine is not None:
+                    engine.dispose()
+
     def _live(self, id: str) -> tuple[sa.ColumnElement[bool], ...]:
         return self._records.c.id == id, self._records.c.expires_at > time.time()
 
@@ -223,19 +234,21 @@ class SQLAlchemyStore(AtRest):
         """
         given = self._given if isinstance(self._given, sa.Engine) else self._given.engine
         place = self._place(given)
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with self._connect(place, given) as connection:
                     return work(connection)
             except (exc.DBAPIError, exc.TimeoutError) as error:
                 problem = error
-            if attempt < 3 and _is_deadlock(problem):
+            if _is_deadlock(problem) and attempt < 3:
                 continue
-            if not again or not getattr(problem, "connection_invalidated", False):
-                break
-            again = False
-        # Raised here, the error does not have SQLAlchemy's in its chain, and the values in that.
-        raise self._explain(place, given, problem)
+            if again and getattr(problem, "connection_invalidated", False):
+                again = False
+                continue
+            # Raised here, the error has not SQLAlchemy's in its chain, with the values in that.
+            raise self._explain(place, given, problem)
 
     def _place(self, given: sa.Engine) -> _Place:
         with self._lock:
@@ -254,29 +267,32 @@ class SQLAlchemyStore(AtRest):
     def _connect(self, place: _Place, given: sa.Engine) -> t.Iterator[sa.Connection]:
         engine = place.engine or given
         # An SQLite database in memory has one connection for all threads.
-        with place.turn if is_memory(engine.url) else contextlib.nullcontext():
-            with engine.connect() as connection:
-                if engine is given and given is not self._own:
-                    connection.execution_options(isolation_level="AUTOCOMMIT")
-                if not place.ready:
-                    if place.engine:
-                        _insist(lambda: self.metadata.create_all(connection, self._tables))
-                    elif engine.dialect.name == "sqlite":
-                        check_alone(connection, self._tables)
-                    place.ready = True
-                yield connection
+        turn = place.turn if is_memory(engine.url) else contextlib.nullcontext()
+        with turn, engine.connect() as connection:
+            if engine is given and given is not self._own:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            if not place.ready:
+                if place.engine:
+                    _insist(lambda: self.metadata.create_all(connection, self._tables))
+                elif engine.dialect.name == "sqlite":
+                    check_alone(connection, self._tables)
+                place.ready = True
+            yield connection
 
     def _explain(self, place: _Place, given: sa.Engine, problem: Exception) -> OAuth2Error:
-        try:
-            with self._connect(place, given) as connection:
-                if given.dialect.name == "sqlite":
-                    check_alone(connection, self._tables)
-                known = sa.inspect(connection)
-                missing = [table.name for table in self._tables if not known.has_table(table.name)]
-        except ConfigurationError as error:
-            return error
-        except exc.SQLAlchemyError:
-            missing = []
+        missing: list[str] = []
+        # Only where the database has answered: else it takes its time again.
+        if isinstance(problem, exc.ProgrammingError) or given.dialect.name == "sqlite":
+            try:
+                with self._connect(place, given) as connection:
+                    if not place.engine and given.dialect.name == "sqlite":
+                        check_alone(connection, self._tables)
+                    known = sa.inspect(connection).get_table_names()
+                    missing = [table.name for table in self._tables if table.name not in known]
+            except ConfigurationError as error:
+                return error
+            except exc.SQLAlchemyError:
+                pass
         if missing:
             return ConfigurationError(
                 f"The store's tables are missing from the database ({', '.join(missing)}). Make"
@@ -313,11 +329,13 @@ def _insist(make: t.Callable[[], None]) -> None:
     """Make tables while other processes may be making them too."""
     for attempt in range(5):
         try:
-            return make()
+            make()
         except exc.OperationalError:
             if attempt == 4:
                 raise
             time.sleep(0.05 * 2**attempt)
+        else:
+            return
 
 
 def _is_deadlock(error: Exception) -> bool:

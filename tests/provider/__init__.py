@@ -1,0 +1,35 @@
+"""A provider over real HTTP that can misbehave, and a browser that signs in at it."""
+
+from .authorization import AuthorizationAnswer as AuthorizationAnswer
+from .authorization import BadAuthorizationRequest as BadAuthorizationRequest
+from .browser import Browser as Browser
+from .cookies import Cookie as Cookie
+from .grants import Grant as Grant
+from .messages import REDIRECT as REDIRECT
+from .messages import Answer as Answer
+from .messages import Request as Request
+from .misbehaviour import CUT_AFTER as CUT_AFTER
+from .misbehaviour import CUT_BEFORE as CUT_BEFORE
+from .misbehaviour import CUT_IN_HEADERS as CUT_IN_HEADERS
+from .misbehaviour import DRIP_BODY as DRIP_BODY
+from .misbehaviour import DRIP_HEADERS as DRIP_HEADERS
+from .misbehaviour import DRIP_STATUS as DRIP_STATUS
+from .misbehaviour import ENDLESS_BODY as ENDLESS_BODY
+from .misbehaviour import ENDLESS_CONTINUE as ENDLESS_CONTINUE
+from .misbehaviour import GARBAGE as GARBAGE
+from .misbehaviour import HANG as HANG
+from .misbehaviour import TOO_LONG_CONTENT_LENGTH as TOO_LONG_CONTENT_LENGTH
+from .misbehaviour import ZIP_BOMB as ZIP_BOMB
+from .misbehaviour import Drip as Drip
+from .misbehaviour import EndlessBody as EndlessBody
+from .misbehaviour import EndlessContinue as EndlessContinue
+from .misbehaviour import Garbage as Garbage
+from .misbehaviour import Hold as Hold
+from .misbehaviour import Misbehaviour as Misbehaviour
+from .misbehaviour import TooLong as TooLong
+from .misbehaviour import ZipBomb as ZipBomb
+from .provider import Provider as Provider
+from .signing import REMOVED as REMOVED
+from .signing import SigningKey as SigningKey
+from .signing import make_key as make_key
+from .signing import sign as sign

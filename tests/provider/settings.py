@@ -1,0 +1,252 @@
+"""What tests can set at a provider, and what it says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+import typing as t
+
+from .grants import AccessToken
+from .grants import Claims
+from .grants import Grant
+from .grants import Grants
+from .signing import Overrides
+from .signing import SigningKey
+from .signing import half_hash
+from .signing import make_key
+from .signing import override
+from .signing import sign
+
+BACKCHANNEL_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+def _someone() -> Claims:
+    return {
+        "sub": "ada",
+        "name": "Ada Lovelace",
+        "preferred_username": "ada",
+        "email": "ada@example.com",
+        "email_verified": True,
+        "picture": "https://example.com/ada.png",
+    }
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Settings:
+    """One registration at one provider. Everything may be changed while it runs."""
+
+    client_id: str = "the-client"
+    #: None for a public client.
+    client_secret: str | None = "the-secret"
+    #: Those that are registered; None accepts any.
+    redirect_uris: list[str] | None = None
+    post_logout_redirect_uris: list[str] | None = None
+    client_auth_methods: set[str] = dataclasses.field(
+        default_factory=lambda: {"client_secret_basic", "client_secret_post"}
+    )
+    #: What it calls ``client_id``.
+    client_id_param: str = "client_id"
+    #: The scheme of an Authorization header that has an access token.
+    bearer_scheme: str = "Bearer"
+    #: Whether a token request may be JSON.
+    json_requests: bool = False
+    require_pkce: bool = False
+
+    #: The claims of who consents; None where nobody does.
+    person: Claims | None = dataclasses.field(default_factory=_someone)
+    #: Whether a page with a link (``#consent``) stands between request and answer.
+    consent_page: bool = False
+    #: When the person signed in at the provider: Unix seconds.
+    signed_in_at: float = dataclasses.field(default_factory=time.time)
+    #: What is granted, whatever was asked for.
+    granted_scope: str | None = None
+
+    #: Of access tokens, in seconds; None is not said, and never.
+    expires_in: float | None = 3600
+    #: Whether a code gets a refresh token.
+    refreshable: bool = True
+    #: Whether each refresh token counts once.
+    rotate: bool = True
+    #: Characters of a token.
+    access_token_size: int = 43
+    refresh_token_size: int = 43
+    #: Laid over each token answer.
+    token_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+    #: Whether answers to authorization requests have ``iss``.
+    send_iss: bool = True
+    #: The part of the issuer behind the host.
+    issuer_path: str = ""
+    metadata_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    #: The first one signs; all are in the key set.
+    keys: list[SigningKey] = dataclasses.field(default_factory=lambda: [make_key()])
+    #: Whether an ID token says more of the person than ``sub``.
+    claims_in_id_token: bool = True
+    #: Arguments of :meth:`id_token` for those that the token endpoint issues.
+    id_token_options: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    id_token_at_refresh: bool = True
+    #: Makes the token endpoint's ID tokens of the claims they should have.
+    id_token_maker: t.Callable[[Claims], str] | None = None
+    #: Laid over each answer of UserInfo.
+    userinfo_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    #: Whether UserInfo answers with a signed token.
+    userinfo_signed: bool = False
+
+    def __post_init__(self) -> None:
+        self.url = ""
+        self.grants = Grants()
+        #: The parameters of each authorization request.
+        self.authorizations: list[dict[str, str]] = []
+        #: The parameters of each request for sign-out.
+        self.sign_outs: list[dict[str, str]] = []
+        self._rotations = 0
+
+    @property
+    def issuer(self) -> str:
+        return self.url + self.issuer_path
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api"
+
+    def metadata(self) -> dict[str, t.Any]:
+        """OpenID Connect Discovery, section 3, and RFC 8414, section 2."""
+        endpoints = {
+            "authorization_endpoint": "/authorize",
+            "token_endpoint": "/token",
+            "userinfo_endpoint": "/userinfo",
+            "revocation_endpoint": "/revoke",
+            "end_session_endpoint": "/logout",
+            "jwks_uri": "/jwks",
+        }
+        methods = sorted(self.client_auth_methods) if self.client_secret else ["none"]
+        members = {
+            "issuer": self.issuer,
+            **{name: self.url + path for name, path in endpoints.items()},
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query", "form_post"],
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+            ],
+            "subject_types_supported": ["public"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "id_token_signing_alg_values_supported": sorted({key.alg for key in self.keys}),
+            "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": self.send_iss,
+            "backchannel_logout_supported": True,
+            "backchannel_logout_session_supported": True,
+            "frontchannel_logout_supported": True,
+            "frontchannel_logout_session_supported": True,
+        }
+        return override(members, self.metadata_overrides)
+
+    def jwks(self) -> dict[str, t.Any]:
+        """The key set."""
+        return {"keys": [key.public() for key in self.keys]}
+
+    def rotate_keys(self, *algs: str) -> None:
+        """Replace all keys by new ones.
+
+        :param algs: what they are for; by default the same as before.
+        """
+        self._rotations += 1
+        wanted = algs or tuple(key.alg for key in self.keys)
+        self.keys = [make_key(alg, self._rotations * 100 + n) for n, alg in enumerate(wanted)]
+
+    def id_token_claims(
+        self, grant: Grant, access_token: str | None = None, alg: str | None = None
+    ) -> Claims:
+        """What an ID token should say: OpenID Connect Core, section 2."""
+        now = int(time.time())
+        claims = {
+            **(grant.person if self.claims_in_id_token else {}),
+            "iss": self.issuer,
+            "sub": grant.person["sub"],
+            "aud": self.client_id,
+            "iat": now,
+            "exp": now + 300,
+            "auth_time": grant.auth_time,
+            "sid": grant.sid,
+        }
+        optional = {"nonce": grant.nonce, "acr": grant.acr}
+        if access_token is not None:
+            optional["at_hash"] = half_hash(access_token, alg or self.keys[0].alg)
+        return claims | {name: value for name, value in optional.items() if value is not None}
+
+    def id_token(
+        self,
+        claims: Overrides | None = None,
+        header: Overrides | None = None,
+        *,
+        key: SigningKey | bytes | None = None,
+        alg: str | None = None,
+        grant: Grant | None = None,
+        access_token: str | None = None,
+    ) -> str:
+        """An ID token.
+
+        :param claims: a value for a claim, ``...`` to take it away, or a function of its value.
+        :param header: the same for the header.
+        :param key: another key than the provider's first: bytes for HMAC.
+        :param alg: to sign by; ``"none"`` signs nothing.
+        :param grant: of the person; by default the newest.
+        """
+        hashed_by = alg or (key.alg if isinstance(key, SigningKey) else None)
+        all_claims = self.id_token_claims(grant or self.latest_grant, access_token, hashed_by)
+        return self.sign(override(all_claims, claims), header, key=key, alg=alg)
+
+    def logout_token(
+        self,
+        claims: Overrides | None = None,
+        header: Overrides | None = None,
+        *,
+        key: SigningKey | bytes | None = None,
+        alg: str | None = None,
+        grant: Grant | None = None,
+    ) -> str:
+        """A logout token: OpenID Connect Back-Channel Logout, section 2.4.
+
+        The parameters are those of :meth:`id_token`.
+        """
+        grant, now = grant or self.latest_grant, int(time.time())
+        all_claims = {
+            "iss": self.issuer,
+            "sub": grant.person["sub"],
+            "sid": grant.sid,
+            "aud": self.client_id,
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_hex(8),
+            "events": {BACKCHANNEL_EVENT: {}},
+        }
+        header = {"typ": "logout+jwt", **(header or {})}
+        return self.sign(override(all_claims, claims), header, key=key, alg=alg)
+
+    def sign(
+        self,
+        claims: t.Any,
+        header: Overrides | None = None,
+        *,
+        key: SigningKey | bytes | None = None,
+        alg: str | None = None,
+    ) -> str:
+        """Sign claims, or bytes, by the provider's first key, or as told: see :meth:`id_token`."""
+        if alg == "none":
+            return sign(claims, None, alg, header)
+        key = self.keys[0] if key is None else key
+        default = key.alg if isinstance(key, SigningKey) else "HS256"
+        return sign(claims, key, alg or default, header)
+
+    @property
+    def latest_grant(self) -> Grant:
+        """What the newest consent granted."""
+        return self.grants.all[-1]
+
+    def issue(self, grant: Grant, scope: str) -> AccessToken:
+        """Make an access token, without any request."""
+        return self.grants.add_access(grant, scope, self.expires_in, self.access_token_size)

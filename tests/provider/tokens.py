@@ -1,0 +1,157 @@
+"""The token endpoint, and the one that revokes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hmac
+import typing as t
+from hashlib import sha256
+from urllib.parse import unquote_plus
+
+from .grants import Grant
+from .grants import Refusal
+from .messages import Answer
+from .messages import Request
+from .settings import Settings
+from .signing import encode
+from .signing import override
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def token(settings: Settings, request: Request) -> Answer:
+    """RFC 6749, section 3.2."""
+    return _answer(request, lambda: _grant_tokens(settings, _read_client(settings, request)))
+
+
+def revoke(settings: Settings, request: Request) -> Answer:
+    """RFC 7009, section 2."""
+
+    def handle() -> None:
+        params = _read_client(settings, request)
+        settings.grants.revoke(_require(params, "token"))
+
+    return _answer(request, handle)
+
+
+def _answer(request: Request, handle: t.Callable[[], dict[str, t.Any] | None]) -> Answer:
+    try:
+        return Answer(200, handle(), headers=NO_STORE)
+    except Refusal as refusal:
+        members = {"error": refusal.error, "error_description": refusal.description}
+        challenge = refusal.status == 401 and "Authorization" in request.headers
+        headers = {"WWW-Authenticate": 'Basic realm="token"'} if challenge else {}
+        return Answer(refusal.status, members, headers=NO_STORE | headers)
+
+
+def _read_client(settings: Settings, request: Request) -> dict[str, str]:
+    """The request's parameters, once it is certain which client sent them.
+
+    RFC 6749, sections 2.3.1 and 3.2.1.
+    """
+    if request.method != "POST":
+        raise Refusal("invalid_request", "not a POST", 405)
+    if request.query_lists:
+        raise Refusal("invalid_request", "parameters in the URL")
+    if settings.json_requests and isinstance(request.json, dict):
+        params = {name: str(value) for name, value in request.json.items()}
+    else:
+        if any(len(values) > 1 for values in request.form_lists.values()):
+            raise Refusal("invalid_request", "a parameter is repeated")
+        params = dict(request.form)
+    header = request.headers.get("Authorization")
+    if header is not None:
+        if "client_secret" in params:
+            raise Refusal("invalid_request", "the client authenticates in two ways")
+        method, (client_id, secret) = "client_secret_basic", _read_basic(header)
+        if params.get(settings.client_id_param, client_id) != client_id:
+            raise Refusal("invalid_request", "two client_ids")
+    else:
+        method, client_id = "client_secret_post", params.get(settings.client_id_param, "")
+        secret = params.get("client_secret")
+    _check_client(settings, method, client_id, secret)
+    return params
+
+
+def _read_basic(header: str) -> tuple[str, str | None]:
+    scheme, _, value = header.partition(" ")
+    try:
+        decoded = base64.b64decode(value, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        decoded = ""
+    client_id, colon, secret = decoded.partition(":")
+    if scheme.lower() != "basic" or not colon or ":" in secret:
+        raise Refusal("invalid_client", "Basic credentials are form-encoded first", 401)
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _check_client(settings: Settings, method: str, client_id: str, secret: str | None) -> None:
+    if client_id != settings.client_id:
+        raise Refusal("invalid_client", "unknown client", 401)
+    if settings.client_secret is None:
+        if secret is not None:
+            raise Refusal("invalid_client", "a public client has no secret", 401)
+        return
+    if secret is None or not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
+        raise Refusal("invalid_client", "wrong secret", 401)
+    if method not in settings.client_auth_methods:
+        raise Refusal("invalid_client", f"{method} is not registered", 401)
+
+
+def _grant_tokens(settings: Settings, params: dict[str, str]) -> dict[str, t.Any]:
+    grant_type = _require(params, "grant_type")
+    if grant_type == "authorization_code":
+        verifier = params.get("code_verifier")
+        challenge = None if verifier is None else encode(sha256(verifier.encode()).digest())
+        code, redirect_uri = _require(params, "code"), params.get("redirect_uri")
+        grant = settings.grants.redeem(code, redirect_uri, challenge)
+        return _tokens(settings, grant, grant.scope, first=True)
+    if grant_type == "refresh_token":
+        grant = settings.grants.renew(_require(params, "refresh_token"), rotate=settings.rotate)
+        scope = params.get("scope", grant.scope)
+        if not set(scope.split()) <= set(grant.scope.split()):
+            raise Refusal("invalid_scope", "more than was granted")
+        return _tokens(settings, grant, scope, first=False)
+    if grant_type == "client_credentials":
+        if settings.client_secret is None:
+            raise Refusal("unauthorized_client", "a public client has no credentials")
+        grant = Grant({"sub": settings.client_id}, params.get("scope", ""), 0)
+        access = settings.issue(grant, grant.scope)
+        return _members(settings, access.value, grant.scope)
+    raise Refusal("unsupported_grant_type", grant_type)
+
+
+def _tokens(settings: Settings, grant: Grant, scope: str, *, first: bool) -> dict[str, t.Any]:
+    access = settings.issue(grant, scope)
+    more = {}
+    if settings.refreshable if first else settings.rotate:
+        more["refresh_token"] = settings.grants.add_refresh(grant, settings.refresh_token_size)
+    if "openid" in scope.split() and (first or settings.id_token_at_refresh):
+        # Core, section 12.2: those of a renewal have no nonce.
+        whose = grant if first else dataclasses.replace(grant, nonce=None)
+        more["id_token"] = _id_token(settings, whose, access.value)
+    return _members(settings, access.value, scope, **more)
+
+
+def _id_token(settings: Settings, grant: Grant, access_token: str) -> str:
+    if settings.id_token_maker is not None:
+        return settings.id_token_maker(settings.id_token_claims(grant, access_token))
+    options = {"access_token": access_token, **settings.id_token_options}
+    return settings.id_token(grant=grant, **options)
+
+
+def _members(settings: Settings, access_token: str, scope: str, **more: str) -> dict[str, t.Any]:
+    members: dict[str, t.Any] = {"access_token": access_token, "token_type": "Bearer", **more}
+    if settings.expires_in is not None:
+        members["expires_in"] = settings.expires_in
+    if scope:
+        members["scope"] = scope
+    return override(members, settings.token_overrides)
+
+
+def _require(params: t.Mapping[str, str], name: str) -> str:
+    if not params.get(name):
+        raise Refusal("invalid_request", f"{name} is missing")
+    return params[name]

@@ -1,5 +1,8 @@
 """Sign in with any OAuth 2.0 or OpenID Connect provider, and call its API as who signed in."""
 
+import typing as t
+from importlib import import_module
+
 from .login.blueprint import OAuth2Login as OAuth2Login
 from .login.guard import login_required as login_required
 from .login.guard import require_login as require_login
@@ -20,8 +23,21 @@ from .protocol.errors import ProviderError as ProviderError
 from .protocol.errors import TokenError as TokenError
 from .protocol.identity import Identity as Identity
 from .protocol.oauth2 import OAuth2 as OAuth2
+from .protocol.openid import OpenIDConnect as OpenIDConnect
 from .protocol.session import OAuth2Session as OAuth2Session
 from .protocol.token import Token as Token
 from .stores.base import TokenStore as TokenStore
 from .stores.cookie import CookieStore as CookieStore
 from .stores.session import SessionStore as SessionStore
+
+if t.TYPE_CHECKING:
+    from .stores.redis import RedisStore as RedisStore
+    from .stores.sqlalchemy import SQLAlchemyStore as SQLAlchemyStore
+
+
+def __getattr__(name: str) -> t.Any:
+    """Import the stores that need an extra when they are asked for."""
+    modules = {"RedisStore": "redis", "SQLAlchemyStore": "sqlalchemy"}
+    if name not in modules:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".stores.{modules[name]}", __name__), name)

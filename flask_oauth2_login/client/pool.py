@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-T = t.TypeVar("T")
+from ..protocol.process import PerProcess
 
 #: Hosts to keep connections to, and connections to keep for each.
 POOL_HOSTS = 32
@@ -17,27 +16,6 @@ POOL_CONNECTIONS = 64
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _VARIABLES = (*_CA_BUNDLES, *_PROXIES, *map(str.upper, _PROXIES), "REQUEST_METHOD")
-
-
-class PerProcess(t.Generic[T]):
-    """Something that a forked child must have for itself: connections, locks.
-
-    The parent's is left alone there, not closed: closing may wait for a lock that a thread of
-    the parent held at the fork, and that nobody will release in the child.
-    """
-
-    def __init__(self, make: t.Callable[[], T]) -> None:
-        self._make = make
-        self._made = (os.getpid(), make())
-        self._abandoned: list[T] = []
-
-    def get(self) -> T:
-        pid, value = self._made
-        if pid != os.getpid():
-            self._abandoned.append(value)
-            value = self._make()
-            self._made = (os.getpid(), value)
-        return value
 
 
 class Pool:

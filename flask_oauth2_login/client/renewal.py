@@ -21,8 +21,8 @@ from ..protocol.errors import ProviderError
 from ..protocol.errors import ProviderUnavailableError
 from ..protocol.errors import StoreError
 from ..protocol.errors import TokenError
+from ..protocol.process import PerProcess
 from ..protocol.token import Token
-from .pool import PerProcess
 
 log = logging.getLogger("flask_oauth2_login")
 

@@ -45,7 +45,7 @@ def answer_error(error: OAuth2Error) -> t.Any:
     """
     if isinstance(error, LoginRequired):
         return _app_handler(error) or answer_login_required(error)
-    if isinstance(error, (ProviderError, StoreError)):
+    if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
         log.warning("%s %s: %s", request.method, request.path, error)
     if not isinstance(error, HTTPException):
         # The developer's mistake: for his eyes, and the log.

@@ -121,13 +121,14 @@ class OAuth2Login(Blueprint):
         require_secret_key(app)
         require_free(app, full_name)
         handler, scopes = self._make_handler(app)
+        handler.preload()
         super().register(app, options)
         attach(app, full_name)
         extension_of(app).add(full_name, self, handler, scopes, self._store)
 
     def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):
-            return self._provider, split_scope(self._scope)
+            return self._provider, self._scopes_for(self._provider, self._scope)
         overlays = app.config.get("OAUTH2_LOGIN_PROVIDERS") or {}
         preset = find_preset(self._provider, overlays.get(self._provider))
         prefix = self._provider.upper()
@@ -141,7 +142,11 @@ class OAuth2Login(Blueprint):
                 f" {prefix}_CLIENT_SECRET of app.config when it is registered."
             ) from None
         scope = self._scope if self._scope is not None else preset.get("scope")
-        return handler, split_scope(scope)
+        return handler, self._scopes_for(handler, scope)
+
+    def _scopes_for(self, handler: OAuth2, scope: Scope | None) -> list[str]:
+        # OpenID Connect Core 1.0, section 3.1.2.1: without this one no ID token comes back.
+        return split_scope([*(("openid",) if handler.openid else ()), *split_scope(scope)])
 
     # -- hooks
 

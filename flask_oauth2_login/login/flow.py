@@ -81,7 +81,7 @@ def finish(login: Login, answer: t.Mapping[str, str]) -> Response:
     use_attempt(login, attempt)
     check_answer(login, answer)
     token = redeem(login, attempt, answer["code"])
-    identity = identify(login, token)
+    identity = identify(login, attempt, token)
     record = make_record(login, attempt, token, identity)
     response = sign_in(login, attempt, record)
     signals.send(signals.logged_in, login=login.name, identity=identity, token=token)
@@ -145,9 +145,9 @@ def redeem(login: Login, attempt: Attempt, code: str) -> Token:
     return token
 
 
-def identify(login: Login, token: Token) -> Identity:
+def identify(login: Login, attempt: Attempt, token: Token) -> Identity:
     """Find out who it is."""
-    identity = login.handler.fetch_identity(token, login.blueprint.claims)
+    identity = login.handler.fetch_identity(token, login.blueprint.claims, attempt.scopes)
     identity = identity or Identity(login.name, None)
     identity.provider = login.name
     return identity

@@ -14,6 +14,7 @@ import socket
 import time
 import typing as t
 import zlib
+from http.client import HTTPException
 from http.client import HTTPResponse
 
 import requests
@@ -31,6 +32,8 @@ from .urls import origin
 MAX_SECONDS = 30.0
 #: The longest body, in bytes, after decompression.
 MAX_BODY = 1024 * 1024
+
+_FRAMING = ("Content-Length", "Transfer-Encoding")
 
 Timeout = float | tuple[float, float]
 
@@ -92,7 +95,7 @@ def send(
     :raises ProviderUnavailableError: not reached, or not done within the bounds.
     :raises ProviderAnswerError: the body is too large, or can't be decoded.
     """
-    problem: str
+    problem, nonsense = "", False
     with requests.Session() as session:
         adapter = _BoundedAdapter(time.monotonic() + transport.seconds)
         session.mount("https://", adapter)
@@ -112,14 +115,18 @@ def send(
                 stream=True,
                 **request,
             ) as response:
-                return Answer(response.status_code, response.headers, _read(response))
+                return _answer(response)
         except requests.exceptions.SSLError:
             problem = "its certificate was not accepted, or TLS failed"
         except (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError):
             problem = f"no complete answer within {transport.seconds:g} seconds"
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
             problem = type(error).__name__
+            if _is_nonsense(error):
+                nonsense = True
     # Raised out here: a chained exception would carry the request, and with it the secret.
+    if nonsense:
+        raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
     raise ProviderUnavailableError(f"{_host(url)} can't be reached: {problem}.")
 
 
@@ -129,6 +136,24 @@ def _pair(timeout: Timeout) -> tuple[float, float]:
 
 def _host(url: str) -> str:
     return origin(url).rpartition("://")[2].removesuffix(":443") or "The provider"
+
+
+def _answer(response: requests.Response) -> Answer:
+    body = _read(response)
+    headers = response.headers
+    if not body and response.status_code == 200 and not any(name in headers for name in _FRAMING):
+        # Cut off amid the headers: http.client takes that for their end.
+        raise ConnectionError
+    return Answer(response.status_code, headers, body)
+
+
+def _is_nonsense(error: Exception) -> bool:
+    """Whether what came was not HTTP at all."""
+    return any(
+        isinstance(inner, HTTPException) and not isinstance(inner, ConnectionError)
+        for outer in error.args
+        for inner in (outer, *getattr(outer, "args", ()))
+    )
 
 
 def _read(response: requests.Response) -> bytes:

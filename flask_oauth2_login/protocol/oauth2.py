@@ -297,10 +297,16 @@ class OAuth2:
 
     # -- who it is
 
-    def fetch_identity(self, token: Token, claims: t.Iterable[str] = ()) -> Identity | None:
+    def fetch_identity(
+        self,
+        token: Token,
+        claims: t.Iterable[str] = (),
+        scopes: t.Iterable[str] = (),  # noqa: ARG002
+    ) -> Identity | None:
         """Ask the provider who the token's person is.
 
         :param claims: names of members of the answer to keep in ``claims``.
+        :param scopes: what was asked for, where the token does not say what was granted.
         :returns: an identity without a provider's name, or None without a ``userinfo_url``.
         :raises ProviderError: the provider can't be reached, or does not say who it is.
         """
@@ -396,6 +402,9 @@ class OAuth2:
                 " or make it an absolute URL."
             )
         return url
+
+    def preload(self) -> None:
+        """Load what a sign-in needs now, not in the first visitor's request."""
 
     def has_endpoint(self, name: str) -> bool:
         """Whether the provider has this endpoint."""

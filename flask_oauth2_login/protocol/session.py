@@ -74,7 +74,8 @@ class API:
 
 def hide_queries_in_logs() -> None:
     """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
-    logging.getLogger("urllib3.connectionpool").addFilter(_hide_queries)
+    for name in ("urllib3.connectionpool", "urllib3.connection"):
+        logging.getLogger(name).addFilter(_hide_queries)
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:

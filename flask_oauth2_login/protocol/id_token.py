@@ -1,0 +1,256 @@
+"""ID tokens and logout tokens, validated: each check is a line, in the specification's order.
+
+OpenID Connect Core 1.0, sections 2, 3.1.3.6, 3.1.3.7 and 12.2; Back-Channel Logout 1.0, section
+2.6; RFC 8725.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import json
+import math
+import time
+import typing as t
+from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64encode
+
+from joserfc.jwk import OctKey
+from joserfc.jws import JWSRegistry
+from joserfc.jws import deserialize_compact
+
+from .errors import IDTokenError
+from .keys import KINDS
+from .keys import Keys
+
+Claims = dict[str, t.Any]
+
+#: Seconds by which clocks may differ.
+SKEW = 60
+#: Seconds that a new ID token may be old when it comes with a renewal.
+NEW = 300
+MAX_LENGTH = 100_000
+HMACS = ("HS256", "HS384", "HS512")
+BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+
+_ANY_HEADER = JWSRegistry(strict_check_header=False, algorithms=[*KINDS, *HMACS])
+
+
+@dataclasses.dataclass(frozen=True)
+class Verifier:
+    """What tells whether a token is this provider's, and for this client."""
+
+    keys: Keys
+    #: Those expected of this provider: HMAC only where the developer asked for it.
+    algorithms: t.Collection[str]
+    client_id: str
+    client_secret: str | None = dataclasses.field(repr=False)
+    trusted_audiences: t.Collection[str]
+    #: Whether an ``iss`` is this provider's, given the claims it stands among.
+    is_issuer: t.Callable[[t.Any, Claims], bool]
+
+
+def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
+    """A JWT's header and claims, once its signature is right.
+
+    :raises IDTokenError: it is not, or the token is no such thing.
+    :raises ProviderError: the keys can't be had.
+    """
+    if not isinstance(token, str) or len(token) > MAX_LENGTH:
+        raise IDTokenError("it is no JWT")
+    parts = token.split(".")
+    if len(parts) == 5:
+        raise IDTokenError("it is encrypted, and no keys are configured for that")
+    if len(parts) != 3:
+        raise IDTokenError("it is no JWT")
+    header = _json_object(parts[0])
+    # RFC 7515, section 4.1.11. There is no extension that we know.
+    if "crit" in header:
+        raise IDTokenError("its header has critical extensions that are not known")
+    # RFC 8725, section 3.1.
+    alg = header.get("alg")
+    if not isinstance(alg, str) or alg not in verifier.algorithms or alg not in (*KINDS, *HMACS):
+        raise IDTokenError(f"its algorithm {str(alg)[:20]!r} is not expected of this provider")
+    kid = header.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise IDTokenError("its kid is no string")
+
+    def is_signed(key: t.Any) -> bool:
+        # Of `jku`, `x5u`, `x5c` and `jwk` in the header nothing is used: the key is given.
+        try:
+            deserialize_compact(token, key, algorithms=[alg], registry=_ANY_HEADER)
+        except Exception:
+            return False
+        return True
+
+    if alg in HMACS:
+        good = is_signed(OctKey.import_key(verifier.client_secret or "")) and bool(
+            verifier.client_secret
+        )
+    else:
+        good = verifier.keys.try_each(alg, kid, is_signed)
+    if not good:
+        raise IDTokenError("its signature is not by a key of this provider")
+    return header, _json_object(parts[1])
+
+
+def validate_id_token(
+    token: t.Any,
+    verifier: Verifier,
+    *,
+    nonce: str | None = None,
+    max_age: t.Any = None,
+    acr_values: t.Any = None,
+    access_token: str | None = None,
+    code: str | None = None,
+) -> Claims:
+    """The claims of an ID token, all checked: Core, section 3.1.3.7.
+
+    :param nonce: what the authentication request sent; None where it sent none.
+    :param max_age: seconds, if the request demanded that.
+    :param acr_values: likewise: one of these must have been satisfied.
+    :raises IDTokenError: a check failed.
+    """
+    header, claims = verify(token, verifier)
+    # RFC 8725, section 3.11: not another kind of JWT.
+    if str(header.get("typ", "JWT")).lower().removeprefix("application/") != "jwt":
+        raise IDTokenError("it is another kind of token")
+    # 2, 5 and 3: iss, sub, aud, azp.
+    _check_issuer_and_audience(claims, verifier)
+    if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255:
+        raise IDTokenError("its sub is missing or no string of 1 to 255 characters")
+    # 9 and 10: exp, iat, and RFC 7519, section 4.1.5: nbf.
+    _check_times(claims)
+    # 11: nonce.
+    if nonce is not None and not _equal(claims.get("nonce"), nonce):
+        raise IDTokenError("its nonce is not the one that was sent")
+    # 12: acr.
+    wanted = str(acr_values or "").split()
+    if wanted and claims.get("acr") not in wanted:
+        raise IDTokenError("its acr is none of those that were demanded")
+    # 13: auth_time.
+    if max_age is not None:
+        _check_auth_time(claims, max_age)
+    # 3.1.3.6 and 3.3.2.11.
+    _check_hash(claims, "at_hash", access_token, header["alg"])
+    _check_hash(claims, "c_hash", code, header["alg"])
+    return claims
+
+
+def validate_renewed(
+    token: t.Any, verifier: Verifier, former: t.Mapping[str, t.Any], access_token: str
+) -> Claims:
+    """The claims of an ID token that came with a renewal: Core, section 12.2.
+
+    :param former: claims of the ID token of the sign-in.
+    """
+    claims = validate_id_token(token, verifier, access_token=access_token)
+    for name in ("iss", "sub", "aud"):
+        if name in former and claims[name] != former[name]:
+            raise IDTokenError(f"its {name} is not that of the sign-in")
+    if claims["iat"] < max(former.get("iat", 0), time.time() - NEW):
+        raise IDTokenError("its iat is old")
+    if claims.get("auth_time", former.get("auth_time")) != former.get("auth_time"):
+        raise IDTokenError("its auth_time is not that of the sign-in")
+    if claims.get("nonce", former.get("nonce")) != former.get("nonce"):
+        raise IDTokenError("its nonce is not that of the sign-in")
+    return claims
+
+
+def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
+    """The claims of a logout token: Back-Channel Logout, section 2.6. Its ``jti`` is the caller's.
+
+    :raises IDTokenError: a check failed.
+    """
+    header, claims = verify(token, verifier)
+    kind = str(header.get("typ", "logout+jwt")).lower().removeprefix("application/")
+    if kind not in {"logout+jwt", "jwt"}:
+        raise IDTokenError("it is another kind of token")
+    _check_issuer_and_audience(claims, verifier)
+    _check_times(claims)
+    if not _is_text(claims.get("jti")):
+        raise IDTokenError("its jti is missing")
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(BACK_CHANNEL_LOGOUT), dict):
+        raise IDTokenError("its events say nothing of a logout")
+    if "nonce" in claims:
+        raise IDTokenError("it has a nonce")
+    named = [name for name in ("sub", "sid") if name in claims]
+    if not named or not all(_is_text(claims[name]) for name in named):
+        raise IDTokenError("it has neither sub nor sid")
+    return claims
+
+
+def _check_issuer_and_audience(claims: Claims, verifier: Verifier) -> None:
+    if not verifier.is_issuer(claims.get("iss"), claims):
+        raise IDTokenError("its iss is not this provider")
+    aud = claims.get("aud")
+    audiences = [aud] if isinstance(aud, str) else aud
+    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+        raise IDTokenError("its aud is missing or no string")
+    if verifier.client_id not in audiences:
+        raise IDTokenError("its aud is another client")
+    if set(audiences) - {verifier.client_id, *verifier.trusted_audiences}:
+        raise IDTokenError("its aud names others that are not in trusted_audiences")
+    if "azp" in claims and claims["azp"] != verifier.client_id:
+        raise IDTokenError("its azp is another client")
+
+
+def _check_times(claims: Claims) -> None:
+    now = time.time()
+    for name in ("exp", "iat", "nbf"):
+        if not _is_time(claims.get(name, 0 if name == "nbf" else None)):
+            raise IDTokenError(f"its {name} is missing or no number")
+    if claims["exp"] <= now - SKEW:
+        raise IDTokenError("it has expired")
+    if claims["iat"] > now + SKEW:
+        raise IDTokenError("its iat is in the future")
+    if claims.get("nbf", 0) > now + SKEW:
+        raise IDTokenError("it is not valid yet")
+
+
+def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
+    auth_time: t.Any = claims.get("auth_time")
+    if not _is_time(auth_time):
+        raise IDTokenError("its auth_time is missing")
+    try:
+        oldest = time.time() - SKEW - float(max_age)
+    except (TypeError, ValueError):
+        raise IDTokenError("max_age is no number") from None
+    if auth_time < oldest:
+        raise IDTokenError("the person signed in too long ago")
+
+
+def _check_hash(claims: Claims, name: str, value: str | None, alg: str) -> None:
+    if name not in claims or value is None:
+        return
+    # Ed25519 hashes with SHA-512; the other names end in their hash's bits.
+    bits = alg[-3:] if alg[-3:] in {"256", "384", "512"} else "512"
+    digest = hashlib.new(f"sha{bits}", value.encode()).digest()
+    half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+    if not _equal(claims[name], half):
+        raise IDTokenError(f"its {name} does not fit")
+
+
+def _is_text(value: t.Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_time(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _equal(value: t.Any, expected: str) -> bool:
+    return isinstance(value, str) and hmac.compare_digest(value.encode(), expected.encode())
+
+
+def _json_object(part: str) -> Claims:
+    try:
+        data = urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise IDTokenError("it is no JWT") from None
+    if not isinstance(value, dict):
+        raise IDTokenError("it is no JWT")
+    return value

@@ -1,0 +1,153 @@
+"""Provider metadata: OpenID Connect Discovery 1.0, RFC 8414."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+import typing as t
+from urllib.parse import urlsplit
+
+from . import http
+from .errors import ConfigurationError
+from .errors import ProviderAnswerError
+from .errors import ProviderError
+from .errors import ProviderUnavailableError
+from .http import Transport
+from .process import PerProcess
+from .urls import is_private
+
+log = logging.getLogger("flask_oauth2_login")
+
+Document = t.Mapping[str, t.Any]
+
+#: Seconds after which a document is fetched again.
+MAX_AGE = 24 * 3600
+#: Seconds for which nobody tries again after a failure: visitors would queue up behind it.
+COOL_DOWN = 2
+
+#: Endpoints that get, or lead to, something secret.
+ENDPOINTS = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "userinfo_endpoint",
+    "revocation_endpoint",
+    "end_session_endpoint",
+    "jwks_uri",
+)
+#: Entra's issuers for any tenant: the document's issuer has a placeholder in their place.
+ANY_TENANT = ("common", "organizations", "consumers")
+TENANT = "{tenantid}"
+#: Other names under which issuers are known to sign.
+ALIASES: t.Mapping[str, t.Sequence[str]] = {
+    "https://accounts.google.com": ("accounts.google.com",),
+}
+
+
+class Discovery:
+    """A provider's metadata, fetched on first use and kept for a day.
+
+    One thread fetches, however many wait; while a new fetch fails, the old document serves.
+    """
+
+    def __init__(self, fetch: t.Callable[[], Document]) -> None:
+        self._fetch = fetch
+        self._lock = PerProcess(threading.Lock)
+        self._document: Document | None = None
+        self._fresh_until = 0.0
+        self._failure: tuple[type[ProviderError], str] | None = None
+
+    def get(self) -> Document:
+        """The document.
+
+        :raises ProviderError: it can't be had, or is not one to trust.
+        """
+        if self._document is not None and time.monotonic() < self._fresh_until:
+            return self._document
+        with self._lock.get():
+            if time.monotonic() >= self._fresh_until:
+                self._refresh()
+            if self._document is not None:
+                return self._document
+            kind, message = self._failure or (ProviderUnavailableError, "")
+            raise kind(message, retry_after=COOL_DOWN)
+
+    def _refresh(self) -> None:
+        try:
+            self._document, self._failure = self._fetch(), None
+            self._fresh_until = time.monotonic() + MAX_AGE
+        except ProviderError as error:
+            log.warning("Provider metadata: %s", error)
+            self._failure = (type(error), str(error))
+            self._fresh_until = time.monotonic() + COOL_DOWN
+
+
+def fetch_metadata(transport: Transport, issuer: str, http_hosts: t.Collection[str]) -> Document:
+    """Fetch an issuer's document: Discovery 4.1, or RFC 8414, section 3.1, where there is none.
+
+    :raises ProviderError: it can't be had, or is not one to trust.
+    """
+    parts = urlsplit(issuer)
+    rfc8414 = parts._replace(
+        path="/.well-known/oauth-authorization-server" + parts.path.rstrip("/")
+    ).geturl()
+    answer = None
+    for url in (issuer.rstrip("/") + "/.well-known/openid-configuration", rfc8414):
+        answer = http.send(transport, "GET", url, headers={"Accept": "application/json"})
+        if answer.status != 404:
+            break
+    assert answer is not None  # noqa: S101  (there are two URLs)
+    if answer.status >= 500 or answer.status == 429:
+        raise ProviderUnavailableError(f"Discovery at {issuer} answered {answer.status}.")
+    document = answer.json_object() if answer.status == 200 else None
+    if document is None:
+        raise ProviderAnswerError(
+            f"Discovery at {issuer} answered {answer.status} and no JSON object: is the issuer"
+            " right?"
+        )
+    if problem := find_problem(document, issuer, http_hosts):
+        raise ProviderAnswerError(problem)
+    return document
+
+
+def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str]) -> str | None:
+    """What is wrong with a document, if anything."""
+    # Discovery 4.3, RFC 8414 3.3: character by character.
+    found = document.get("issuer")
+    if found != issuer and not (isinstance(found, str) and is_template_of(found, issuer)):
+        return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
+    for name in ENDPOINTS:
+        url = document.get(name)
+        if url is not None and not (isinstance(url, str) and is_private(url, http_hosts)):
+            return f"The metadata of {issuer} has a {name} that is no https URL."
+    return None
+
+
+def is_template_of(template: str, issuer: str) -> bool:
+    """Whether a document's issuer is a template, and the configured one stands for any tenant."""
+    if template.count(TENANT) != 1:
+        return False
+    return any(template.replace(TENANT, tenant) == issuer for tenant in ANY_TENANT)
+
+
+def is_issuer(iss: t.Any, claims: Document, document: Document, issuer: str) -> bool:
+    """Whether ``iss`` is a provider's, a template filled in and its aliases included."""
+    if not isinstance(iss, str):
+        return False
+    template = str(document.get("issuer", issuer))
+    if TENANT in template:
+        tenant = claims.get("tid")
+        known = isinstance(tenant, str) and re.fullmatch(r"[0-9A-Za-z-]+", tenant)
+        return bool(known) and iss == template.replace(TENANT, str(tenant))
+    return iss == issuer or iss in ALIASES.get(issuer, ())
+
+
+def check_given(document: Document, issuer: str, http_hosts: t.Collection[str]) -> Document:
+    """A document that the developer gave.
+
+    :raises ConfigurationError: it is not the issuer's.
+    """
+    if problem := find_problem(document, issuer, http_hosts):
+        raise ConfigurationError(f"{problem} It was given as metadata={{…}}.")
+    return document

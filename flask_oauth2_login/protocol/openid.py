@@ -78,7 +78,7 @@ class OpenIDConnect(OAuth2):
         **options: t.Any,
     ) -> None:
         super().__init__(
-            client_id, client_secret, "", redirect_uri, authorization_url, token_url, **options
+            client_id, client_secret, issuer, redirect_uri, authorization_url, token_url, **options
         )
         parts = urlsplit(issuer)
         if not urls.is_private(issuer, self.http_hosts) or parts.query or parts.fragment:
@@ -111,7 +111,7 @@ class OpenIDConnect(OAuth2):
 
     def endpoint(self, name: str) -> str:
         given = getattr(self, name)
-        url = given or self.metadata.get(ENDPOINTS[name])
+        url = urls.join(self.site, given) if given else self.metadata.get(ENDPOINTS[name])
         if not url:
             raise ProviderAnswerError(f"The metadata of {self.issuer} has no {ENDPOINTS[name]}.")
         return str(url)
@@ -147,11 +147,6 @@ class OpenIDConnect(OAuth2):
         if not isinstance(methods, list) or "client_secret_basic" in methods:
             return client_secret_basic
         return client_secret_post
-
-    def _api_origins(self) -> frozenset[str]:
-        if self.api_url:
-            return super()._api_origins()
-        return super()._api_origins() | {urls.origin(self.issuer)}
 
     # -- ID tokens
 

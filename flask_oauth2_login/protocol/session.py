@@ -133,6 +133,10 @@ class OAuth2Session(requests.Session):
         """
         if isinstance(url, bytes):
             url = url.decode()
+        if not self._api.base_url and "://" not in url:
+            raise ConfigurationError(
+                f"{url!r} is relative, and this provider's handler has no api_url to append it to."
+            )
         if kwargs.get("timeout") is None and len(args) < 7:
             kwargs["timeout"] = self._api.transport.timeout
         problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError

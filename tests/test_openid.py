@@ -323,6 +323,7 @@ def test_e3_a_key_that_does_not_fit_is_not_used(provider: Provider, change: Opti
         redeem(provider)
 
 
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 def test_e3_a_short_rsa_key_is_not_used(make_provider: MakeProvider) -> None:
     with pytest.raises(IDTokenError, match="signature"):
         redeem(make_provider(keys=[make_key("RS256", bits=1024)]))

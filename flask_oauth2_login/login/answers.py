@@ -66,11 +66,11 @@ def _app_handler(error: LoginRequired) -> t.Any:
     return None
 
 
-def forbid(text: str | None = None) -> t.NoReturn:
-    """End the request with a 403, in the app's words if it has a handler, else in ours."""
+def forbidden(text: str | None = None) -> Forbidden:
+    """A 403 to raise: in the app's words if it has a handler, else in ours."""
     error = Forbidden(text)
     error.response = render_error(error)
-    raise error
+    return error
 
 
 def answer_login_required(error: LoginRequired) -> t.Any:
@@ -80,7 +80,8 @@ def answer_login_required(error: LoginRequired) -> t.Any:
         # Looking ahead starts no sign-in, and what it gets must not be kept for later.
         return keep_private(t.cast(Response, ServiceUnavailable().get_response()))
     if _was_just_asked(error):
-        forbid("The sign-in service was asked for this just now, and answered with less.")
+        text = "The sign-in service was asked for this just now, and answered with less."
+        return current_app.handle_http_exception(forbidden(text))
     name = error.login
     if name is None and error.params and (login := current_login()):
         name = login.name

@@ -150,7 +150,11 @@ def _open_store(url: str) -> TokenStore:
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
         from ..stores.sqlalchemy import SQLAlchemyStore
 
-        return SQLAlchemyStore(url)
+        store = SQLAlchemyStore(url)
+        if scheme == "sqlite":
+            # A file of its own, that nobody else sets up.
+            store.create_tables()
+        return store
     raise ConfigurationError(
         f"A store with the scheme {scheme!r} is not known. Use 'cookie', 'session',"
         " 'sqlite:///…', 'postgresql+psycopg://…', 'redis://…', or a TokenStore."

@@ -14,7 +14,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
 from ..protocol.scope import split_scope
-from .answers import forbid
+from .answers import forbidden
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
@@ -95,7 +95,7 @@ def require_login(
     _demand_age(needed, home, max_age)
     _demand_acr(needed, home, params)
     if check is not None and not check(home.record.identity):
-        forbid()
+        raise forbidden()
     current_visit().admitted = needed.name
 
 
@@ -104,7 +104,7 @@ def _demand_scope(login: Login, home: RecordHome, scopes: list[str]) -> None:
     if not missing:
         return
     if set(missing) <= set(home.record.asked.get("scope", ())):
-        forbid(f"Your account did not grant: {' '.join(missing)}.")
+        raise forbidden(f"Your account did not grant: {' '.join(missing)}.")
     raise LoginRequired(
         "This page needs more of your account.",
         login=login.name,

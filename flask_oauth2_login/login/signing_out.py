@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hmac
 import secrets
 import typing as t
@@ -12,7 +13,7 @@ from flask import request
 from flask import session
 from flask import url_for
 
-from .answers import forbid
+from .answers import forbidden
 from .extension import Login
 from .extension import current_extension
 from .homecoming import go_on_page
@@ -86,7 +87,7 @@ def require_own_post() -> None:
         given = request.form.get("token", "")
         own = bool(read_marks().id) and hmac.compare_digest(given.encode(), logout_token().encode())
     if not own:
-        forbid("A request to sign out must come from a page of this site.")
+        raise forbidden("A request to sign out must come from a page of this site.")
 
 
 def end_logins(names: t.Collection[str]) -> None:
@@ -96,11 +97,15 @@ def end_logins(names: t.Collection[str]) -> None:
     homes = find_homes(former)
     ending = {name: home for name, home in homes.items() if name in names}
     last = len(ending) == len(homes)
+    before = copy.deepcopy(dict(session))
     for name, home in ending.items():
         extension.logins[name].blueprint.call_on_logout(home.record.identity)
     if last:
-        # As Django does: what is left behind is the next person's.
+        # As Django does: what is left behind is the next person's. What the hooks have just written
+        # stays: a flashed message, or how Flask-Login takes its remember cookie away.
+        written = {key: value for key, value in session.items() if before.get(key) != value}
         session.clear()
+        session.update(written)
     elif former.rows:
         for mark in former.rows:
             mark.id = "" if mark.login in names else mark.id

@@ -51,8 +51,8 @@ class SQLAlchemyStore(AtRest):
     """Keeps records in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Each call is a transaction of its own, on a connection of the store's own. The tables are made
-    by ``flask oauth2 create-tables``, by :meth:`create_tables`, or by Alembic, from
-    :attr:`metadata`.
+    by :meth:`create_tables`, or by Alembic, from :attr:`metadata`; those of ``store="sqlite:///…"``
+    by themselves.
 
     SQLite lets one connection write at a time, and a view that has written would wait for itself
     if the store wrote to the same file. So there the store takes no file with other tables in it.
@@ -296,8 +296,7 @@ class SQLAlchemyStore(AtRest):
         if missing:
             return ConfigurationError(
                 f"The store's tables are missing from the database ({', '.join(missing)}). Make"
-                " them with `flask oauth2 create-tables`, store.create_tables(), or a migration"
-                " from store.metadata."
+                " them with SQLAlchemyStore(…).create_tables(), or a migration from its metadata."
             )
         kind = type(getattr(problem, "orig", None) or problem).__name__
         return StoreError(f"The database of the logins can't be used now ({kind}).")

@@ -1,0 +1,60 @@
+"""``python -m example_app``: the app, and a provider to sign in at, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import typing as t
+import warnings
+from contextlib import AbstractContextManager
+
+from werkzeug.serving import make_server
+
+from . import create_app
+
+PEOPLE = {
+    "ada": {"name": "Ada Lovelace", "email": "ada@example.com", "email_verified": True},
+    "grace": {"name": "Grace Hopper", "email": "grace@example.com", "email_verified": True},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m example_app", description=__doc__)
+    parser.add_argument("--port", type=int, default=5000, help="of the app; 0 takes a free one")
+    parser.add_argument("--provider-port", type=int, default=9400, help="likewise")
+    ports = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    # The server's log of requests has the provider's answers in it, codes included.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with run_provider(ports.provider_port) as provider:
+        app = create_app(f"http://localhost:{provider.server_port}")
+        # Another host name than the provider's: cookies know no ports.
+        server = make_server("127.0.0.1", ports.port, app, threaded=True)
+        print(f"Open http://127.0.0.1:{server.server_port}/ and sign in as ada.", flush=True)
+        print("Ctrl-C ends it.", flush=True)
+        serve(server)
+
+
+def run_provider(port: int) -> AbstractContextManager[t.Any]:
+    with warnings.catch_warnings():
+        # It is made of older libraries, which have a lot to say.
+        warnings.simplefilter("ignore")
+        from oidc_provider_mock import User
+        from oidc_provider_mock import run_server_in_thread
+    people = [User(sub=sub, claims=claims) for sub, claims in PEOPLE.items()]
+    return run_server_in_thread(port, user_claims=people)
+
+
+def serve(server: t.Any) -> None:
+    try:
+        server.serve_forever()
+    except (KeyboardInterrupt, SystemExit):
+        pass
+    finally:
+        server.server_close()
+
+
+if __name__ == "__main__":
+    main()

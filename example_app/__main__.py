@@ -38,9 +38,8 @@ def main() -> None:
 
 
 def run_provider(port: int) -> AbstractContextManager[t.Any]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True):
         # It is made of older libraries, which have a lot to say.
-        warnings.simplefilter("ignore")
         from oidc_provider_mock import User
         from oidc_provider_mock import run_server_in_thread
     people = [User(sub=sub, claims=claims) for sub, claims in PEOPLE.items()]

@@ -43,7 +43,7 @@ def run_provider(port: int) -> AbstractContextManager[t.Any]:
         from oidc_provider_mock import User
         from oidc_provider_mock import run_server_in_thread
     people = [User(sub=sub, claims=claims) for sub, claims in PEOPLE.items()]
-    return run_server_in_thread(port, user_claims=people)
+    return t.cast(AbstractContextManager[t.Any], run_server_in_thread(port, user_claims=people))
 
 
 def serve(server: t.Any) -> None:

@@ -22,6 +22,7 @@ from ..protocol.scope import split_scope
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
 from . import accounts
+from . import resealing
 from . import views
 from .client_credentials import client_session
 from .extension import Login
@@ -234,6 +235,16 @@ class OAuth2Login(Blueprint):
         :raises ConfigurationError: records don't rest on the server.
         """
         return accounts.unlink(self._here(), owner, id)
+
+    def reseal(self) -> int:
+        """Seal and label this login's records with the newest secret.
+
+        After that, ``SECRET_KEY_FALLBACKS`` may lose the older one: for what rests in the store.
+
+        :returns: how many records were sealed anew.
+        :raises ConfigurationError: records don't rest on the server.
+        """
+        return resealing.reseal(self._here())
 
     def client_session(self, scope: Scope = "") -> OAuth2Session:
         """A session for the app itself, with nobody signed in: RFC 6749, section 4.4.

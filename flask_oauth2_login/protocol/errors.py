@@ -92,6 +92,8 @@ class ProviderError(OAuth2Error, HTTPException):
         super().__init__(message)
         self.args = (message,)
         self.retry_after = retry_after
+        if self.code is None:
+            self.code = BadGateway.code
 
 
 class ProviderAnswerError(ProviderError, BadGateway):

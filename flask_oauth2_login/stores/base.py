@@ -63,6 +63,13 @@ class TokenStore(t.Protocol):
     def touch(self, id: str, expires_at: float) -> None:
         """Let a record end at another time. Its version stays; what is gone is not created."""
 
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        """Give a record other labels. Its version stays; what is gone is not created.
+
+        :param labels: as for :meth:`create`; those not among them are taken away.
+        :raises TypeError: a label has another name.
+        """
+
     def delete(self, id: str) -> bool:
         """End a record. True for one of any number of callers: the one that ended it."""
 

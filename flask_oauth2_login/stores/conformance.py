@@ -95,6 +95,21 @@ class StoreConformance:
         assert store.read(id) == before
         assert store.find(owner=owner) == []
 
+    def test_a_relabelled_record_is_found_by_its_new_labels_only(self, store: TokenStore) -> None:
+        id, before, after, sid = _name(), _name(), _name(), _name()
+        store.create(id, "sealed", {"owner": before}, _soon())
+        first = store.read(id)
+        by_sid = {"provider": _name(), "tenant": _name(), "sid": sid}
+        store.relabel(id, {"owner": after, **by_sid})
+        assert store.read(id) == first
+        assert store.find(owner=before) == []
+        assert store.find(owner=after) == store.find(**by_sid) == [id]
+        with pytest.raises(TypeError):
+            store.relabel(id, {"colour": "red"})
+        store.delete(id)
+        store.relabel(id, {"owner": after})
+        assert (store.read(id), store.find(owner=after)) == (None, [])
+
     def test_a_record_in_place_of_an_expired_one_is_new(self, store: TokenStore) -> None:
         id, before, after = _name(), _name(), _name()
         store.create(id, "first", {"owner": before}, time.time() + 0.2)

@@ -61,6 +61,10 @@ UPDATE records SET sealed = ?, version = ?, expires_at = ?
 WHERE id = ? AND version = ? AND expires_at > ?
 """
 _TOUCH = "UPDATE records SET expires_at = ? WHERE id = ? AND expires_at > ?"
+_RELABEL = f"""
+UPDATE records SET {", ".join(f"{label} = ?" for label in LABELS)}
+WHERE id = ? AND expires_at > ?
+"""  # noqa: S608
 _DELETE = "DELETE FROM records WHERE id = ? AND expires_at > ?"
 _SCAN = "SELECT id FROM records WHERE id > ? AND expires_at > ? ORDER BY id LIMIT ?"
 # A lease from before a restart of the machine may seem to begin in the future; one that begins a
@@ -128,6 +132,10 @@ class MachineStore(AtRest):
 
     def touch(self, id: str, expires_at: float) -> None:
         self._write(_TOUCH, expires_at, id, time.time())
+
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        check_labels(labels)
+        self._write(_RELABEL, *map(labels.get, LABELS), id, time.time())
 
     def delete(self, id: str) -> bool:
         return self._write(_DELETE, id, time.time()) == 1

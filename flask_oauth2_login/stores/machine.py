@@ -92,6 +92,11 @@ class BestEffortStore:
         with self._otherwise():
             self._writable().touch(id, expires_at)
 
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        self._own.relabel(id, labels)
+        with self._otherwise():
+            self._writable().relabel(id, labels)
+
     def delete(self, id: str) -> bool:
         own = shared = self._own.delete(id)
         with self._otherwise():

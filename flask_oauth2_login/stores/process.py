@@ -75,6 +75,12 @@ class ProcessStore(AtRest):
             if record := self._live(id):
                 self._records[id] = replace(record, expires_at=expires_at)
 
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        check_labels(labels)
+        with self._lock:
+            if record := self._live(id):
+                self._records[id] = replace(record, labels=dict(labels))
+
     def delete(self, id: str) -> bool:
         with self._lock:
             live = self._live(id) is not None

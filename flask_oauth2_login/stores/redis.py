@@ -61,6 +61,11 @@ if redis.call('HGET', KEYS[1], 'birth') == ARGV[1] then
     redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 end
 """
+_RELABEL = """
+if redis.call('HGET', KEYS[1], 'birth') == ARGV[1] then
+    redis.call('HSET', KEYS[1], 'labels', ARGV[2])
+end
+"""
 _DELETE = """
 if redis.call('HGET', KEYS[1], 'birth') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
@@ -159,6 +164,18 @@ class RedisStore:
             self._index(id, *known, expires_at, "raise")
             values = (known[0], _milliseconds(expires_at))
             self._client.eval(_TOUCH, 1, self._record(id), *values)
+
+    @_translated
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        check_labels(labels)
+        left = self._client.pttl(self._record(id))
+        if left > 0 and (known := self._known(id)):
+            birth, former = known
+            # The new indexes first; what the old ones have is dead once the record is relabelled.
+            self._index(id, birth, labels, time.time() + left / 1000, "add")
+            self._client.eval(_RELABEL, 1, self._record(id), birth, json.dumps(dict(labels)))
+            for key in set(self._indexes(former)) - set(self._indexes(labels)):
+                self._client.zrem(key, _member(id, birth))
 
     @_translated
     def delete(self, id: str) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy import exc
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import OAuth2Error
 from ..protocol.errors import StoreError
+from .base import LABELS
 from .base import Outcome
 from .base import Stored
 from .base import check_labels
@@ -108,7 +109,7 @@ class SQLAlchemyStore(AtRest):
         check_labels(labels)
         table = self._records
         values = {"sealed": sealed, "version": token_hex(8), "expires_at": expires_at}
-        none = dict.fromkeys(("owner", "provider", "tenant", "subject", "sid"))
+        none = dict.fromkeys(LABELS)
         values |= {**none, **labels}
         insert = table.insert().values(id=id, **values)
         expired = table.update().where(table.c.id == id, table.c.expires_at <= time.time())
@@ -140,6 +141,12 @@ class SQLAlchemyStore(AtRest):
 
     def touch(self, id: str, expires_at: float) -> None:
         update = self._records.update().where(*self._live(id)).values(expires_at=expires_at)
+        self._write(lambda connection: connection.execute(update))
+
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        check_labels(labels)
+        values = {label: labels.get(label) for label in LABELS}
+        update = self._records.update().where(*self._live(id)).values(**values)
         self._write(lambda connection: connection.execute(update))
 
     def delete(self, id: str) -> bool:

@@ -303,7 +303,7 @@ class SQLAlchemyStore(AtRest):
         if missing:
             return ConfigurationError(
                 f"The store's tables are missing from the database ({', '.join(missing)}). Make"
-                " them with SQLAlchemyStore(…).create_tables(), or a migration from its metadata."
+                " them with store.create_tables(), or a migration from store.metadata."
             )
         kind = type(getattr(problem, "orig", None) or problem).__name__
         return StoreError(f"The database of the logins can't be used now ({kind}).")

@@ -1,0 +1,143 @@
+"""Signing in with a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from flask import session
+
+from flask_oauth2_login import OAuth2
+from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OpenIDConnect
+
+from .chromium import page as page
+from .chromium import serving
+from .conftest import MakeApp
+from .provider import Provider
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def example() -> t.Iterator[str]:
+    """The example as the README starts it, on free ports; its URL."""
+    command = [sys.executable, "-m", "example_app", "--port", "0", "--provider-port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+/", line)
+        assert found, line
+        yield found[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def screenshot(page: Page, name: str) -> None:
+    """For people to look at, where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def test_from_the_examples_home_page_to_the_provider_and_back(page: Page, example: str) -> None:
+    page.goto(example)
+    screenshot(page, "home")
+    page.click("text=Sign in >> nth=-1")
+    page.click("button[value=ada]")
+    page.wait_for_url("**/profile")
+    assert "ada@example.com" in page.content()
+    screenshot(page, "profile")
+    page.reload()
+    assert "ada@example.com" in page.content()
+    page.click("text=Sign out")
+    page.wait_for_url("**/end_session**")
+    screenshot(page, "provider-sign-out")
+    page.goto(f"{example}logout")
+    assert "signed out" in page.content()
+    screenshot(page, "signed-out")
+    page.goto(example)
+    assert "Nobody is signed in" in page.content()
+
+
+def test_a_refusal_ends_in_a_clean_page(page: Page, example: str) -> None:
+    page.goto(f"{example}profile")
+    page.click("text=Deny")
+    page.wait_for_url("**/callback?error=access_denied*")
+    # This provider leaves the state out of a refusal, so it is nobody's.
+    assert "Signing in did not work" in page.content()
+    screenshot(page, "refused")
+    page.click("text=Try again")
+    page.wait_for_url("**/authorize?*")
+
+
+def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
+    return OAuth2(
+        provider.client_id,
+        provider.client_secret,
+        provider.url,
+        authorization_url="authorize",
+        token_url="token",
+        userinfo_url="userinfo",
+        api_url=provider.api_url,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("response_mode", [None, "form_post"])
+@pytest.mark.parametrize("samesite", [None, "Lax", "Strict"])
+def test_a_visitors_cart_survives_the_way_through_the_provider(
+    page: Page, provider: Provider, make_app: MakeApp, samesite: str | None, response_mode: t.Any
+) -> None:
+    provider.consent_page = True
+    login = OAuth2Login(make_handler(provider, response_mode=response_mode))
+    app = make_app(login, SESSION_COOKIE_SAMESITE=samesite)
+
+    @app.get("/cart")
+    def cart() -> list[str]:
+        session["cart"] = [*session.get("cart", []), "book"]
+        return t.cast("list[str]", session["cart"])
+
+    with serving(app, "localhost") as url:
+        page.goto(f"{url}/cart")
+        page.goto(f"{url}/me")
+        page.click("#consent")
+        page.wait_for_url("**/me")
+        assert '"id":"ada"' in page.content().replace(" ", "")
+        page.goto(f"{url}/cart")
+        assert page.content().count("book") == 2
+
+
+def test_an_app_that_restricts_form_action_can_sign_out_at_the_provider(
+    page: Page, provider: Provider, make_app: MakeApp
+) -> None:
+    sso = OpenIDConnect(provider.client_id, provider.client_secret, provider.issuer)
+    app = make_app(OAuth2Login(sso, name="sso", scope="email"))
+    with serving(app) as url:
+        page.goto(f"{url}/me")
+        assert '"id":"ada"' in page.content().replace(" ", "")
+        page.goto(f"{url}/logout")
+        screenshot(page, "sign-out")
+        page.click("text=Sign out >> nth=-1")
+        page.wait_for_url(f"{url}/logout?state=*")
+        assert "signed out" in page.content()
+        assert provider.sign_outs
+
+
+def test_several_logins_are_offered(page: Page, provider: Provider, make_app: MakeApp) -> None:
+    one = OAuth2Login(make_handler(provider, label="GitHub"), name="one")
+    two = OAuth2Login(make_handler(provider, label="Google"), name="two")
+    with serving(make_app(one, two)) as url:
+        page.goto(f"{url}/me")
+        screenshot(page, "choose")
+        page.click("text=Sign in with Google")
+        page.wait_for_url("**/me")
+        assert '"provider":"two"' in page.content().replace(" ", "")

@@ -84,7 +84,9 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
 
 def _detail(error: HTTPException) -> str | None:
     """What the provider has to say to the person, or what the app's own code had."""
+    detail = error.description if error.code == 403 else None
     if isinstance(error, AuthorizationError):
-        return error.error_description
-    own = error.description if error.code == 403 else None
-    return own if own != type(error).description else None
+        detail = error.error_description
+    if not detail or detail == type(error).description:
+        return None
+    return detail[0].upper() + detail[1:].rstrip(".") + "."

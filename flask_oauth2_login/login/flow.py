@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import typing as t
+from urllib.parse import unquote_to_bytes
 
 from flask import Response
 from flask import current_app
@@ -93,7 +94,10 @@ def read_answer() -> dict[str, str]:
 
     :raises AuthorizationError: they are not what a provider sends.
     """
-    given = request.form if request.method == "POST" else request.args
+    posted = request.method == "POST"
+    if not _is_utf8(request.get_data() if posted else request.query_string):
+        raise AuthorizationError("invalid_request", "a parameter is not well-formed")
+    given = request.form if posted else request.args
     answer = {}
     for name in ANSWER_PARAMS:
         values = given.getlist(name)
@@ -198,5 +202,14 @@ def redirect_uri(login: Login) -> str:
 
 
 def _is_clean(value: str) -> bool:
-    """No control characters, and nothing that was not UTF-8."""
-    return not any(ord(char) < 32 or ord(char) == 127 or char == "\ufffd" for char in value)
+    """No control characters."""
+    return not any(ord(char) < 32 or ord(char) == 127 for char in value)
+
+
+def _is_utf8(encoded: bytes) -> bool:
+    """Whether a query or a form is text; parsed, it looks as if it had been encoded twice."""
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -42,13 +42,13 @@ def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
 
 
 @pytest.fixture
-def app(provider: Provider, make_app: MakeApp) -> Flask:
+def site(provider: Provider, make_app: MakeApp) -> Flask:
     return make_app(OAuth2Login(make_handler(provider), scope="read"))
 
 
 @pytest.fixture
-def browser(app: Flask, provider: Provider) -> Browser:
-    return Browser(app, provider)
+def browser(site: Flask, provider: Provider) -> Browser:
+    return Browser(site, provider)
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -81,9 +81,9 @@ def test_a1_a_wrong_state_is_rejected(browser: Browser, provider: Provider, stat
 
 
 def test_a1_another_browsers_attempt_is_rejected(
-    app: Flask, browser: Browser, provider: Provider
+    site: Flask, browser: Browser, provider: Provider
 ) -> None:
-    victim = Browser(app, provider)
+    victim = Browser(site, provider)
     victim.begin("/login")
     assert_rejected(victim, provider, victim.finish(browser.begin("/login")))
 
@@ -163,8 +163,8 @@ def test_a3_abandoned_attempts_are_forgotten(browser: Browser) -> None:
         {"Sec-Purpose": "prefetch;prerender"},
     ],
 )
-def test_a3_what_only_looks_starts_no_attempt(app: Flask, headers: dict[str, str]) -> None:
-    response = app.test_client().get("/login", headers=headers)
+def test_a3_what_only_looks_starts_no_attempt(site: Flask, headers: dict[str, str]) -> None:
+    response = site.test_client().get("/login", headers=headers)
     assert response.status_code >= 400
     assert "Set-Cookie" not in response.headers
 
@@ -222,8 +222,8 @@ def test_a6_malformed_answers_are_rejected(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
-def test_a6_other_methods_are_rejected(app: Flask, method: str) -> None:
-    assert app.test_client().open("/callback?code=a&state=b", method=method).status_code == 405
+def test_a6_other_methods_are_rejected(site: Flask, method: str) -> None:
+    assert site.test_client().open("/callback?code=a&state=b", method=method).status_code == 405
 
 
 @settings(
@@ -231,9 +231,9 @@ def test_a6_other_methods_are_rejected(app: Flask, method: str) -> None:
 )
 @given(st.dictionaries(st.sampled_from(["code", "state", "iss", "error"]) | st.text(), st.text()))
 def test_any_query_is_a_clean_refusal(
-    app: Flask, provider: Provider, query: dict[str, str]
+    site: Flask, provider: Provider, query: dict[str, str]
 ) -> None:
-    response = app.test_client().get(
+    response = site.test_client().get(
         "/callback", query_string=query, headers={"Accept": "text/html"}
     )
     assert response.status_code == 400
@@ -268,8 +268,8 @@ def test_a7_the_redirect_uri_is_the_same_in_both_requests(
 def test_a7_a_forged_host_does_not_change_it(
     provider: Provider, make_app: MakeApp, config: t.Any, options: t.Any, expected: str | None
 ) -> None:
-    app = make_app(OAuth2Login(make_handler(provider, **options)), **config)
-    response = app.test_client().get("/login", headers={"Host": "evil.example"})
+    site = make_app(OAuth2Login(make_handler(provider, **options)), **config)
+    response = site.test_client().get("/login", headers={"Host": "evil.example"})
     if expected is None:
         assert response.status_code == 400
     else:
@@ -313,16 +313,16 @@ def test_a7_a_forged_host_does_not_change_it(
         "/\u007f",
     ],
 )
-def test_a8_next_stays_on_this_host(app: Flask, provider: Provider, target: str) -> None:
-    client = app.test_client()
+def test_a8_next_stays_on_this_host(site: Flask, provider: Provider, target: str) -> None:
+    client = site.test_client()
     response = client.get("/login", query_string={"next": target})
     callback = urlsplit(provider.consent(response.location))
     assert client.get(f"{callback.path}?{callback.query}").location == "/"
 
 
 @pytest.mark.parametrize("target", ["/me", "/a/b?c=d&e=/f", "/ä", "/a//b", "/?next=//x"])
-def test_a8_a_path_is_kept(app: Flask, provider: Provider, target: str) -> None:
-    client = app.test_client()
+def test_a8_a_path_is_kept(site: Flask, provider: Provider, target: str) -> None:
+    client = site.test_client()
     response = client.get("/login", query_string={"next": target})
     callback = urlsplit(provider.consent(response.location))
     landed = client.get(f"{callback.path}?{callback.query}").location
@@ -350,22 +350,22 @@ def test_a9_answers_are_private_and_pages_cannot_be_framed(browser: Browser) -> 
 # -- A10
 
 
-def add_cart(app: Flask) -> None:
-    @app.get("/cart/<item>")
+def add_cart(site: Flask) -> None:
+    @site.get("/cart/<item>")
     def cart(item: str) -> list[str]:
         session["cart"] = [*session.get("cart", []), item]
         session["csrf_token"] = "before"
         return t.cast("list[str]", session["cart"])
 
-    @app.get("/session")
+    @site.get("/session")
     def everything() -> list[str]:
         return sorted(session)
 
 
 def test_a10_ones_own_session_is_kept_and_somebody_elses_cleared(
-    app: Flask, browser: Browser
+    site: Flask, browser: Browser
 ) -> None:
-    add_cart(app)
+    add_cart(site)
     browser.get("/cart/book")
     browser.sign_in()
     assert browser.get("/cart/pen").get_json() == ["book", "pen"]
@@ -375,9 +375,9 @@ def test_a10_ones_own_session_is_kept_and_somebody_elses_cleared(
     assert browser.get("/cart/hat").get_json() == ["hat"]
 
 
-def test_a10_the_fingerprint_outlives_the_login(app: Flask, provider: Provider) -> None:
-    add_cart(app)
-    browser = Browser(app, provider)
+def test_a10_the_fingerprint_outlives_the_login(site: Flask, provider: Provider) -> None:
+    add_cart(site)
+    browser = Browser(site, provider)
     browser.sign_in()
     browser.get("/cart/book")
     provider.grants.revoke_all()
@@ -385,20 +385,19 @@ def test_a10_the_fingerprint_outlives_the_login(app: Flask, provider: Provider) 
     assert browser.fetch("/call/x").status_code == 401
     browser.sign_in(person={"sub": "bob"})
     assert browser.get("/cart/hat").get_json() == ["hat"]
-    provider.stop()
 
 
-def test_a10_tokens_made_for_the_session_before_go(app: Flask, browser: Browser) -> None:
-    add_cart(app)
+def test_a10_tokens_made_for_the_session_before_go(site: Flask, browser: Browser) -> None:
+    add_cart(site)
     browser.get("/cart/book")
     browser.sign_in()
     assert browser.get("/session").get_json() == ["_oauth2", "cart"]
 
 
 def test_a10_nobody_can_say_who_clears(provider: Provider, make_app: MakeApp) -> None:
-    app = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
-    add_cart(app)
-    browser = Browser(app, provider)
+    site = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
+    add_cart(site)
+    browser = Browser(site, provider)
     browser.sign_in()
     browser.get("/cart/book")
     browser.sign_in()
@@ -406,10 +405,10 @@ def test_a10_nobody_can_say_who_clears(provider: Provider, make_app: MakeApp) ->
 
 
 def test_a10_another_owner_clears_but_what_the_hook_wrote_stays(
-    app: Flask, browser: Browser
+    site: Flask, browser: Browser
 ) -> None:
-    add_cart(app)
-    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
+    add_cart(site)
+    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
 
     @login.on_login
     def note(identity: Identity, _token: Token) -> None:
@@ -422,9 +421,9 @@ def test_a10_another_owner_clears_but_what_the_hook_wrote_stays(
     assert browser.get("/session").get_json() == ["_oauth2", "user"]
 
 
-def test_a10_refused_by_on_login_nothing_has_happened(app: Flask, browser: Browser) -> None:
-    add_cart(app)
-    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
+def test_a10_refused_by_on_login_nothing_has_happened(site: Flask, browser: Browser) -> None:
+    add_cart(site)
+    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
 
     @login.on_login
     def refuse(identity: Identity, _token: Token) -> None:
@@ -441,9 +440,9 @@ def test_a10_refused_by_on_login_nothing_has_happened(app: Flask, browser: Brows
 
 
 def test_a10_a_strict_session_is_never_overwritten(provider: Provider, make_app: MakeApp) -> None:
-    app = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
-    add_cart(app)
-    browser = Browser(app, provider)
+    site = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
+    add_cart(site)
+    browser = Browser(site, provider)
     browser.get("/cart/book")
     assert browser.sign_in().status_code == 302
     assert browser.get("/cart/pen").get_json() == ["book", "pen"]

@@ -11,6 +11,8 @@ from ..protocol.token import Token
 
 #: Members of the token answer that have a place of their own in a sealed record.
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
+#: Seconds up to which a token's whole life is kept, for renewal in time; longer ones don't need it.
+SHORT_LIFE = 600
 #: Members that are not kept, or kept elsewhere.
 _DROPPED = ("id_token",)
 
@@ -49,10 +51,15 @@ def pack(record: Record) -> list[t.Any]:
     if rest.get("token_type") == "Bearer":
         del rest["token_type"]
     scope = token.get("scope")
+    own = [token.get(name) for name in _OWN_PLACE[:4]]
+    if own[3] is not None and own[3] > SHORT_LIFE:
+        del own[3]
+    while own and own[-1] is None:
+        own.pop()
     packed = [
         record.id,
         record.signed_in_at,
-        [token.get(name) for name in _OWN_PLACE[:4]],
+        own,
         # Scopes are mostly those that the token answer names: one copy will do.
         scope,
         None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
@@ -81,7 +88,7 @@ def unpack(packed: t.Any, login: str) -> Record | None:
     try:
         packed = [*packed, *[None] * (11 - len(packed))]
         id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token, grant = packed
-        members = dict(zip(_OWN_PLACE, (*own, scope), strict=True))
+        members = {**dict(zip(_OWN_PLACE, own, strict=False)), "scope": scope}
         token = Token({k: v for k, v in members.items() if v is not None})
         token.update({"token_type": "Bearer", **(rest or {})})
         subject, name, email, verified, picture, claims, owner = who

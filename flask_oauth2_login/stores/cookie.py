@@ -62,7 +62,8 @@ class CookieStore:
         return {**self._attributes(login), "value": sealed, "max_age": max_age}
 
     def _size(self, login: str, sealed: str) -> int:
-        return len(dump_cookie(**self._cookie(login, sealed)))
+        # 0: it need not warn, this is where it is refused.
+        return len(dump_cookie(**self._cookie(login, sealed), max_size=0))
 
     def _attributes(self, login: str) -> dict[str, t.Any]:
         """Those of the session's cookie, for the two count only together."""

@@ -30,6 +30,8 @@ MAX_SEALED = 1_000_000
 MAX_PLAIN = 1_000_000
 
 _NONCE = 12
+# Deflate without zlib's header and checksum: the seal is a better one.
+_RAW = -15
 
 
 class Sealer:
@@ -54,7 +56,8 @@ class Sealer:
         plain = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
         nonce = os.urandom(_NONCE)
         cipher = self._cipher(self._secrets()[0], purpose, *context)
-        sealed = encode(nonce + cipher.encrypt(nonce, zlib.compress(plain), None))
+        packed = zlib.compress(plain, level=9, wbits=_RAW)
+        sealed = encode(nonce + cipher.encrypt(nonce, packed, None))
         if len(plain) > MAX_PLAIN or len(sealed) > MAX_SEALED:
             raise ValueError("too large to be sealed")
         return sealed
@@ -94,8 +97,11 @@ class Sealer:
                 packed = cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
             except (ValueError, InvalidTag):
                 continue
-            inflate = zlib.decompressobj()
-            plain = inflate.decompress(packed, MAX_PLAIN)
+            inflate = zlib.decompressobj(_RAW)
+            try:
+                plain = inflate.decompress(packed, MAX_PLAIN)
+            except zlib.error:
+                return None
             return plain if inflate.eof else None
         return None
 

@@ -57,9 +57,14 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
     A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
     for the arguments, and for what happens where something is missing.
     """
-    if not callable(view):
+    if callable(view):
+        return _guarded(view, None, demands)
+    if view is None or isinstance(view, str):
         return lambda decorated: _guarded(decorated, view, demands)
-    return _guarded(view, None, demands)
+    raise ConfigurationError(
+        "login_required decorates a view: @login_required, @login_required('github'), or"
+        " @login_required(scope='repo', check=function)."
+    )
 
 
 def require_login(
@@ -129,13 +134,7 @@ def _demand_acr(login: Login, home: RecordHome, params: t.Mapping[str, t.Any]) -
     raise LoginRequired("This page needs a stronger sign-in.", login=login.name, params=params)
 
 
-def _guarded(view: t.Any, login: t.Any, demands: dict[str, t.Any]) -> t.Any:
-    if not callable(view) or not (login is None or isinstance(login, str)):
-        raise ConfigurationError(
-            "login_required decorates a view: @login_required, @login_required('github'), or"
-            " @login_required(scope='repo', check=function)."
-        )
-
+def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any:
     if inspect.iscoroutinefunction(view):
 
         @functools.wraps(view)

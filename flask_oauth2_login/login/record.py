@@ -23,6 +23,7 @@ class Record:
 
     #: 128 random bits; the mark in the session names the same.
     id: str
+    #: Empty where the grant has it.
     token: Token = dataclasses.field(repr=False)
     identity: Identity
     #: Unix seconds.
@@ -90,7 +91,8 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token, grant = packed
         members = {**dict(zip(_OWN_PLACE, own, strict=False)), "scope": scope}
         token = Token({k: v for k, v in members.items() if v is not None})
-        token.update({"token_type": "Bearer", **(rest or {})})
+        if token:
+            token.update({"token_type": "Bearer", **(rest or {})})
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):
         return None

@@ -114,5 +114,5 @@ def end_logins(names: t.Collection[str]) -> None:
     for name, home in ending.items():
         current_visit().homes[name] = None
         token = home.record.token
-        if home.end("asked"):
+        if home.end("asked") and token:
             revoke(extension.logins[name].handler, token)

@@ -44,6 +44,10 @@ class Identity:
     #: The app's own key for this person, as ``on_login`` set it.
     owner: str | None = None
 
+    def __bool__(self) -> bool:
+        """True: an identity is somebody. The proxy `current_identity` is false where nobody is."""
+        return True
+
     def to_dict(self) -> dict[str, t.Any]:
         """All of it as a dictionary that ``jsonify`` can take."""
         return dataclasses.asdict(self)

@@ -186,7 +186,8 @@ def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) 
     environment = {**os.environ, "PROVIDER": provider.url, "INSTANCE": str(tmp_path)}
     command = [
         sys.executable, "-m", "gunicorn", "--workers", "4", "--threads", "8",
-        "--log-level", "error", "--bind", f"127.0.0.1:{port}", *request.param, "tests.worker:make_worker()",
+        "--log-level", "error", "--bind", f"127.0.0.1:{port}",
+        *request.param, "tests.worker:make_worker()",
     ]  # fmt: skip
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=root, env=environment) as process:

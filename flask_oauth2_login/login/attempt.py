@@ -11,12 +11,11 @@ from hashlib import sha256
 
 from flask import Response
 from flask import after_this_request
-from flask import current_app
 from flask import request
-from flask import url_for
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
+from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from ..stores.sealing import encode
 from ..stores.sealing import name_of
@@ -78,9 +77,9 @@ def begin_attempt(
     @after_this_request
     def send(response: Response) -> Response:
         for state in older:
-            response.delete_cookie(_name(login, state), **_attributes(login))
+            response.delete_cookie(_name(login, state), **brief_cookie(_path()))
         response.set_cookie(
-            _name(login, attempt.state), sealed, max_age=LIFETIME, **_attributes(login)
+            _name(login, attempt.state), sealed, max_age=LIFETIME, **brief_cookie(_path())
         )
         return response
 
@@ -109,7 +108,7 @@ def use_attempt(login: Login, attempt: Attempt) -> None:
 
     @after_this_request
     def send(response: Response) -> Response:
-        response.delete_cookie(_name(login, attempt.state), **_attributes(login))
+        response.delete_cookie(_name(login, attempt.state), **brief_cookie(_path()))
         return response
 
     if not login.shared.once(name_of("state", attempt.state), LIFETIME + 60):
@@ -144,11 +143,6 @@ def _name(login: Login, state: str) -> str:
     return f"{cookie_name(login.name)}__{state}"
 
 
-def _attributes(login: Login) -> dict[str, t.Any]:
-    callback = url_for(f"{login.name}.callback")
-    return {
-        "path": callback.rpartition("/")[0] or "/",
-        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
-        "httponly": True,
-        "samesite": "Lax",
-    }
+def _path() -> str:
+    """What ``/login`` and ``/callback`` have in common."""
+    return (request.script_root + request.path).rpartition("/")[0] or "/"

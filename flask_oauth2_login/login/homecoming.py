@@ -18,6 +18,7 @@ from flask import url_for
 
 from ..protocol.errors import AuthorizationError
 from ..stores.cookie import MAX_COOKIE
+from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from .extension import Login
 from .extension import current_extension
@@ -72,9 +73,4 @@ def _name(login: Login) -> str:
 
 
 def _attributes(login: Login) -> dict[str, t.Any]:
-    return {
-        "path": url_for(f"{login.name}.callback"),
-        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
-        "httponly": True,
-        "samesite": "Strict",
-    }
+    return brief_cookie(url_for(f"{login.name}.callback"), "Strict")

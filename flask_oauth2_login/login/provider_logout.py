@@ -10,7 +10,6 @@ import secrets
 import typing as t
 
 from flask import Response
-from flask import current_app
 from flask import json
 from flask import request
 from flask import url_for
@@ -23,6 +22,7 @@ from ..protocol.openid import OpenIDConnect
 from ..protocol.urls import add_params
 from ..protocol.urls import origin
 from ..stores.base import TokenStore
+from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from ..stores.sealing import name_of
 from .extension import Login
@@ -80,7 +80,9 @@ def post_logout_redirect_uri(login: Login) -> str:
 def remember_round_trip(login: Login, response: Response, state: str, next: str | None) -> None:
     """Bind a ``state`` to this browser."""
     sealed = current_extension().sealer.seal([state, next], "logout", login.name)
-    response.set_cookie(_name(login), sealed, max_age=ROUND_TRIP, **_attributes(login))
+    response.set_cookie(
+        _name(login), sealed, max_age=ROUND_TRIP, **brief_cookie(url_for(f"{login.name}.logout"))
+    )
 
 
 def finish_round_trip(login: Login) -> str | None:
@@ -96,15 +98,6 @@ def finish_round_trip(login: Login) -> str | None:
 
 def _name(login: Login) -> str:
     return f"{cookie_name(login.name)}__logout"
-
-
-def _attributes(login: Login) -> dict[str, t.Any]:
-    return {
-        "path": url_for(f"{login.name}.logout"),
-        "secure": request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"]),
-        "httponly": True,
-        "samesite": "Lax",
-    }
 
 
 # -- by the provider, behind the browser's back: Back-Channel Logout

@@ -81,3 +81,9 @@ class CookieStore:
 
 def cookie_name(login: str) -> str:
     return "oauth2_login_" + re.sub(r"[^A-Za-z0-9_.-]", "_", login)
+
+
+def brief_cookie(path: str, samesite: str = "Lax") -> dict[str, t.Any]:
+    """The attributes of a cookie that one sign-in or sign-out needs, and no other page."""
+    secure = request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"])
+    return {"path": path, "secure": secure, "httponly": True, "samesite": samesite}

@@ -128,7 +128,7 @@ def check_answer(login: Login, answer: t.Mapping[str, str]) -> None:
     if "error" in answer and "code" in answer:
         raise AuthorizationError("invalid_request", "the answer has a code and an error")
     if "error" in answer:
-        raise AuthorizationError(answer["error"][:100], answer.get("error_description"))
+        raise AuthorizationError(answer["error"][:100], answer.get("error_description", "")[:500])
     # RFC 6749, section 4.1.2.
     if "code" not in answer:
         raise AuthorizationError("invalid_request", "the answer has no code")

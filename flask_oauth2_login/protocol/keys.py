@@ -11,7 +11,6 @@ from joserfc.jwk import ECKey
 from joserfc.jwk import OKPKey
 from joserfc.jwk import RSAKey
 
-from .errors import ProviderError
 from .process import PerProcess
 
 Key = RSAKey | ECKey | OKPKey
@@ -84,11 +83,7 @@ class Keys:
         """A newer set than ``known``; ``known`` itself where it is too early to ask."""
         with self._lock.get():
             if self._keys is known and time.monotonic() >= self._in_vain_until:
-                try:
-                    self._set(self._fetch())
-                except ProviderError:
-                    self._in_vain_until = time.monotonic() + 1
-                    raise
+                self._set(self._fetch())
             return t.cast("list[t.Any]", self._keys)
 
     def _set(self, keys: list[t.Any]) -> None:

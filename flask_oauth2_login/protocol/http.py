@@ -33,8 +33,6 @@ MAX_SECONDS = 30.0
 #: The longest body, in bytes, after decompression.
 MAX_BODY = 1024 * 1024
 
-_FRAMING = ("Content-Length", "Transfer-Encoding")
-
 Timeout = float | tuple[float, float]
 
 
@@ -115,7 +113,7 @@ def send(
                 stream=True,
                 **request,
             ) as response:
-                return _answer(response)
+                return Answer(response.status_code, response.headers, _read(response))
         except requests.exceptions.SSLError:
             problem = "its certificate was not accepted, or TLS failed"
         except (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError):
@@ -136,15 +134,6 @@ def _pair(timeout: Timeout) -> tuple[float, float]:
 
 def _host(url: str) -> str:
     return origin(url).rpartition("://")[2].removesuffix(":443") or "The provider"
-
-
-def _answer(response: requests.Response) -> Answer:
-    body = _read(response)
-    headers = response.headers
-    if not body and response.status_code == 200 and not any(name in headers for name in _FRAMING):
-        # Cut off amid the headers: http.client takes that for their end.
-        raise ConnectionError
-    return Answer(response.status_code, headers, body)
 
 
 def _is_nonsense(error: Exception) -> bool:

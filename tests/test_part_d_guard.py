@@ -347,6 +347,17 @@ def test_d3_fetch_gets_no_content_and_next_is_checked(browser: Browser) -> None:
     assert browser.post("/logout", {"next": "//evil.example"}).location == "/logout"
 
 
+def test_d3_signing_out_nobody_takes_nothing_from_a_visitor(site: Flask, browser: Browser) -> None:
+    @site.get("/cart")
+    def cart() -> list[str]:
+        session["cart"] = [*session.get("cart", []), "book"]
+        return t.cast("list[str]", session["cart"])
+
+    browser.get("/cart")
+    browser.post("/logout")
+    assert browser.get("/cart").get_json() == ["book", "book"]
+
+
 def test_d3_a_dead_provider_delays_nobody(browser: Browser, provider: Provider) -> None:
     import time
 
@@ -428,6 +439,8 @@ def test_missing_settings_are_told(provider: Provider) -> None:
     app.config["SECRET_KEY"] = "x" * 32
     with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID"):
         app.register_blueprint(OAuth2Login("github"))
+    with pytest.raises(ConfigurationError, match="server-side store"):
+        app.register_blueprint(OAuth2Login(make_handler(provider), name="jobs", offline=True))
     with pytest.raises(ConfigurationError, match="OAUTH2_LOGIN_PROVIDERS"):
         app.register_blueprint(OAuth2Login("nobody"))
 

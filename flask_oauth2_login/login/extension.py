@@ -100,6 +100,11 @@ class Extension:
     ) -> Login:
         """Make a login of what is registered."""
         place, server_side = self._find_store(store)
+        if blueprint.offline and server_side is None:
+            raise ConfigurationError(
+                f"offline=True keeps the grants of the login {name!r} for jobs, which needs a"
+                " server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
+            )
         if server_side is not None:
             login = Login(name, blueprint, handler, scopes, server_side, server_side, server_side)
         else:

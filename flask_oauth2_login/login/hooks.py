@@ -83,7 +83,7 @@ def attach(app: Flask, name: str) -> None:
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
-    current_visit().marks = dict.get(_raw_session()[1], KEY)
+    current_visit().marks = _peek(_raw_session()[1], KEY)
     refuse_unguarded(endpoint)
     if request.method == "POST" and request.blueprint in current_extension().logins:
         csrf = current_app.extensions.get("csrf")
@@ -103,7 +103,7 @@ def _end_request(response: Response) -> Response:
     if visit.marks and not visit.has_written_marks:
         # Flask's own is written when it has changed, or is permanent; another one, at any time.
         idle = isinstance(session, SecureCookieSession) and not session.modified
-        writes = not idle or dict.get(session, "_permanent") or has_copies()
+        writes = not idle or _peek(session, "_permanent") or has_copies()
         if writes and were_displaced(visit):
             setattr(request_ctx, attribute, _Unsaved(session))
             return response
@@ -115,6 +115,11 @@ def _raw_session() -> tuple[str, t.Any]:
     """This request's session past the proxy: looked at there, it varies the answer by cookie."""
     attribute = "_session" if hasattr(request_ctx, "_session") else "session"
     return attribute, getattr(request_ctx, attribute)
+
+
+def _peek(session: t.Any, key: str) -> t.Any:
+    # Flask 3.1.1 notes in the session's own methods that it was looked at.
+    return dict.get(session, key) if isinstance(session, dict) else session.get(key)
 
 
 class _Unsaved(NullSession):

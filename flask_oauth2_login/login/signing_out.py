@@ -94,6 +94,9 @@ def end_logins(names: t.Collection[str]) -> None:
     """End logins of this browser: their records go, their tokens are revoked where that can be."""
     extension = current_extension()
     former = read_marks()
+    if not former.rows:
+        # Nobody was here: what the session has is an anonymous visitor's.
+        return
     homes = find_homes(former)
     ending = {name: home for name, home in homes.items() if name in names}
     last = len(ending) == len(homes)
@@ -106,7 +109,7 @@ def end_logins(names: t.Collection[str]) -> None:
         written = {key: value for key, value in session.items() if before.get(key) != value}
         session.clear()
         session.update(written)
-    elif former.rows:
+    else:
         for mark in former.rows:
             mark.id = "" if mark.login in names else mark.id
         write_marks(former.rows)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import typing as t
 from urllib.parse import parse_qs
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from flask_oauth2_login import ConfigurationError
 from flask_oauth2_login import OAuth2
@@ -342,3 +347,34 @@ def test_every_error_has_one_base(provider: Provider) -> None:
     provider.on("/token", Answer(status=500))
     with pytest.raises(OAuth2Error):
         redeem(provider)
+
+
+# -- properties
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+members = st.dictionaries(
+    st.sampled_from(
+        ["access_token", "token_type", "expires_in", "scope", "error", "refresh_token"]
+    ),
+    anything,
+)
+statuses = st.sampled_from([200, 201, 302, 400, 401, 404, 500])
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary() | members.map(lambda given: json.dumps(given).encode()), statuses)
+def test_any_token_answer_is_a_token_or_an_error_of_ours(
+    provider: Provider, body: bytes, status: int
+) -> None:
+    provider.off()
+    provider.on("/token", Answer(status=status, body=body))
+    try:
+        token = make_handler(provider).get_token("code")
+    except (TokenError, ProviderError):
+        return
+    assert token is None or (isinstance(token["access_token"], str) and status < 300)

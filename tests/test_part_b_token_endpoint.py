@@ -316,6 +316,35 @@ def test_the_oddities_of_providers_are_data(provider: Provider) -> None:
     assert token["access_token"] == "x"
 
 
+def test_a_token_request_may_be_json_and_client_id_have_another_name(
+    make_provider: MakeProvider,
+) -> None:
+    provider = make_provider(json_requests=True, client_id_param="client_key")
+    assert redeem(provider, token_request="json", client_id_param="client_key") is not None
+    (call,) = provider.calls("/token")
+    assert call.json["client_key"] == provider.client_id
+
+
+def test_who_it_is_by_other_fields_and_a_second_call(provider: Provider) -> None:
+    person = {"user": {"id": 7, "first": "Ada", "last": "Lovelace"}, "avatar_url": "https://x/y"}
+    provider.on("/userinfo", Answer(body=person))
+    handler = make_handler(
+        provider,
+        userinfo_url="userinfo",
+        identity={"id": "user.id", "name": ["user.nick", "user.first+user.last"]},
+        email_url="userinfo/emails",
+        email_path="[primary,verified].email",
+    )
+    identity = handler.fetch_identity(redeem(provider) or Token(), claims=["avatar_url"])
+    assert identity is not None
+    assert (identity.id, identity.name) == ("7", "Ada Lovelace")
+    assert (identity.email, identity.email_verified) == ("ada@example.com", True)
+    assert identity.picture == identity.claims["avatar_url"] == "https://x/y"
+    provider.on("/userinfo", Answer(body={"name": "nobody"}))
+    with pytest.raises(ProviderError):
+        make_handler(provider, userinfo_url="userinfo").fetch_identity(redeem(provider) or Token())
+
+
 def test_no_secret_is_in_a_repr(provider: Provider) -> None:
     token = redeem(provider)
     assert token is not None

@@ -1,8 +1,9 @@
-"""The app that gunicorn serves in tests of several processes."""
+"""What other processes run in tests: an app for gunicorn, and a job for a worker."""
 
 from __future__ import annotations
 
 import os
+import typing as t
 
 from flask import Flask
 
@@ -25,6 +26,15 @@ def make_worker() -> Flask:
         userinfo_url="userinfo",
         api_url=f"{provider}/api",
     )
-    app.register_blueprint(OAuth2Login(handler))
+    store = os.environ.get("STORE")
+    app.register_blueprint(OAuth2Login(handler, store=store, offline=store is not None))
     add_views(app)
     return app
+
+
+def call_for(owner: str) -> str:
+    """A job: call the API for somebody who is not there."""
+    app = make_worker()
+    with app.app_context():
+        login = t.cast(OAuth2Login, app.blueprints["oauth2"])
+        return str(login.session_for(owner).get("x").json()["sub"])

@@ -179,15 +179,24 @@ def test_the_old_token_serves_while_it_lasts(
 # -- several processes
 
 
-@pytest.fixture(params=[[], ["--preload"]])
+@pytest.fixture(params=["cookie", "cookie --preload", "redis_server", "postgresql"])
 def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) -> t.Iterator[str]:
     """An app on four gunicorn workers with eight threads each; its URL."""
     port = free_port()
     environment = {**os.environ, "PROVIDER": provider.url, "INSTANCE": str(tmp_path)}
+    kind, *options = request.param.split()
+    if kind != "cookie":
+        environment["STORE"] = request.getfixturevalue(kind).url
+    if kind == "postgresql":
+        from flask_oauth2_login import SQLAlchemyStore
+
+        tables = SQLAlchemyStore(environment["STORE"])
+        tables.create_tables()
+        tables.close()
     command = [
         sys.executable, "-m", "gunicorn", "--workers", "4", "--threads", "8",
         "--log-level", "error", "--bind", f"127.0.0.1:{port}",
-        *request.param, "tests.worker:make_worker()",
+        *options, "tests.worker:make_worker()",
     ]  # fmt: skip
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=root, env=environment) as process:

@@ -109,14 +109,14 @@ def fingerprints(login: Login, identity: Identity) -> list[str]:
     if identity.id is None:
         return []
     digests = current_extension().sealer.digests(f"{login.name}:{identity.id}", "who")
-    return [digest[:8] for digest in digests]
+    return [digest[:6] for digest in digests]
 
 
 def owner_fingerprints(owner: str | None) -> list[str]:
     """Likewise, of the app's own key for a person."""
     if owner is None:
         return []
-    return [digest[:8] for digest in current_extension().sealer.digests(owner, "owner")]
+    return [digest[:6] for digest in current_extension().sealer.digests(owner, "owner")]
 
 
 def clear_session() -> None:

@@ -55,6 +55,9 @@ def pack(record: Record) -> list[t.Any]:
     own = [token.get(name) for name in _OWN_PLACE[:4]]
     if own[3] is not None and own[3] > SHORT_LIFE:
         del own[3]
+    if own[2] is not None:
+        # Counted from the sign-in, which takes fewer digits.
+        own[2] -= record.signed_in_at
     while own and own[-1] is None:
         own.pop()
     packed = [
@@ -89,6 +92,8 @@ def unpack(packed: t.Any, login: str) -> Record | None:
     try:
         packed = [*packed, *[None] * (11 - len(packed))]
         id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token, grant = packed
+        if len(own) > 2 and own[2] is not None:
+            own[2] += signed_in_at
         members = {**dict(zip(_OWN_PLACE, own, strict=False)), "scope": scope}
         token = Token({k: v for k, v in members.items() if v is not None})
         if token:

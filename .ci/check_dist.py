@@ -1,4 +1,4 @@
-"""Check what the wheel and the sdist in a folder contain."""
+"""Check what the wheel and the sdist in a folder contain: all of it, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,22 +7,49 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = "flask_oauth2_login"
-IN_WHEEL = ("py.typed", "protocol/presets.json", "templates/oauth2_login/error.html")
-IN_SDIST = ("CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "tests/__init__.py")
+#: What must be there, should the package itself have lost it.
+NEEDED = (
+    f"{PACKAGE}/py.typed",
+    f"{PACKAGE}/protocol/presets.json",
+    f"{PACKAGE}/templates/oauth2_login/error.html",
+)
+IN_SDIST = ("CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "docs", "example_app", "tests")
 
 
 def main(folder: Path) -> None:
     (wheel,) = folder.glob("*.whl")
     (sdist,) = folder.glob("*.tar.gz")
-    names = zipfile.ZipFile(wheel).namelist()
+    with zipfile.ZipFile(wheel) as archive:
+        in_wheel = archive.namelist()
     with tarfile.open(sdist) as archive:
-        packed = [name.partition("/")[2] for name in archive.getnames()]
-    missing = [name for name in IN_WHEEL if f"{PACKAGE}/{name}" not in names]
-    missing += [name for name in IN_SDIST if name not in packed]
-    stray = [n for n in names if not n.startswith((f"{PACKAGE}/", f"{PACKAGE}-"))]
-    if missing or stray:
-        sys.exit(f"missing: {missing}, not to be in the wheel: {stray}")
+        in_sdist = [name.partition("/")[2] for name in archive.getnames()]
+    package = source_files(PACKAGE)
+    others = [name for path in IN_SDIST for name in source_files(path)]
+    problems = [f"not in the wheel: {name}" for name in {*package, *NEEDED} - {*in_wheel}]
+    problems += [f"not in the sdist: {name}" for name in {*package, *others} - {*in_sdist}]
+    problems += [
+        f"not to be in the wheel: {name}"
+        for name in in_wheel
+        if not name.startswith((f"{PACKAGE}/", f"{PACKAGE}-")) or "__pycache__" in name
+    ]
+    if problems:
+        sys.exit("\n".join(sorted(problems)))
+    print(f"{wheel.name}: {len(in_wheel)} files; {sdist.name}: {len(in_sdist)}")
+
+
+def source_files(path: str) -> list[str]:
+    """A file, or the files below a folder, that are part of the project."""
+    found = [ROOT / path] if (ROOT / path).is_file() else (ROOT / path).rglob("*.*")
+    skipped = {"__pycache__", "node_modules"}
+    return [
+        file.relative_to(ROOT).as_posix()
+        for file in found
+        if file.is_file()
+        and not skipped & set(file.parts)
+        and file.name not in {"package-lock.json", ".gitignore"}
+    ]
 
 
 if __name__ == "__main__":

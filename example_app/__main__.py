@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
-import sys
 import typing as t
 import warnings
-from contextlib import AbstractContextManager
 
+from flask import Flask
 from werkzeug.serving import make_server
 
 from . import create_app
+from .provider import read_environment
 
 PEOPLE = {
     "ada": {"name": "Ada Lovelace", "email": "ada@example.com", "email_verified": True},
@@ -25,32 +26,37 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000, help="of the app; 0 takes a free one")
     parser.add_argument("--provider-port", type=int, default=9400, help="likewise")
     ports = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    # As Ctrl-C: what is open is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The server's log of requests has the provider's answers in it, codes included.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    with run_provider(ports.provider_port) as provider:
-        app = create_app(f"http://localhost:{provider.server_port}")
-        # Another host name than the provider's: cookies know no ports.
-        server = make_server("127.0.0.1", ports.port, app, threaded=True)
-        print(f"Open http://127.0.0.1:{server.server_port}/ and sign in as ada.", flush=True)
-        print("Ctrl-C ends it.", flush=True)
-        serve(server)
+    with contextlib.suppress(KeyboardInterrupt):
+        if read_environment():
+            serve(create_app(), ports.port)
+            return
+        with run_provider(ports.provider_port) as provider:
+            app = create_app(f"http://localhost:{provider.server_port}")
+            serve(app, ports.port, f" and sign in as {' or '.join(PEOPLE)}")
 
 
-def run_provider(port: int) -> AbstractContextManager[t.Any]:
+def run_provider(port: int) -> contextlib.AbstractContextManager[t.Any]:
+    """A provider in a thread, which listens once this has been entered."""
     with warnings.catch_warnings(record=True):
         # It is made of older libraries, which have a lot to say.
         from oidc_provider_mock import User
         from oidc_provider_mock import run_server_in_thread
     people = [User(sub=sub, claims=claims) for sub, claims in PEOPLE.items()]
-    return t.cast(AbstractContextManager[t.Any], run_server_in_thread(port, user_claims=people))
+    return t.cast(
+        contextlib.AbstractContextManager[t.Any], run_server_in_thread(port, user_claims=people)
+    )
 
 
-def serve(server: t.Any) -> None:
+def serve(app: Flask, port: int, advice: str = "") -> None:
+    # Another host name than the local provider's: a cookie knows no ports.
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    print(f"Open http://127.0.0.1:{server.server_port}/{advice}. Ctrl-C ends it.", flush=True)
     try:
         server.serve_forever()
-    except (KeyboardInterrupt, SystemExit):
-        pass
     finally:
         server.server_close()
 

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
-import subprocess
-import sys
 import typing as t
-from pathlib import Path
 
 import pytest
 from flask import session
@@ -21,31 +16,31 @@ from .chromium import page as page
 from .chromium import serving
 from .conftest import MakeApp
 from .provider import Provider
+from .test_example_app import running
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Page
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def example() -> t.Iterator[str]:
     """The example as the README starts it, on free ports; its URL."""
-    command = [sys.executable, "-m", "example_app", "--port", "0", "--provider-port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+/", line)
-        assert found, line
-        yield found[0]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+    with running() as (_, url):
+        yield url
 
 
 def screenshot(page: Page, name: str) -> None:
-    """For people to look at, where SCREENSHOTS names a folder."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png")
+    """For people to look at, where SCREENSHOTS names a folder: a wide window, and a dark phone."""
+    folder = os.environ.get("SCREENSHOTS")
+    if not folder:
+        return
+    page.screenshot(path=f"{folder}/{name}.png")
+    wide = page.viewport_size
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.screenshot(path=f"{folder}/{name}-dark.png")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(t.cast("t.Any", wide))
 
 
 def test_from_the_examples_home_page_to_the_provider_and_back(page: Page, example: str) -> None:
@@ -60,8 +55,8 @@ def test_from_the_examples_home_page_to_the_provider_and_back(page: Page, exampl
     assert "ada@example.com" in page.content()
     page.click("text=Sign out")
     page.wait_for_url("**/end_session**")
-    screenshot(page, "provider-sign-out")
-    page.goto(f"{example}logout")
+    page.click("text=End session >> nth=-1")
+    page.wait_for_url("**/logout?state=*")
     assert "signed out" in page.content()
     screenshot(page, "signed-out")
     page.goto(example)

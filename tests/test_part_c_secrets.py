@@ -7,6 +7,7 @@ import threading
 import typing as t
 
 import pytest
+import requests
 from flask import Flask
 from flask import session
 
@@ -23,6 +24,7 @@ from .conftest import MakeApp
 from .conftest import MakeProvider
 from .provider import CUT_IN_HEADERS
 from .provider import REDIRECT
+from .provider import Answer
 from .provider import Browser
 from .provider import Hold
 from .provider import Provider
@@ -407,3 +409,18 @@ def test_a_session_of_the_handler_alone(provider: Provider) -> None:
     assert make_session(provider).get("x").json()["sub"] == "ada"
     assert isinstance(make_session(provider), OAuth2Session)
     assert isinstance(make_handler(provider), OAuth2)
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+def test_c1_an_answers_url_has_no_token_in_it(provider: Provider, redirected: bool) -> None:
+    api = make_session(provider, bearer_method="query")
+    if redirected:
+        provider.on("/api/moved", Answer(status=302, headers={"Location": "/api/x?page=2"}))
+    provider.on("/api/x", Answer(status=500))
+    answer = api.get("moved" if redirected else "x?page=2")
+    assert answer.url == f"{provider.url}/api/x?page=2"
+    assert [len(call.query["access_token"]) > 0 for call in provider.calls("/api/x")] == [True]
+    assert all("access_token" not in former.url for former in answer.history)
+    with pytest.raises(requests.HTTPError) as caught:
+        answer.raise_for_status()
+    assert "access_token" not in str(caught.value)

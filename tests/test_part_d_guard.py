@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import typing as t
 
 import pytest
 from flask import Blueprint
 from flask import Flask
 from flask import session
+from flask.views import MethodView
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -123,6 +126,79 @@ def test_d1_a_guard_above_the_route_fails_closed(site: Flask, through_blueprint:
         site.test_client().get("/open")
     site.config["PROPAGATE_EXCEPTIONS"] = site.config["TESTING"] = False
     assert site.test_client().get("/open").status_code == 500
+
+
+def passing(view: t.Callable[[], str]) -> t.Callable[[], str]:
+    """A decorator as anybody writes it."""
+
+    @functools.wraps(view)
+    def wrapper() -> str:
+        return view()
+
+    return wrapper
+
+
+@pytest.mark.parametrize("places", list(itertools.product([True, False], repeat=3)))
+def test_d1_a_guard_above_the_route_fails_closed_whatever_else_decorates(
+    site: Flask, places: tuple[bool, bool, bool]
+) -> None:
+    below, between, above = places
+
+    def view() -> str:
+        return "seen"
+
+    decorated: t.Any = passing(view) if below else view
+    decorated = site.get("/open")(decorated)
+    decorated = passing(decorated) if between else decorated
+    decorated = login_required(decorated)
+    decorated = passing(decorated) if above else decorated
+    with pytest.raises(ConfigurationError, match=r"below @app\.route"):
+        site.test_client().get("/open")
+
+
+@pytest.mark.parametrize("places", list(itertools.product([True, False], repeat=3)))
+def test_d1_a_guard_below_the_route_guards_whatever_else_decorates(
+    site: Flask, browser: Browser, places: tuple[bool, bool, bool]
+) -> None:
+    def view() -> str:
+        return "seen"
+
+    decorated: t.Any = view
+    for also_guarded in places:
+        decorated = login_required(decorated) if also_guarded else passing(decorated)
+    site.add_url_rule("/private", "private", login_required(decorated))
+    assert site.test_client().get("/private").status_code == 401
+    browser.sign_in()
+    assert browser.get("/private").text == "seen"
+
+
+def test_d1_a_class_of_views_is_guarded_by_its_attribute(site: Flask, browser: Browser) -> None:
+    class Reports(MethodView):
+        decorators: t.ClassVar = [login_required]
+
+        def get(self) -> str:
+            return "seen"
+
+    site.add_url_rule("/reports", view_func=Reports.as_view("reports"))
+    assert site.test_client().get("/reports").status_code == 401
+    browser.sign_in()
+    assert browser.get("/reports").text == "seen"
+    with pytest.raises(ConfigurationError, match=r"decorators = \[login_required\]"):
+        login_required(Reports)
+
+
+def test_d1_an_async_check_lets_nobody_in(site: Flask, browser: Browser) -> None:
+    async def nobody(_identity: t.Any) -> bool:
+        return False
+
+    @site.get("/checked")
+    @login_required(check=nobody)  # type: ignore[arg-type]
+    def checked() -> str:
+        return "seen"
+
+    browser.sign_in()
+    with pytest.raises(ConfigurationError, match="plain function"):
+        browser.get("/checked")
 
 
 def test_a_function_may_be_guarded_for_one_url_and_public_for_another(site: Flask) -> None:
@@ -533,3 +609,38 @@ def test_a_plain_view_costs_no_cookie_and_no_vary(site: Flask) -> None:
     answer = site.test_client().get("/")
     assert "Vary" not in answer.headers
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret"), [("1234567890123456", "42"), ("the-app", "0123"), ('"12e4"', "x")]
+)
+def test_credentials_of_the_environment_may_be_digits_alone(
+    monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str
+) -> None:
+    monkeypatch.setenv("FLASK_SECRET_KEY", "s" * 32)
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_ID", client_id)
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_SECRET", secret)
+    app = Flask(__name__)
+    app.config.from_prefixed_env()
+    app.register_blueprint(OAuth2Login("github"))
+    handler = app.extensions["oauth2_login"].get("github").handler
+    assert (handler.client_id, handler.client_secret) == (client_id.strip('"'), secret)
+
+
+def test_credentials_that_the_environment_turns_into_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_ID", "the-app")
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_SECRET", "12e4")
+    app = Flask(__name__)
+    app.config |= {"SECRET_KEY": "s" * 32}
+    app.config.from_prefixed_env()
+    with pytest.raises(ConfigurationError, match="client_secret is no string but a float"):
+        app.register_blueprint(OAuth2Login("github"))
+
+
+def test_a_key_that_is_a_number_is_refused(provider: Provider) -> None:
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = 123456
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        app.register_blueprint(OAuth2Login(make_handler(provider)))

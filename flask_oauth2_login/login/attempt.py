@@ -45,7 +45,7 @@ class Attempt:
     asked: dict[str, t.Any]
     #: The app's key for the person who adds an account to his own; None for a sign-in.
     link_owner: str | None
-    #: Unix seconds.
+    #: Unix seconds, finely enough to tell which of two is the newer.
     began_at: float
 
     @property
@@ -68,7 +68,7 @@ def begin_attempt(
         scopes=scopes,
         asked=dict(asked),
         link_owner=link_owner,
-        began_at=int(time.time()),
+        began_at=round(time.time(), 3),
     )
     values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
     sealed = current_extension().sealer.seal(values, "attempt", login.name)

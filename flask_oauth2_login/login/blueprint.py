@@ -133,10 +133,10 @@ class OAuth2Login(Blueprint):
         overlays = app.config.get("OAUTH2_LOGIN_PROVIDERS") or {}
         preset = find_preset(self._provider, overlays.get(self._provider))
         prefix = self._provider.upper()
-        client_id = app.config.get(f"{prefix}_CLIENT_ID")
-        client_secret = app.config.get(f"{prefix}_CLIENT_SECRET")
+        client_id = _as_text(app.config.get(f"{prefix}_CLIENT_ID"))
+        client_secret = _as_text(app.config.get(f"{prefix}_CLIENT_SECRET"))
         try:
-            handler = make_handler(self._provider, preset, t.cast(str, client_id), client_secret)
+            handler = make_handler(self._provider, preset, client_id, client_secret)
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"{error} The login {self.name!r} reads {prefix}_CLIENT_ID and"
@@ -269,3 +269,8 @@ class OAuth2Login(Blueprint):
             return logins[0]
         serving = {request.blueprint, current_visit().admitted}
         return next((login for login in logins if login.name in serving), logins[0])
+
+
+def _as_text(credential: t.Any) -> t.Any:
+    """A credential of digits alone, which `from_prefixed_env` has made a number of."""
+    return str(credential) if type(credential) is int else credential

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing as t
+from types import NoneType
 
 from flask import Flask
 from flask import current_app
@@ -143,6 +144,12 @@ class Extension:
         ]
         if not secrets[0]:
             raise ConfigurationError(SECRET_KEY_FIX)
+        if not all(isinstance(secret, (str, bytes, NoneType)) for secret in secrets):
+            raise ConfigurationError(
+                "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
+                " bytes. A variable of digits alone is a number for from_prefixed_env: make a key"
+                " of random letters and digits."
+            )
         return [secret for secret in secrets if secret]
 
 

@@ -99,7 +99,7 @@ def require_login(
     _demand_scope(needed, home, split_scope(scope))
     _demand_age(needed, home, max_age)
     _demand_acr(needed, home, params)
-    if check is not None and not check(home.record.identity):
+    if check is not None and not _passes(check, home.record.identity):
         raise forbidden()
     current_visit().admitted = needed.name
 
@@ -134,7 +134,21 @@ def _demand_acr(login: Login, home: RecordHome, params: t.Mapping[str, t.Any]) -
     raise LoginRequired("This page needs a stronger sign-in.", login=login.name, params=params)
 
 
+def _passes(check: Check, identity: Identity) -> bool:
+    passed: object = check(identity)
+    if inspect.iscoroutine(passed):
+        # It would count as true, whatever it comes to.
+        passed.close()
+        raise ConfigurationError("check= takes a plain function; this one is async.")
+    return bool(passed)
+
+
 def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any:
+    if inspect.isclass(view):
+        raise ConfigurationError(
+            f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
+            " views by its attribute: decorators = [login_required]."
+        )
     if inspect.iscoroutinefunction(view):
 
         @functools.wraps(view)
@@ -154,9 +168,13 @@ def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any
 
 
 def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:
-    """Leave a note on the view that it is meant to be reached through this wrapper."""
-    if hasattr(view, "__dict__"):
-        view.__dict__.setdefault(_WRAPPERS, []).append(wrapper)
+    """Leave a note on the view, and on what it wraps, that it is meant to be reached through this.
+
+    A note names the function it was left on, for `functools.wraps` copies it to others.
+    """
+    for inner in _unwrap(view):
+        if hasattr(inner, "__dict__"):
+            inner.__dict__.setdefault(_WRAPPERS, []).append((inner, wrapper))
 
 
 def refuse_unguarded(endpoint: str | None) -> None:
@@ -168,9 +186,9 @@ def refuse_unguarded(endpoint: str | None) -> None:
     """
     views = current_app.view_functions
     view = views.get(endpoint or "")
-    wrappers = getattr(view, "__dict__", {}).get(_WRAPPERS)
-    # `functools.wraps` copies the note to decorated functions: those pass through a guard.
-    if not wrappers or hasattr(view, "__wrapped__"):
+    notes = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
+    wrappers = [wrapper for noted, wrapper in notes if noted == view]
+    if not wrappers:
         return
     reached = {id(inner) for registered in views.values() for inner in _unwrap(registered)}
     if not any(id(wrapper) in reached for wrapper in wrappers):
@@ -181,6 +199,7 @@ def refuse_unguarded(endpoint: str | None) -> None:
 
 
 def _unwrap(view: t.Any) -> t.Iterator[t.Any]:
+    """A view, and the functions inside of it that it wraps."""
     while view is not None:
         yield view
         view = getattr(view, "__wrapped__", None)

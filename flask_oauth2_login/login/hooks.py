@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import suppress
 
 from flask import Flask
 from flask import Response
@@ -11,6 +12,8 @@ from flask import request
 from flask.globals import request_ctx
 from flask.sessions import NullSession
 from flask.sessions import SecureCookieSession
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
@@ -26,8 +29,12 @@ from .guard import refuse_unguarded
 from .links import login_url
 from .links import logout_button
 from .mark import KEY
+from .pages import keep_private
 from .visit import current_visit
 from .visit import were_displaced
+
+if t.TYPE_CHECKING:
+    from werkzeug.routing import MapAdapter
 
 
 def require_secret_key(app: Flask) -> None:
@@ -98,6 +105,9 @@ def _end_request(response: Response) -> Response:
     But write nothing, the session neither, where the login ended or was displaced while this
     request ran: it would wipe out whoever signed in meanwhile.
     """
+    if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours():
+        # No view has answered, and so no hook of the blueprint's.
+        keep_private(response)
     visit = current_visit()
     attribute, session = _raw_session()
     if visit.marks and not visit.has_written_marks:
@@ -109,6 +119,17 @@ def _end_request(response: Response) -> Response:
             return response
     send_copies(response)
     return response
+
+
+def _is_ours() -> bool:
+    """Whether a login answers at this URL, to another method."""
+    adapter = t.cast("MapAdapter", request_ctx.url_adapter)
+    with suppress(HTTPException):
+        for method in adapter.allowed_methods():
+            endpoint, _ = adapter.match(method=method)
+            if endpoint.rpartition(".")[0] in current_extension().logins:
+                return True
+    return False
 
 
 def _raw_session() -> tuple[str, t.Any]:

@@ -14,6 +14,8 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
 
+from .parsing import one_line
+
 
 class OAuth2Error(Exception):
     """The base of every error that this extension raises."""
@@ -43,6 +45,9 @@ class _Refusal(OAuth2Error, BadRequest):
     def __init__(
         self, error: str, error_description: str | None = None, status_code: int | None = None
     ) -> None:
+        # What a provider sends may hold what it should not: RFC 6749, sections 4.1.2.1 and 5.2.
+        error = one_line(error)
+        error_description = one_line(error_description) if error_description else None
         sentence = f"{self._what}: {error}"
         if error_description:
             sentence += f" ({error_description})"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-import json
 import socket
 import time
 import typing as t
@@ -26,6 +25,7 @@ from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
+from .parsing import parse_json
 from .urls import origin
 
 #: The longest that one request may take, in seconds.
@@ -68,10 +68,7 @@ class Answer:
 
     def json(self) -> t.Any:
         """The body as JSON, or None where it is something else."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        return parse_json(self.body)
 
     def json_object(self) -> dict[str, t.Any] | None:
         """The body as a JSON object, or None where it is anything else."""

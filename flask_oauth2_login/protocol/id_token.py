@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import json
 import math
 import time
 import typing as t
@@ -23,6 +22,8 @@ from joserfc.jws import deserialize_compact
 from .errors import IDTokenError
 from .keys import KINDS
 from .keys import Keys
+from .parsing import is_whole
+from .parsing import parse_json
 
 Claims = dict[str, t.Any]
 
@@ -125,7 +126,7 @@ def validate_id_token(
         raise IDTokenError("it is another kind of token")
     # 2, 5 and 3: iss, sub, aud, azp.
     _check_issuer_and_audience(claims, verifier)
-    if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255:
+    if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_whole(claims["sub"]):
         raise IDTokenError("its sub is missing or no string of 1 to 255 characters")
     # 9 and 10: exp, iat, and RFC 7519, section 4.1.5: nbf.
     _check_times(claims)
@@ -258,9 +259,9 @@ def _decode(part: str) -> bytes:
 
 def _json_object(part: str) -> Claims:
     try:
-        value = json.loads(_decode(part))
-    except (ValueError, RecursionError):
-        raise IDTokenError("it is no JWT") from None
+        value = parse_json(_decode(part))
+    except ValueError:
+        value = None
     if not isinstance(value, dict):
         raise IDTokenError("it is no JWT")
     return value

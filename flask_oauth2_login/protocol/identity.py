@@ -8,6 +8,7 @@ import typing as t
 
 from .errors import ConfigurationError
 from .errors import ProviderAnswerError
+from .parsing import is_whole
 
 #: Where most providers have what an :class:`Identity` holds: the first path that leads somewhere.
 DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
@@ -84,7 +85,7 @@ def make_identity(
         return None
 
     found = find("id")
-    if isinstance(found, bool) or not isinstance(found, (str, int)):
+    if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_whole(str(found)):
         raise ProviderAnswerError(
             "The provider's answer does not say who signed in."
             " Name the field that does: identity={'id': 'path.to.it'}."

@@ -454,8 +454,13 @@ class OAuth2:
 
 def _credential(name: str, value: t.Any) -> str:
     """A credential as given; what a paste has mangled is refused."""
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         raise ConfigurationError(f"{name} is missing: copy it from your registration.")
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{name} is no string but a {type(value).__name__}. Of an environment variable,"
+            " from_prefixed_env makes what its text means in JSON: put it in double quotes there."
+        )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(
             f"{name} has white space or a control character at its ends or in it:"

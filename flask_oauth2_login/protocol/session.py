@@ -63,11 +63,16 @@ class API:
             request.headers["Authorization"] = f"{self.bearer_scheme} {token.access_token}"
         return request
 
+    def hide_token(self, url: str) -> str:
+        """A request's URL, without the token where that is a part of it."""
+        method, _, name = self.bearer_method.partition(":")
+        return urls.add_params(url, {name or "access_token": None}) if method == "query" else url
+
     def unsign(self, request: requests.PreparedRequest) -> None:
         """Take every credential off a request."""
         method, _, name = self.bearer_method.partition(":")
         if method == "query":
-            request.url = urls.add_params(str(request.url), {name or "access_token": None})
+            request.url = self.hide_token(str(request.url))
         for header in ("Authorization", name if method == "header" else "", *self.headers):
             request.headers.pop(header, None)
 
@@ -202,7 +207,7 @@ class OAuth2Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         """As in requests; a request whose token was bad is sent once more, with a newer one."""
-        response = super().send(request, **kwargs)
+        response = self._send(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
         # A response with a history was a redirected request's, which came through here itself.
         if response.status_code != 401 or response.history or token is None:
@@ -218,7 +223,14 @@ class OAuth2Session(requests.Session):
         if newer is None:
             return response
         response.close()
-        return super().send(self._sign_with(request, newer), **kwargs)
+        return self._send(self._sign_with(request, newer), **kwargs)
+
+    def _send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
+        response = super().send(request, **kwargs)
+        for answered in (response, *response.history):
+            # Its URL is in the text of what `raise_for_status` raises.
+            answered.url = self._api.hide_token(answered.url)
+        return response
 
     def merge_environment_settings(
         self, url: t.Any, proxies: t.Any, stream: t.Any, verify: t.Any, cert: t.Any

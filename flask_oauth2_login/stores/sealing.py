@@ -91,6 +91,9 @@ class Sealer:
             data = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         except ValueError:
             return None
+        if encode(data) != sealed:
+            # The last character has bits to spare, and Python skips what is no base64.
+            return None
         for secret in secrets:
             cipher = self._cipher(secret, purpose, *context)
             try:

@@ -1,0 +1,40 @@
+"""JSON that somebody else wrote, made into what the rest of the code can work with."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+# What a float can hold. Python refuses to read integers of some thousand digits, and to compare
+# those in between with numbers that it can.
+_MAX_DIGITS = 300
+
+
+def parse_json(data: bytes) -> t.Any:
+    """The value that a JSON text stands for, or None where it is no such text.
+
+    A number beyond all measure is infinite. Half a surrogate pair, which a provider leaves that
+    cuts names too short, is U+FFFD, for no encoding has it (RFC 8259, section 8.2).
+    """
+    try:
+        value = json.loads(data, parse_int=_parse_int)
+        if b"\\u" in data:
+            text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            value = json.loads(text.decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def is_whole(text: str) -> bool:
+    """Whether no character was lost on the way. What names an account must be whole."""
+    return "\N{REPLACEMENT CHARACTER}" not in text
+
+
+def one_line(text: str) -> str:
+    """A text for a log: nothing in it begins a line or moves a cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _parse_int(digits: str) -> float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)

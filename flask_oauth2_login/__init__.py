@@ -30,6 +30,15 @@ from .stores.base import TokenStore as TokenStore
 from .stores.cookie import CookieStore as CookieStore
 from .stores.session import SessionStore as SessionStore
 
+# `import *` takes these: the stores that need an extra are for who asks for them.
+__all__ = [
+    "AuthorizationError", "ConfigurationError", "CookieStore", "IDTokenError", "Identity",
+    "LoginRequired", "OAuth2", "OAuth2Error", "OAuth2Login", "OAuth2Session", "OpenIDConnect",
+    "ProviderError", "SessionStore", "Token", "TokenError", "TokenStore", "current_identity",
+    "current_oauth_session", "logged_in", "logged_out", "login_failed", "login_required",
+    "login_url", "logout_button", "require_login", "token_refreshed",
+]  # fmt: skip
+
 if t.TYPE_CHECKING:
     from .stores.redis import RedisStore as RedisStore
     from .stores.sqlalchemy import SQLAlchemyStore as SQLAlchemyStore
@@ -41,3 +50,7 @@ def __getattr__(name: str) -> t.Any:
     if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".stores.{modules[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "RedisStore", "SQLAlchemyStore"]

@@ -184,7 +184,7 @@ class Renewals:
         unsaved = flights.unsaved.get(home.key)
         if unsaved is not None and unsaved.version == kept.version:
             return self._keep(flights, home, unsaved.token, kept.version)
-        _raise_if_cooling(flights, home.login)
+        _raise_if_cooling(flights, home)
         try:
             token = home.refresh(kept.token)
             if token is None:
@@ -202,7 +202,8 @@ class Renewals:
             error: ProviderError = ProviderAnswerError(
                 f"The provider refused to renew the token: {refusal.error}."
             )
-            _cool(flights, home.login, error)
+            # This token's own affair: others may have better ones.
+            _cool(flights, home.key, error)
             raise error from None
         except ProviderError as error:
             log.warning("%s: the token was not renewed. %s", home.login, error)
@@ -253,16 +254,19 @@ def _ended(home: Home) -> LoginRequired:
     return LoginRequired("The login has ended. Sign in again.", login=home.login)
 
 
-def _cool(flights: _Flights, login: str, error: ProviderError) -> None:
+def _cool(flights: _Flights, whom: str, error: ProviderError) -> None:
     asked = error.retry_after if isinstance(error.retry_after, int) else COOL_DOWN
-    until = time.monotonic() + min(asked, MAX_COOL_DOWN)
-    flights.cooling[login] = (until, type(error), str(error))
+    now = time.monotonic()
+    with flights.lock:
+        over = [key for key, (until, _, _) in flights.cooling.items() if until <= now]
+        for key in over:
+            del flights.cooling[key]
+        flights.cooling[whom] = (now + min(asked, MAX_COOL_DOWN), type(error), str(error))
 
 
-def _raise_if_cooling(flights: _Flights, login: str) -> None:
-    if cooling := flights.cooling.get(login):
-        until, kind, message = cooling
+def _raise_if_cooling(flights: _Flights, home: Home) -> None:
+    for whom in (home.login, home.key):
+        until, kind, message = flights.cooling.get(whom, (0.0, ProviderError, ""))
         left = until - time.monotonic()
         if left > 0:
             raise kind(message, retry_after=math.ceil(left))
-        flights.cooling.pop(login, None)

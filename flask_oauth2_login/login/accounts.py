@@ -46,12 +46,13 @@ def accounts(login: Login, owner: str) -> list[Identity]:
 
 def unlink(login: Login, owner: str, id: str) -> bool:
     """End all that a person has of an account, and revoke it. False where there was nothing."""
-    ended = False
-    for home in _homes_of(login, owner):
-        if home.record.identity.id == id and home.end("unlinked"):
-            ended = True
-            revoke(login.handler, home.record.token)
-    return ended
+    ended = [
+        home
+        for home in find_records(login, owner=str(owner))
+        if home.record.identity.id == id and home.end("unlinked")
+    ]
+    revoke(*((login.handler, home.record.token) for home in ended))
+    return bool(ended)
 
 
 def _homes_of(login: Login, owner: str) -> list[RecordHome]:
@@ -76,7 +77,7 @@ def keep_grant(login: Login, record: Record) -> Record:
         if kept is None:
             kept_now = _create_grant(login, home.record)
         else:
-            kept_now = home.replace(token, kept.version) == "replaced"
+            kept_now = home.put(token, kept.version) == "replaced"
         if kept_now:
             return dataclasses.replace(record, token=Token(), grant=id)
 

@@ -13,6 +13,7 @@ from flask import request
 from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.http import quote_header_value
 
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
@@ -21,8 +22,10 @@ from ..protocol.errors import StoreError
 from .extension import current_extension
 from .links import login_links
 from .navigation import Client
+from .navigation import default_next
 from .navigation import find_client
 from .navigation import here
+from .navigation import safe_next
 from .pages import keep_private
 from .pages import render_error
 from .pages import render_page
@@ -87,10 +90,14 @@ def answer_login_required(error: LoginRequired) -> t.Any:
         name = login.name
     if client is Client.API:
         return _problem(error, name)
-    links = login_links(name, next=here(), **error.params)
+    links = login_links(name, here(), **error.params)
     if client is Client.HTMX:
         response = _problem(error, name)
-        response.headers["HX-Redirect"] = links[0].url if len(links) == 1 else here() or "/"
+        # Of several ways, the page itself offers the choice.
+        page = f"{request.script_root}{request.path}" if request.method == "GET" else here()
+        response.headers["HX-Redirect"] = (
+            links[0].url if len(links) == 1 else safe_next(page) or default_next()
+        )
         return response
     if client is Client.NAVIGATION and len(links) == 1:
         return keep_private(t.cast(Response, redirect(links[0].url)))
@@ -109,7 +116,8 @@ def _problem(error: LoginRequired, name: str | None) -> Response:
 
 def _challenge(response: Response) -> Response:
     # RFC 9110, section 15.5.2 wants one. Never Basic, which makes a browser ask for a password.
-    response.headers["WWW-Authenticate"] = f'OAuth2Login realm="{current_app.name}"'
+    realm = quote_header_value(current_app.name, allow_token=False)
+    response.headers["WWW-Authenticate"] = f"OAuth2Login realm={realm}"
     return response
 
 

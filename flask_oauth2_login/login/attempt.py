@@ -17,6 +17,7 @@ from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
+from ..stores.cookie import fits
 from ..stores.sealing import encode
 from ..stores.sealing import name_of
 from .extension import Login
@@ -45,6 +46,8 @@ class Attempt:
     asked: dict[str, t.Any]
     #: The app's key for the person who adds an account to his own; None for a sign-in.
     link_owner: str | None
+    #: The same string in both requests: RFC 6749, section 4.1.3.
+    redirect_uri: str
     #: Unix seconds, finely enough to tell which of two is the newer.
     began_at: float
 
@@ -58,9 +61,13 @@ def begin_attempt(
     next: str | None,
     scopes: list[str],
     asked: t.Mapping[str, t.Any],
-    link_owner: str | None = None,
+    link_owner: str | None,
+    redirect_uri: str,
 ) -> Attempt:
-    """Make an attempt, and send it along in a cookie with this request's answer."""
+    """Make an attempt, and send it along in a cookie with this request's answer.
+
+    :raises AuthorizationError: what it was begun with has no room there.
+    """
     attempt = Attempt(
         state=secrets.token_hex(16),
         code_verifier=make_code_verifier(),
@@ -68,22 +75,34 @@ def begin_attempt(
         scopes=scopes,
         asked=dict(asked),
         link_owner=link_owner,
+        redirect_uri=redirect_uri,
         began_at=round(time.time(), 3),
     )
-    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
-    sealed = current_extension().sealer.seal(values, "attempt", login.name)
+    if not fits(cookie := _cookie(login, attempt)):
+        # Where to go then, one can do without.
+        attempt.next = None
+        if not fits(cookie := _cookie(login, attempt)):
+            raise AuthorizationError("invalid_request", "the link to it is too long")
     older = _attempts(login)
 
     @after_this_request
     def send(response: Response) -> Response:
         for state in older:
             response.delete_cookie(_name(login, state), **brief_cookie(_path()))
-        response.set_cookie(
-            _name(login, attempt.state), sealed, max_age=LIFETIME, **brief_cookie(_path())
-        )
+        response.set_cookie(**cookie)
         return response
 
     return attempt
+
+
+def _cookie(login: Login, attempt: Attempt) -> dict[str, t.Any]:
+    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
+    return {
+        "key": _name(login, attempt.state),
+        "value": current_extension().sealer.seal(values, "attempt", login.name),
+        "max_age": LIFETIME,
+        **brief_cookie(_path()),
+    }
 
 
 def find_attempt(login: Login, state: str | None) -> Attempt:
@@ -132,7 +151,11 @@ def _open(login: Login, state: str) -> Attempt | None:
 def _attempts(login: Login) -> list[str]:
     """The states of attempts that there is no more room for, dead ones among them."""
     prefix = _name(login, "")
-    states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
+    states = [
+        name.removeprefix(prefix)
+        for name in request.cookies
+        if name.startswith(prefix) and _STATE.fullmatch(name, len(prefix))
+    ]
     alive = [attempt for state in states if (attempt := _open(login, state))]
     alive.sort(key=lambda attempt: attempt.began_at, reverse=True)
     kept = {attempt.state for attempt in alive[: MAX_PARALLEL - 1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import typing as t
 
 from flask import Blueprint
@@ -15,6 +16,8 @@ from flask import request
 from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity
 from ..protocol.oauth2 import OAuth2
+from ..protocol.options import credential
+from ..protocol.options import list_of
 from ..protocol.presets import find_preset
 from ..protocol.presets import make_handler
 from ..protocol.scope import Scope
@@ -32,6 +35,8 @@ from .hooks import attach
 from .hooks import require_free
 from .hooks import require_secret_key
 from .proxies import find_session
+from .urls import VIEWS
+from .urls import endpoint_of
 from .visit import current_visit
 from .visit import find_home
 from .visit import find_identity
@@ -40,15 +45,6 @@ log = logging.getLogger("flask_oauth2_login")
 
 OnLogin = t.Callable[[Identity, Token], t.Any]
 OnLogout = t.Callable[[Identity], t.Any]
-
-#: Paths below ``url_prefix``, each with its methods; a view is named for its path.
-VIEWS = {
-    "login": ["GET", "POST"],
-    "callback": ["GET", "POST"],
-    "logout": ["GET", "POST"],
-    "backchannel-logout": ["POST"],
-    "frontchannel-logout": ["GET"],
-}
 
 
 class OAuth2Login(Blueprint):
@@ -99,14 +95,14 @@ class OAuth2Login(Blueprint):
         self._provider = provider
         self._scope = scope
         self._store = store
-        self.claims = tuple(claims)
+        self.claims = tuple(list_of("claims", claims))
         self.offline = offline
         self.keep_id_token = keep_id_token
         self.authorize_params = dict(authorize_params or {})
         self._on_login: list[OnLogin] = []
         self._on_logout: list[OnLogout] = []
         for path, methods in VIEWS.items():
-            endpoint = path.replace("-", "_")
+            endpoint = endpoint_of(path)
             view = getattr(views, endpoint)
             # No answer to OPTIONS either: nobody but a browser and the provider comes here.
             self.add_url_rule(
@@ -130,18 +126,22 @@ class OAuth2Login(Blueprint):
     def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):
             return self._provider, self._scopes_for(self._provider, self._scope)
-        overlays = app.config.get("OAUTH2_LOGIN_PROVIDERS") or {}
-        preset = find_preset(self._provider, overlays.get(self._provider))
-        prefix = self._provider.upper()
-        client_id = _as_text(app.config.get(f"{prefix}_CLIENT_ID"))
-        client_secret = _as_text(app.config.get(f"{prefix}_CLIENT_SECRET"))
+        preset = find_preset(self._provider, app.config.get("OAUTH2_LOGIN_PROVIDERS"))
+        # As an environment variable can be called.
+        prefix = re.sub(r"\W", "_", self._provider).upper()
         try:
-            handler = make_handler(self._provider, preset, client_id, client_secret)
+            client_id = credential("client_id", _as_text(app.config.get(f"{prefix}_CLIENT_ID")))
+            client_secret = _as_text(app.config.get(f"{prefix}_CLIENT_SECRET"))
+            # A public client has none, and says so.
+            if f"{prefix}_CLIENT_SECRET" not in app.config and preset.get("client_auth") != "none":
+                credential("client_secret", None)
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"{error} The login {self.name!r} reads {prefix}_CLIENT_ID and"
-                f" {prefix}_CLIENT_SECRET of app.config when it is registered."
+                f" {prefix}_CLIENT_SECRET of app.config when it is registered. (A public client"
+                " has no secret: set that to None.)"
             ) from None
+        handler = make_handler(self._provider, preset, client_id, client_secret)
         scope = self._scope if self._scope is not None else preset.get("scope")
         return handler, self._scopes_for(handler, scope)
 
@@ -268,7 +268,10 @@ class OAuth2Login(Blueprint):
         if not has_request_context():
             return logins[0]
         serving = {request.blueprint, current_visit().admitted}
-        return next((login for login in logins if login.name in serving), logins[0])
+        here = [login for login in logins if login.name in serving]
+        # Under several names: where somebody is signed in, rather than where nobody is.
+        here += [login for login in logins if len(logins) > 1 and find_home(login)]
+        return (here or logins)[0]
 
 
 def _as_text(credential: t.Any) -> t.Any:

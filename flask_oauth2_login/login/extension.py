@@ -77,6 +77,11 @@ class Extension:
         """Seconds without use after which a login ends."""
         return self._app.permanent_session_lifetime.total_seconds()
 
+    @property
+    def touch_seconds(self) -> float:
+        """Seconds after which it is noted once more that a login is in use."""
+        return max(60.0, min(3600.0, self.lifetime() / 10))
+
     def once(self, what: str) -> bool:
         """True the first time in this process."""
         first = what not in self._checked
@@ -129,6 +134,13 @@ class Extension:
             if store not in self._stores:
                 self._stores[store] = _open_store(store)
             return None, self._stores[store]
+        if isinstance(store, type) or not callable(
+            getattr(store, "read", getattr(store, "get", 0))
+        ):
+            raise ConfigurationError(
+                f"{store!r} is no store. Take 'cookie', 'session', a URL, or an instance of a"
+                " store: OAuth2Login(…, store=RedisStore('redis://…'))."
+            )
         if getattr(store, "server_side", True):
             return None, t.cast(TokenStore, store)
         return t.cast(Place, store), None

@@ -8,10 +8,8 @@ import typing as t
 from urllib.parse import unquote_to_bytes
 
 from flask import Response
-from flask import current_app
 from flask import redirect
 from flask import request
-from flask import url_for
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ProviderAnswerError
@@ -30,12 +28,15 @@ from .navigation import safe_next
 from .readiness import linking_owner
 from .readiness import sign_in
 from .record import Record
+from .urls import redirect_uri
 from .visit import current_visit
 from .visit import find_home
 
 #: The answer's parameters (RFC 6749, section 4.1.2; RFC 9207), and how long one may be.
 ANSWER_PARAMS = ("code", "state", "iss", "error", "error_description", "error_uri")
 MAX_PARAM = 8192
+#: Bytes of an answer that comes as a form.
+MAX_FORM = 64 * 1024
 #: Claims of an ID token that renewal, signing out and the guard need.
 KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
 
@@ -60,11 +61,11 @@ def begin(
     scopes = split_scope([*login.scopes, *granted, *scope])
     asked = {**login.blueprint.authorize_params, **(params or {})}
     owner = linking_owner() if link else None
-    attempt = begin_attempt(login, next, scopes, asked, owner)
+    attempt = begin_attempt(login, next, scopes, asked, owner, redirect_uri(login))
     url = login.handler.authorize_url(
         scopes,
         state=attempt.state,
-        redirect_uri=redirect_uri(login),
+        redirect_uri=attempt.redirect_uri,
         **secrets_of(login, attempt),
         **asked,
     )
@@ -95,6 +96,8 @@ def read_answer() -> dict[str, str]:
     :raises AuthorizationError: they are not what a provider sends.
     """
     posted = request.method == "POST"
+    if posted and (request.content_length is None or request.content_length > MAX_FORM):
+        raise AuthorizationError("invalid_request", "the answer is too long")
     if not _is_utf8(request.get_data() if posted else request.query_string):
         raise AuthorizationError("invalid_request", "a parameter is not well-formed")
     given = request.form if posted else request.args
@@ -136,7 +139,7 @@ def check_answer(login: Login, answer: t.Mapping[str, str]) -> None:
 
 def redeem(login: Login, attempt: Attempt, code: str) -> Token:
     """Trade the code for a token."""
-    params: dict[str, t.Any] = {"redirect_uri": redirect_uri(login)}
+    params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
     if login.handler.pkce:
         params["code_verifier"] = attempt.code_verifier
     if login.handler.openid:
@@ -184,21 +187,6 @@ def secrets_of(login: Login, attempt: Attempt) -> dict[str, str]:
     if login.handler.openid:
         params["nonce"] = attempt.nonce
     return params
-
-
-def redirect_uri(login: Login) -> str:
-    """Where the provider sends the browser back to: what the developer registered there.
-
-    The handler's own; else made of SERVER_NAME, where the app has one; else of the request's host.
-    """
-    if login.handler.redirect_uri:
-        return login.handler.redirect_uri
-    server_name = current_app.config["SERVER_NAME"]
-    if not server_name:
-        return url_for(f"{login.name}.callback", _external=True)
-    secure = request.is_secure or current_app.config["PREFERRED_URL_SCHEME"] == "https"
-    path = url_for(f"{login.name}.callback", _external=False)
-    return f"{'https' if secure else 'http'}://{server_name}{path}"
 
 
 def _is_clean(value: str) -> bool:

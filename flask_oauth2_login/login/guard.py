@@ -6,8 +6,10 @@ import functools
 import inspect
 import time
 import typing as t
+from difflib import get_close_matches
 
 from flask import current_app
+from flask import request
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
@@ -18,12 +20,16 @@ from .answers import forbidden
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
+from .urls import is_own_view
 from .visit import current_login
 from .visit import current_visit
 from .visit import find_home
 
 View = t.TypeVar("View", bound=t.Callable[..., t.Any])
 Check = t.Callable[[Identity], bool]
+
+#: What is demanded of a login; anything else is for the provider.
+DEMANDS = ("scope", "check", "max_age")
 
 # The name of the note that a guard leaves on the function it wraps.
 _WRAPPERS = "_oauth2_login_wrappers"
@@ -69,6 +75,7 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
 
 def require_login(
     login: str | None = None,
+    /,
     *,
     scope: Scope = (),
     check: Check | None = None,
@@ -91,6 +98,9 @@ def require_login(
     :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
     :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
     """
+    if is_own_view(request.endpoint):
+        # A guard for the whole app stands in nobody's way to sign in.
+        return
     needed = current_extension().get(login) if login is not None else current_login()
     home = find_home(needed) if needed is not None else None
     if needed is None or home is None:
@@ -121,7 +131,7 @@ def _demand_age(login: Login, home: RecordHome, max_age: int | None) -> None:
     if max_age is None:
         return
     since = home.record.id_claims.get("auth_time", home.record.signed_in_at)
-    if time.time() - since > max_age:
+    if not isinstance(since, (int, float)) or time.time() - since > max_age:
         raise LoginRequired(
             "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
         )
@@ -144,6 +154,7 @@ def _passes(check: Check, identity: Identity) -> bool:
 
 
 def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any:
+    _refuse_mistyped(demands)
     if inspect.isclass(view):
         raise ConfigurationError(
             f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
@@ -165,6 +176,24 @@ def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any
 
     _note_wrapper(view, wrapper)
     return wrapper
+
+
+def _refuse_mistyped(demands: t.Mapping[str, t.Any]) -> None:
+    """Refuse a misspelt demand: it would go to the provider, and let everybody in who signed in.
+
+    :raises ConfigurationError: it says what may have been meant.
+    """
+    for name, value in demands.items():
+        if name in DEMANDS:
+            continue
+        meant = get_close_matches(name, [*DEMANDS, "login", "name"], 1, 0.75)
+        if meant in (["login"], ["name"]):
+            raise ConfigurationError(f"Name the login first: login_required({value!r}, …).")
+        if meant or callable(value):
+            raise ConfigurationError(
+                f"login_required has no argument {name!r}. Did you mean"
+                f" {' or '.join(meant or DEMANDS)}?"
+            )
 
 
 def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:

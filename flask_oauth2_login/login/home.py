@@ -11,6 +11,7 @@ from flask import current_app
 
 from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.base import TokenStore
@@ -30,7 +31,9 @@ def expires_at(record: Record) -> float:
     """When a record ends, if it is not used again: Unix seconds."""
     if record.is_grant:
         return time.time() + GRANT_SECONDS
-    idle = time.time() + current_extension().lifetime()
+    extension = current_extension()
+    # It is touched that often; in between nobody says that it is in use.
+    idle = time.time() + extension.lifetime() + extension.touch_seconds
     end = absolute_end(record)
     return idle if end is None else min(idle, end)
 
@@ -75,7 +78,9 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
     identity, keyed = record.identity, current_extension().sealer.digest
     labels = {"provider": login.name, "tenant": identity.tenant or ""}
     if identity.id is not None:
-        labels |= {"subject": identity.id, "owner": owner_of(identity)}
+        # What a provider that signs people out calls them, whatever the app takes for their id.
+        subject = str(record.id_claims.get("sub", identity.id))
+        labels |= {"subject": subject, "owner": owner_of(identity)}
     if sid := record.id_claims.get("sid"):
         labels["sid"] = str(sid)
     return {name: keyed(value, f"label:{name}") for name, value in labels.items()}
@@ -114,7 +119,10 @@ def server_store(login: Login) -> TokenStore:
 
 
 def seal_record(login: Login, record: Record) -> str:
-    return current_extension().sealer.seal(pack(record), "record", login.name)
+    try:
+        return current_extension().sealer.seal(pack(record), "record", login.name)
+    except ValueError:
+        raise ProviderAnswerError("The provider's answers are too large to be kept.") from None
 
 
 def open_record(login: Login, sealed: str) -> Record | None:
@@ -132,6 +140,7 @@ class RecordHome:
         self._id = id
         self._store_id = name_of("record", id)
         self._version: str | None = None
+        self._grant: RecordHome | None = None
 
     @property
     def key(self) -> str:
@@ -167,6 +176,18 @@ class RecordHome:
         return self._login.handler.renew(token, self.record.id_claims)
 
     def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+        outcome = self.put(token, version)
+        if outcome == "replaced":
+            signals.send(
+                signals.token_refreshed,
+                login=self.login,
+                identity=self.record.identity,
+                token=token,
+            )
+        return outcome
+
+    def put(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+        """As :meth:`replace`, of a token that was not renewed but came with a sign-in."""
         record = dataclasses.replace(self.record, token=token)
         sealed = seal_record(self._login, record)
         outcome = self._login.records.replace(self._store_id, sealed, version, expires_at(record))
@@ -174,9 +195,6 @@ class RecordHome:
             if self._login.store is None and token.refresh_token != self.record.token.refresh_token:
                 self._say_where_it_counts()
             self.reload()
-            signals.send(
-                signals.token_refreshed, login=self.login, identity=record.identity, token=token
-            )
         return outcome
 
     def _say_where_it_counts(self) -> None:
@@ -188,7 +206,7 @@ class RecordHome:
             )
 
     def revoke(self, token: Token) -> None:
-        revoke(self._login.handler, token)
+        revoke((self._login.handler, token))
 
     def end(self, reason: str = "expired") -> bool:
         """End the login; the mark that is left in the session opens nothing.
@@ -208,8 +226,10 @@ class RecordHome:
         """The record that has the token: this one, or the grant; None where that has ended."""
         if self.record.grant is None:
             return self
-        grant = RecordHome(self._login, self.record.grant)
-        return grant if grant.reload() is not None else None
+        if self._grant is None:
+            self._grant = RecordHome(self._login, self.record.grant)
+            self._grant.reload()
+        return self._grant if self._grant.current() is not None else None
 
     def touch(self) -> None:
         """Note that the login is in use."""

@@ -14,7 +14,6 @@ import typing as t
 from flask import Response
 from flask import current_app
 from flask import request
-from flask import url_for
 
 from ..protocol.errors import AuthorizationError
 from ..stores.cookie import MAX_COOKIE
@@ -23,6 +22,7 @@ from ..stores.cookie import cookie_name
 from .extension import Login
 from .extension import current_extension
 from .pages import render_page
+from .urls import url_of
 
 #: Seconds in which the page must have gone on.
 LIFETIME = 60
@@ -39,7 +39,7 @@ def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
     sealed = current_extension().sealer.seal([int(time.time()), dict(answer)], "answer", login.name)
     if len(sealed) > MAX_COOKIE - 300:
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
-    response = go_on_page(url_for(f"{login.name}.callback"))
+    response = go_on_page(url_of(login, "callback"))
     response.set_cookie(_name(login), sealed, max_age=LIFETIME, **_attributes(login))
     return response
 
@@ -73,4 +73,4 @@ def _name(login: Login) -> str:
 
 
 def _attributes(login: Login) -> dict[str, t.Any]:
-    return brief_cookie(url_for(f"{login.name}.callback"), "Strict")
+    return brief_cookie(url_of(login, "callback"), "Strict")

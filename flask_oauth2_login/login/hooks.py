@@ -110,14 +110,13 @@ def _end_request(response: Response) -> Response:
         keep_private(response)
     visit = current_visit()
     attribute, session = _raw_session()
-    if visit.marks and not visit.has_written_marks:
-        # Flask's own is written when it has changed, or is permanent; another one, at any time.
-        idle = isinstance(session, SecureCookieSession) and not session.modified
-        writes = not idle or _peek(session, "_permanent") or has_copies()
-        if writes and were_displaced(visit):
-            setattr(request_ctx, attribute, _Unsaved(session))
-            return response
-    send_copies(response)
+    # Flask's own is written when it has changed, or is permanent; another one, at any time.
+    idle = isinstance(session, SecureCookieSession) and not session.modified
+    writes = not idle or _peek(session, "_permanent") or has_copies()
+    if visit.came_without_session or (visit.marks and writes and were_displaced(visit)):
+        setattr(request_ctx, attribute, _Unsaved(session))
+    else:
+        send_copies(response)
     return response
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing as t
 
 from flask import render_template
-from flask import url_for
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
@@ -14,7 +13,10 @@ from .extension import Login
 from .extension import current_extension
 from .mark import read_marks
 from .navigation import safe_next
+from .urls import login_url_of
+from .urls import url_of
 from .visit import current_login
+from .visit import find_home
 
 
 class Link(t.NamedTuple):
@@ -55,7 +57,7 @@ def login_url(
     return _url(login, next, link=link, **params)
 
 
-def login_links(name: str | None, next: str | None = None, **params: t.Any) -> list[Link]:
+def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
     """The ways to sign in: one, if a login is named, else all of the app's."""
     extension = current_extension()
     logins = [extension.get(name)] if name is not None else list(extension.logins.values())
@@ -69,9 +71,9 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
     :param name: of the login to end; None ends all of them.
     """
     login = current_login() if name is None else current_extension().get(name)
-    if login is None:
+    if login is None or find_home(login) is None:
         return Markup("")
-    url = url_for(f"{login.name}.logout")
+    url = url_of(login, "logout")
     form = render_template(
         "oauth2_login/logout_button.html",
         text=text,
@@ -87,9 +89,7 @@ def logout_token() -> str:
     return current_extension().sealer.digest(read_marks().id, "logout")
 
 
-def _url(login: Login, target: str | None, *, link: bool = False, **params: t.Any) -> str:
+def _url(login: Login, target: str | None, /, *, link: bool = False, **params: t.Any) -> str:
     scope = " ".join(split_scope(params.pop("scope", None))) or None
     linking = "1" if link else None
-    return url_for(
-        f"{login.name}.login", next=safe_next(target), scope=scope, link=linking, **params
-    )
+    return login_url_of(login, safe_next(target), scope=scope, link=linking, **params)

@@ -14,6 +14,8 @@ import typing as t
 from flask import session
 
 KEY = "_oauth2"
+#: The beginning of 2025, in Unix seconds: a short number is enough, in a cookie.
+EPOCH = 1_735_689_600
 
 
 @dataclasses.dataclass
@@ -25,8 +27,8 @@ class Mark:
     id: str
     #: A keyed hash of who it was at the provider; ``""`` where nobody can say.
     who: str
-    #: The hour, counted from 1970, in which the login was last known to be in use.
-    hour: int = 0
+    #: The minute, counted from 2025, in which the login was last known to be in use.
+    minute: int = 0
     #: A keyed hash of the app's own key for the person, where it set one.
     owner: str = ""
 
@@ -49,9 +51,14 @@ class Marks:
 
 def read_marks() -> Marks:
     """The session's marks; none where it has none, or something else under their key."""
-    value = session.get(KEY)
+    return parse_marks(session.get(KEY))
+
+
+def parse_marks(value: t.Any) -> Marks:
+    """The marks that a session holds under :data:`KEY`."""
     try:
-        return Marks(str(value[0]), [Mark(*row) for row in value[1:]]) if value else Marks()
+        rows = [Mark(*row) for row in value[1:]] if value else []
+        return Marks(str(value[0]), rows) if all(map(_is_mark, rows)) and value else Marks()
     except (TypeError, KeyError, IndexError):
         return Marks()
 
@@ -65,14 +72,20 @@ def touch_mark(login: str) -> None:
     """Note that a login is in use; the session is written by that."""
     marks = read_marks()
     if mark := marks.get(login):
-        mark.hour = this_hour()
+        mark.minute = this_minute()
         session[KEY] = [marks.id, *map(_row, marks.rows)]
 
 
-def this_hour() -> int:
-    return int(time.time() // 3600)
+def this_minute() -> int:
+    return int((time.time() - EPOCH) // 60)
+
+
+def _is_mark(mark: Mark) -> bool:
+    """Whether a row is what this release writes."""
+    texts = (mark.login, mark.id, mark.who, mark.owner)
+    return all(isinstance(text, str) for text in texts) and type(mark.minute) is int
 
 
 def _row(mark: Mark) -> list[t.Any]:
-    row = [mark.login, mark.id, mark.who, mark.hour]
+    row = [mark.login, mark.id, mark.who, mark.minute]
     return [*row, mark.owner] if mark.owner else row

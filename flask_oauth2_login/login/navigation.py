@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from urllib.parse import quote
 from urllib.parse import unquote
 from urllib.parse import urlsplit
 
@@ -12,6 +13,10 @@ from flask import current_app
 from flask import request
 
 MAX_NEXT = 2000
+#: Those of a path that mean themselves: RFC 3986, section 3.3.
+PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
+#: Where browsers say, or said, that they only look ahead.
+PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
 class Client(enum.Enum):
@@ -31,7 +36,8 @@ class Client(enum.Enum):
 def find_client(request: Request) -> Client:
     """Tell by Fetch Metadata, and without that by ``Accept``."""
     headers = request.headers
-    if "prefetch" in headers.get("Sec-Purpose", headers.get("Purpose", "")).lower():
+    purposes = " ".join(headers.get(name, "") for name in PURPOSES).lower()
+    if any(word in purposes for word in ("prefetch", "prerender", "preview")):
         return Client.PREFETCH
     if headers.get("HX-Request") == "true":
         return Client.HTMX
@@ -68,7 +74,7 @@ def safe_next(target: str | None) -> str | None:
 
 def default_next() -> str:
     """Where a visitor lands who came from nowhere in particular."""
-    return str(current_app.config.get("OAUTH2_LOGIN_DEFAULT_NEXT") or "/")
+    return str(current_app.config.get("OAUTH2_LOGIN_DEFAULT_NEXT") or f"{request.script_root}/")
 
 
 def here() -> str | None:
@@ -77,15 +83,25 @@ def here() -> str | None:
         return own_path(request.headers.get("HX-Current-URL"))
     if not _is_safe(request) or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return own_path(request.referrer)
-    return safe_next(request.script_root + request.full_path.rstrip("?"))
+    path = quote(request.script_root + request.path, safe=PATH_CHARACTERS)
+    query = request.query_string.decode("latin-1")
+    return safe_next(f"{path}?{query}" if query else path)
 
 
 def own_path(url: str | None) -> str | None:
     """The path of a URL, if that is this host's."""
-    parts = urlsplit(url or "")
-    if f"{parts.scheme}://{parts.netloc}/" != request.host_url:
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    if f"{parts.scheme}://{parts.netloc}" != own_origin(request):
         return None
     return safe_next(parts._replace(scheme="", netloc="", fragment="").geturl())
+
+
+def own_origin(request: Request) -> str:
+    """The origin that a request came to, as browsers write it."""
+    return f"{request.scheme}://{request.host}".lower()
 
 
 def is_same_origin(request: Request) -> bool | None:
@@ -99,4 +115,4 @@ def is_same_origin(request: Request) -> bool | None:
     origin = request.headers.get("Origin")
     if origin is None or origin == "null":
         return None
-    return origin == request.host_url.rstrip("/")
+    return origin == own_origin(request)

@@ -19,6 +19,9 @@ from ..protocol.errors import StoreError
 from .navigation import Client
 from .navigation import find_client
 
+#: The codes of answers that we refuse, not the provider.
+OWN_CODES = frozenset({"invalid_state", "invalid_issuer", "invalid_request", "invalid_id_token"})
+
 #: What a visitor reads, for each status. The log has the cause.
 EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
     400: (
@@ -68,18 +71,26 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     """
     status = error.code or 500
     if find_client(request) in {Client.API, Client.HTMX}:
-        title, text = EXPLANATIONS.get(status, ("", HTTP_STATUS_CODES[status]))
+        _, text = _explain(error, status)
         response = render_problem(status, _detail(error) or text)
     else:
-        title, text = EXPLANATIONS.get(status, (HTTP_STATUS_CODES[status], ""))
-        if isinstance(error, AuthorizationError) and error.error == "access_denied":
-            title, text = "Sign-in cancelled", "You are not signed in, and nothing has changed."
+        title, text = _explain(error, status)
         response = render_page(
             "error.html", status, title=title, text=text, detail=_detail(error), url=again_url
         )
     if isinstance(error, (ProviderError, StoreError)) and isinstance(error.retry_after, int):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _explain(error: HTTPException, status: int) -> tuple[str, str]:
+    """A title and a sentence for whoever sees it."""
+    code = getattr(error, "error", None)
+    if code == "access_denied":
+        return "Sign-in cancelled", "You are not signed in, and nothing has changed."
+    if status == 400 and code is not None and code not in OWN_CODES:
+        return EXPLANATIONS[400][0], f"The sign-in service refused: {code}."
+    return EXPLANATIONS.get(status, (HTTP_STATUS_CODES[status], HTTP_STATUS_CODES[status]))
 
 
 def _detail(error: HTTPException) -> str | None:

@@ -12,13 +12,13 @@ import typing as t
 from flask import Response
 from flask import json
 from flask import request
-from flask import url_for
 from werkzeug.exceptions import NotFound
 
-from ..protocol.errors import ConfigurationError
 from ..protocol.errors import IDTokenError
+from ..protocol.errors import OAuth2Error
 from ..protocol.errors import ProviderError
 from ..protocol.openid import OpenIDConnect
+from ..protocol.patience import patiently
 from ..protocol.urls import add_params
 from ..protocol.urls import origin
 from ..stores.base import TokenStore
@@ -27,13 +27,14 @@ from ..stores.cookie import cookie_name
 from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
-from .flow import redirect_uri
 from .home import RecordHome
 from .home import find_records
 from .home import server_store
 from .pages import keep_private
 from .pages import render_page
 from .record import Record
+from .urls import post_logout_redirect_uri
+from .urls import url_of
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -55,13 +56,20 @@ def openid_handler(login: Login) -> OpenIDConnect:
 
 def provider_logout_url(login: Login, record: Record, state: str) -> str | None:
     """Where to go on to, to sign out at the provider too; None where it has no such place."""
-    handler = login.handler
-    try:
-        if not isinstance(handler, OpenIDConnect) or not handler.has_endpoint("end_session_url"):
-            return None
-        endpoint = handler.endpoint("end_session_url")
-    except (ConfigurationError, ProviderError) as error:
-        log.warning("%s: not signed out at the provider. %s", login.name, error)
+    handler, found = login.handler, []
+    if not isinstance(handler, OpenIDConnect):
+        return None
+
+    def find() -> None:
+        try:
+            if handler.has_endpoint("end_session_url"):
+                found.append(handler.endpoint("end_session_url"))
+        except OAuth2Error as error:
+            log.warning("%s: not signed out at the provider. %s", login.name, error)
+
+    # The metadata may not have been read yet, and a provider that is down delays nobody.
+    patiently(find)
+    if not found:
         return None
     params = {
         "client_id": handler.client_id,
@@ -69,19 +77,14 @@ def provider_logout_url(login: Login, record: Record, state: str) -> str | None:
         "post_logout_redirect_uri": post_logout_redirect_uri(login),
         "state": state,
     }
-    return add_params(endpoint, params)
-
-
-def post_logout_redirect_uri(login: Login) -> str:
-    """Where the provider sends the browser back to, as it is to be registered there."""
-    return redirect_uri(login).removesuffix("/callback") + "/logout"
+    return add_params(found[0], params)
 
 
 def remember_round_trip(login: Login, response: Response, state: str, next: str | None) -> None:
     """Bind a ``state`` to this browser."""
     sealed = current_extension().sealer.seal([state, next], "logout", login.name)
     response.set_cookie(
-        _name(login), sealed, max_age=ROUND_TRIP, **brief_cookie(url_for(f"{login.name}.logout"))
+        _name(login), sealed, max_age=ROUND_TRIP, **brief_cookie(url_of(login, "logout"))
     )
 
 
@@ -94,6 +97,13 @@ def finish_round_trip(login: Login) -> str | None:
     if opened is None or not secrets.compare_digest(state.encode(), opened[0].encode()):
         return None
     return t.cast("str | None", opened[1])
+
+
+def forget_round_trip(login: Login, response: Response) -> Response:
+    """Take the ``state`` away from this browser: it counts once."""
+    if _name(login) in request.cookies:
+        response.delete_cookie(_name(login), **brief_cookie(url_of(login, "logout")))
+    return response
 
 
 def _name(login: Login) -> str:
@@ -151,9 +161,16 @@ def front_channel(login: Login) -> Response:
     handler = openid_handler(login)
     server_store(login)
     iss, sid = request.args.getlist("iss"), request.args.getlist("sid")
-    if iss != [handler.issuer] or len(sid) != 1 or not sid[0]:
+    well_formed = len(iss) == len(sid) == 1 and bool(sid[0])
+    # By the record's own: an issuer that is a template has many names.
+    homes = [
+        home
+        for home in (find_records(login, sid=sid[0]) if well_formed else ())
+        if home.record.id_claims.get("iss") == iss[0]
+    ]
+    if not homes and not (well_formed and iss[0] == handler.issuer):
         return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
-    for home in find_records(login, sid=sid[0]):
+    for home in homes:
         home.end("front-channel")
     response = render_page("signed_out.html", 200, links=[])
     policy = response.headers["Content-Security-Policy"]

@@ -25,7 +25,7 @@ from .home import server_store
 from .mark import Mark
 from .mark import Marks
 from .mark import read_marks
-from .mark import this_hour
+from .mark import this_minute
 from .mark import write_marks
 from .record import Record
 from .visit import current_login
@@ -84,8 +84,8 @@ def make_session_ready(
         clear_session()
         others = []
     # Tokens that were made for the session before, such as Flask-WTF's.
-    session.pop("csrf_token", None)
-    mark = Mark(login.name, record.id, who[0] if who else "", this_hour())
+    session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
+    mark = Mark(login.name, record.id, who[0] if who else "", this_minute())
     write_marks([*others, mark])
     before_hook = copy.deepcopy(dict(session))
     identity.owner = attempt.link_owner

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-import threading
 
 from ..protocol.errors import OAuth2Error
 from ..protocol.oauth2 import OAuth2
+from ..protocol.patience import patiently
 from ..protocol.token import Token
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: Seconds that a visitor waits for the provider's answer; it goes on without him after that.
-PATIENCE = 0.5
+
+def revoke(*tokens: tuple[OAuth2, Token]) -> None:
+    """Revoke tokens where their provider can. One that is down delays nobody."""
+    patiently(*(functools.partial(_revoke, *pair) for pair in tokens))
 
 
-def revoke(handler: OAuth2, token: Token) -> None:
-    """Revoke a token where the provider can. A provider that is down delays nobody."""
-
-    def send() -> None:
-        try:
-            if handler.has_endpoint("revoke_url"):
-                handler.revoke_token(token)
-        except OAuth2Error as error:
-            log.warning("A token was not revoked: %s", error)
-
-    thread = threading.Thread(target=send, daemon=True, name="oauth2-revoke")
-    thread.start()
-    thread.join(PATIENCE)
+def _revoke(handler: OAuth2, token: Token) -> None:
+    try:
+        if token and handler.has_endpoint("revoke_url"):
+            handler.revoke_token(token)
+    except OAuth2Error as error:
+        log.warning("A token was not revoked: %s", error)

@@ -11,7 +11,6 @@ from flask import Response
 from flask import redirect
 from flask import request
 from flask import session
-from flask import url_for
 
 from .answers import forbidden
 from .extension import Login
@@ -28,26 +27,30 @@ from .navigation import safe_next
 from .pages import keep_private
 from .pages import render_page
 from .provider_logout import finish_round_trip
+from .provider_logout import forget_round_trip
 from .provider_logout import provider_logout_url
 from .provider_logout import remember_round_trip
 from .revocation import revoke
+from .urls import url_of
 from .visit import current_visit
 from .visit import displace_marks
 from .visit import find_home
 from .visit import find_homes
+from .visit import were_displaced
 
 
 def ask(login: Login) -> Response:
     """The page behind a link to ``/logout``: it asks, or says that it is done."""
     if "state" in request.args and (target := safe_next(finish_round_trip(login))):
-        return keep_private(t.cast(Response, redirect(target)))
+        return forget_round_trip(login, keep_private(t.cast(Response, redirect(target))))
     if find_home(login) is None:
-        return render_page("signed_out.html", 200, links=login_links(login.name))
+        page = render_page("signed_out.html", 200, links=login_links(login.name))
+        return forget_round_trip(login, page)
     return render_page(
         "sign_out.html",
         200,
         has_form=True,
-        url=url_for(f"{login.name}.logout"),
+        url=url_of(login, "logout"),
         label=login.label,
         target=safe_next(request.args.get("next")),
         token=logout_token(),
@@ -73,7 +76,7 @@ def sign_out(login: Login) -> Response:
         page = go_on_page(url)
         remember_round_trip(login, page, state, target)
         return page
-    response = redirect(target or url_for(f"{login.name}.logout"), 303)
+    response = redirect(target or url_of(login, "logout"), 303)
     return keep_private(t.cast(Response, response))
 
 
@@ -113,9 +116,9 @@ def end_logins(names: t.Collection[str]) -> None:
         for mark in former.rows:
             mark.id = "" if mark.login in names else mark.id
         write_marks(former.rows)
-    displace_marks(former)
-    for name, home in ending.items():
-        current_visit().homes[name] = None
-        token = home.record.token
-        if home.end("asked") and token:
-            revoke(extension.logins[name].handler, token)
+    if not were_displaced(current_visit()):
+        # Otherwise this browser has somebody else's session by now, which is not ours to end.
+        displace_marks(former)
+    ended = [name for name, home in ending.items() if home.end("asked")]
+    revoke(*((extension.logins[name].handler, ending[name].record.token) for name in ended))
+    current_visit().homes |= dict.fromkeys(ending)

@@ -7,7 +7,6 @@ import logging
 from flask import Response
 from flask import current_app
 from flask import request
-from flask import url_for
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
@@ -30,6 +29,7 @@ from .navigation import own_path
 from .navigation import safe_next
 from .pages import keep_private
 from .pages import render_error
+from .urls import login_url_of
 from .visit import current_visit
 
 log = logging.getLogger("flask_oauth2_login")
@@ -51,7 +51,7 @@ def _serving() -> Login:
     return current_extension().get(str(request.blueprint))
 
 
-def login() -> Response:
+def login(**_variables: object) -> Response:
     serving = _serving()
     extension = current_extension()
     if extension.once(f"urls:{serving.name}"):
@@ -61,7 +61,8 @@ def login() -> Response:
     if request.method == "POST" or "iss" in request.values:
         return _login_for_provider(serving)
     given = request.args
-    fixed = RESERVED_PARAMS | LINK_PARAMS | set(serving.handler.authorize_params)
+    own = {*serving.handler.authorize_params, serving.handler.client_id_param}
+    fixed = RESERVED_PARAMS | LINK_PARAMS | own
     return flow.begin(
         serving,
         next=safe_next(given.get("next")),
@@ -105,16 +106,14 @@ def refuse_aside() -> None:
         raise bad
 
 
-def callback() -> Response:
+def callback(**_variables: object) -> Response:
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET"])
     serving = _serving()
     try:
         response = _come_home(serving)
     except OAuth2Error as error:
-        current_visit().again_url = url_for(
-            f"{serving.name}.login", next=current_visit().attempted_next
-        )
+        current_visit().again_url = login_url_of(serving, current_visit().attempted_next)
         log.warning("%s: a sign-in came to nothing. %s", serving.name, error)
         signals.send(signals.login_failed, login=serving.name, error=error)
         raise
@@ -129,32 +128,34 @@ def callback() -> Response:
 def _come_home(login: Login) -> Response:
     if request.method == "POST" and not flow.answers_by_form(login):
         raise MethodNotAllowed(["GET"])
+    waits = homecoming.must_wait() and (request.method == "POST" or bool(request.query_string))
+    current_visit().came_without_session = waits
     answer = flow.read_answer()
     if answer:
-        if homecoming.must_wait():
-            return homecoming.wait_for_home(login, answer)
-        return flow.finish(login, answer)
+        return homecoming.wait_for_home(login, answer) if waits else flow.finish(login, answer)
     waiting = homecoming.take_waiting(login)
     if waiting is None:
         raise AuthorizationError("invalid_request", "there is no answer; start again")
     return flow.finish(login, waiting)
 
 
-def logout() -> Response:
+def logout(**_variables: object) -> Response:
     serving = _serving()
     return signing_out.sign_out(serving) if request.method == "POST" else signing_out.ask(serving)
 
 
-def backchannel_logout() -> Response:
+def backchannel_logout(**_variables: object) -> Response:
     return provider_logout.back_channel(_serving())
 
 
-def frontchannel_logout() -> Response:
+def frontchannel_logout(**_variables: object) -> Response:
     return provider_logout.front_channel(_serving())
 
 
 def keep_all_private(response: Response) -> Response:
     """Whatever was answered here, by a handler of the app too, is nobody else's."""
-    if "Referrer-Policy" not in response.headers:
-        keep_private(response)
+    policy = response.headers.get("Referrer-Policy")
+    keep_private(response)
+    if policy is not None:
+        response.headers["Referrer-Policy"] = policy
     return response

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing as t
+from contextlib import suppress
 
 from flask import request
 
+from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
+from ..stores.base import TokenStore
 from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
-from .mark import Mark
 from .mark import Marks
+from .mark import parse_marks
 from .mark import read_marks
-from .mark import this_hour
+from .mark import this_minute
 from .mark import touch_mark
 
 #: Seconds for which a request may run after its login was displaced, and still be known for old.
@@ -36,7 +39,10 @@ class Visit:
     again_url: str | None = None
     #: What the session said of logins when it came.
     marks: t.Any = None
-    has_written_marks: bool = False
+    #: Unix seconds; when this request has put other marks in their place.
+    displaced_at: float | None = None
+    #: Whether the session's cookie could not come along: then another must not take its place.
+    came_without_session: bool = False
     #: The login of the guard that let this request in.
     admitted: str | None = None
     homes: dict[str, RecordHome | None] = dataclasses.field(default_factory=dict)
@@ -92,33 +98,56 @@ def find_homes(marks: Marks) -> dict[str, RecordHome]:
 
 def displace_marks(marks: Marks) -> None:
     """Note that a session with these marks is an old one, for requests that still have it."""
-    current_visit().has_written_marks = True
-    if marks.id:
-        name, now = name_of("marks", marks.id), time.time()
-        machine = current_extension().machine
-        machine.delete(name)
-        machine.create(name, repr(now), {}, now + SLOWEST_REQUEST)
+    now = current_visit().displaced_at = time.time()
+    if not marks.id:
+        return
+    name = name_of("marks", marks.id)
+    for board in _boards(marks):
+        board.delete(name)
+        # Somebody else may be at the same: then theirs is as good.
+        with suppress(KeyError):
+            board.create(name, repr(now), {}, now + SLOWEST_REQUEST)
 
 
 def were_displaced(visit: Visit) -> bool:
-    """Whether the marks that came with a request were displaced while it ran."""
-    note = current_extension().machine.read(name_of("marks", str(visit.marks[0])))
-    return note is not None and float(note.sealed) >= visit.started
+    """Whether somebody else displaced the marks that came with a request, while it ran.
+
+    And later than this request itself, where it did that: the newest counts.
+    """
+    marks = parse_marks(visit.marks)
+    if not marks.id:
+        return False
+    name, since = name_of("marks", marks.id), visit.displaced_at or visit.started
+    for board in _boards(marks):
+        try:
+            note = board.read(name)
+        except StoreError:
+            # Nobody knows. Whoever looks for a record there finds none now.
+            continue
+        if note is not None and float(note.sealed) >= since:
+            return float(note.sealed) != visit.displaced_at
+    return False
+
+
+def _boards(marks: Marks) -> list[TokenStore]:
+    """Where it is noted what was displaced: where the requests of all these logins look."""
+    extension = current_extension()
+    logins = (extension.logins.get(row.login) for row in marks.rows)
+    stores = [login.shared for login in logins if login is not None] or [extension.machine]
+    return list({id(store): store for store in stores}.values())
 
 
 def _open_home(login: Login) -> RecordHome | None:
     mark = read_marks().get(login.name)
-    if mark is None or not mark.id or _idle(mark):
+    extension = current_extension()
+    minutes = this_minute() - (mark.minute if mark is not None else 0)
+    # Idle for so long that it has ended?
+    if mark is None or not mark.id or minutes * 60 > extension.lifetime() + extension.touch_seconds:
         return None
     home = RecordHome(login, mark.id)
-    if home.reload() is None:
+    if home.reload() is None or home.token_home is None:
         return None
-    if mark.hour < this_hour():
+    if minutes * 60 >= extension.touch_seconds:
         home.touch()
         touch_mark(login.name)
     return home
-
-
-def _idle(mark: Mark) -> bool:
-    """Whether a login was not used for so long that it has ended."""
-    return time.time() - (mark.hour + 1) * 3600 > current_extension().lifetime()

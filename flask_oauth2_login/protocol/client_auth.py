@@ -33,10 +33,16 @@ class TokenRequest:
 ClientAuth = t.Callable[[TokenRequest], None]
 
 
+def basic_credentials(client_id: str, client_secret: str | None) -> str:
+    """What follows ``Basic`` in the header."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret or '')}"
+    return b64encode(pair.encode()).decode()
+
+
 def client_secret_basic(request: TokenRequest) -> None:
     """HTTP Basic, with id and secret form-encoded first (RFC 6749, section 2.3.1)."""
-    pair = f"{quote_plus(request.client_id)}:{quote_plus(request.client_secret or '')}"
-    request.headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    credentials = basic_credentials(request.client_id, request.client_secret)
+    request.headers["Authorization"] = f"Basic {credentials}"
 
 
 def client_secret_post(request: TokenRequest) -> None:
@@ -49,6 +55,9 @@ def no_client_auth(request: TokenRequest) -> None:
     """A public client: the id alone (RFC 6749, section 3.2.1)."""
     request.params[request.client_id_param] = request.client_id
 
+
+#: Those that prove nothing without a secret: a public client has none.
+SECRET_AUTHS = frozenset({client_secret_basic, client_secret_post})
 
 #: The names in provider metadata (RFC 8414, ``token_endpoint_auth_methods_supported``) and presets.
 CLIENT_AUTHS: t.Mapping[str, ClientAuth] = {

@@ -25,6 +25,8 @@ from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
+from .options import require_file
+from .options import timeout_pair
 from .parsing import parse_json
 from .urls import origin
 
@@ -49,13 +51,25 @@ class Transport:
     timeout: Timeout = (5.0, 15.0)
     verify: bool | str | None = None
     cert: str | tuple[str, str] | None = None
-    proxies: t.Mapping[str, str] | None = None
+    proxies: t.Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        timeout_pair(self.timeout)
+        for name, given in (("verify", self.verify), ("cert", self.cert)):
+            for path in given if isinstance(given, tuple) else (given,):
+                if isinstance(path, str):
+                    require_file(name, path)
 
     @property
     def seconds(self) -> float:
         """The most that a request may take in all."""
-        connect, read = _pair(self.timeout)
-        return min(MAX_SECONDS, connect + read)
+        return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        """Seconds to connect, which a TLS handshake may take once more, and between two bytes."""
+        connect, read = timeout_pair(self.timeout)
+        return min(connect, self.seconds / 2), read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +105,7 @@ def send(
     :raises ProviderAnswerError: the body is too large, or can't be decoded.
     """
     problem, nonsense = "", False
-    with requests.Session() as session:
+    with _OneRequest() as session:
         adapter = _BoundedAdapter(time.monotonic() + transport.seconds)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -102,7 +116,7 @@ def send(
                 url,
                 # Whatever signs here, nothing of the machine's .netrc does.
                 auth=sign or (lambda prepared: prepared),
-                timeout=_pair(transport.timeout),
+                timeout=transport.pair,
                 verify=transport.verify,
                 cert=request.pop("cert", None) or transport.cert,
                 proxies=dict(transport.proxies) if transport.proxies is not None else None,
@@ -125,8 +139,14 @@ def send(
     raise ProviderUnavailableError(f"{_host(url)} can't be reached: {problem}.")
 
 
-def _pair(timeout: Timeout) -> tuple[float, float]:
-    return timeout if isinstance(timeout, tuple) else (timeout, timeout)
+class _OneRequest(requests.Session):
+    """Sends one request and looks no further.
+
+    Of a redirect that it is not to follow, requests still reads the body, however long.
+    """
+
+    def resolve_redirects(self, *_: t.Any, **__: t.Any) -> t.Iterator[t.Any]:
+        return iter(())
 
 
 def _host(url: str) -> str:

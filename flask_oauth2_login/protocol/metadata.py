@@ -15,6 +15,7 @@ from .errors import ProviderAnswerError
 from .errors import ProviderError
 from .errors import ProviderUnavailableError
 from .http import Transport
+from .patience import patiently
 from .process import PerProcess
 from .urls import is_private
 
@@ -48,7 +49,8 @@ ALIASES: t.Mapping[str, t.Sequence[str]] = {
 class Discovery:
     """A provider's metadata, fetched on first use and kept for a day.
 
-    One thread fetches, however many wait; while a new fetch fails, the old document serves.
+    One thread fetches, however many wait. An old document serves while a new one can't be had,
+    or takes its time.
     """
 
     def __init__(self, fetch: t.Callable[[], Document]) -> None:
@@ -63,24 +65,27 @@ class Discovery:
 
         :raises ProviderError: it can't be had, or is not one to trust.
         """
-        if self._document is not None and time.monotonic() < self._fresh_until:
+        if self._document is None:
+            self._refresh()
+        elif time.monotonic() >= self._fresh_until and not self._lock.get().locked():
+            patiently(self._refresh)
+        if self._document is not None:
             return self._document
-        with self._lock.get():
-            if time.monotonic() >= self._fresh_until:
-                self._refresh()
-            if self._document is not None:
-                return self._document
-            kind, message = self._failure or (ProviderUnavailableError, "")
-            raise kind(message, retry_after=COOL_DOWN)
+        kind, message = self._failure or (ProviderUnavailableError, "")
+        raise kind(message, retry_after=COOL_DOWN)
 
     def _refresh(self) -> None:
-        try:
-            self._document, self._failure = self._fetch(), None
-            self._fresh_until = time.monotonic() + MAX_AGE
-        except ProviderError as error:
-            log.warning("Provider metadata: %s", error)
-            self._failure = (type(error), str(error))
-            self._fresh_until = time.monotonic() + COOL_DOWN
+        """Fetch the document, unless somebody else just did."""
+        with self._lock.get():
+            if time.monotonic() < self._fresh_until:
+                return
+            try:
+                self._document, self._failure = self._fetch(), None
+                self._fresh_until = time.monotonic() + MAX_AGE
+            except ProviderError as error:
+                log.warning("Provider metadata: %s", error)
+                self._failure = (type(error), str(error))
+                self._fresh_until = time.monotonic() + COOL_DOWN
 
 
 def fetch_metadata(transport: Transport, issuer: str, http_hosts: t.Collection[str]) -> Document:

@@ -6,8 +6,10 @@ import typing as t
 
 from . import http
 from . import urls
+from .client_auth import SECRET_AUTHS
 from .client_auth import ClientAuth
 from .client_auth import TokenRequest
+from .client_auth import basic_credentials
 from .client_auth import client_secret_post
 from .client_auth import find_client_auth
 from .client_auth import no_client_auth
@@ -21,6 +23,10 @@ from .identity import Fields
 from .identity import Identity
 from .identity import find_path
 from .identity import make_identity
+from .options import credential
+from .options import list_of
+from .options import one_of
+from .options import origins
 from .scope import Scope
 from .scope import split_granted
 from .scope import split_scope
@@ -128,8 +134,8 @@ class OAuth2:
         proxies: t.Mapping[str, str] | None = None,
         label: str | None = None,
     ) -> None:
-        self.client_id = _credential("client_id", client_id)
-        self.client_secret = _credential("client_secret", client_secret) if client_secret else None
+        self.client_id = credential("client_id", client_id)
+        self.client_secret = credential("client_secret", client_secret) if client_secret else None
         self.site = site
         self.redirect_uri = redirect_uri
         self.authorization_url = authorization_url
@@ -137,16 +143,16 @@ class OAuth2:
         self.revoke_url = revoke_url
         self.userinfo_url = userinfo_url
         self.api_url = api_url
-        self.api_origins = _origins(api_origins)
+        self.api_origins = origins("api_origins", api_origins)
         self.client_auth = find_client_auth(client_auth) if client_auth else None
         self.pkce = pkce
         self.scope_separator = scope_separator
         self.scope_aliases = dict(scope_aliases or {})
-        self.token_request = _one_of("token_request", token_request, ("form", "json"))
+        self.token_request = one_of("token_request", token_request, ("form", "json"))
         self.token_path = token_path
         self.client_id_param = client_id_param
         self.bearer_method = bearer_method
-        _one_of("bearer_method", bearer_method.partition(":")[0], ("header", "query"))
+        one_of("bearer_method", bearer_method.partition(":")[0], ("header", "query"))
         if bearer_method.startswith("query"):
             hide_queries_in_logs()
         self.bearer_scheme = bearer_scheme
@@ -158,7 +164,7 @@ class OAuth2:
         self.email_url = email_url
         self.email_path = email_path
         self.response_mode = response_mode
-        self.http_hosts = frozenset(http_hosts)
+        self.http_hosts = frozenset(list_of("http_hosts", http_hosts))
         self.transport = Transport(timeout, verify, cert, proxies)
         self.label = label
 
@@ -167,7 +173,7 @@ class OAuth2:
 
     # -- the authorization request: RFC 6749, section 4.1.1
 
-    def authorize_url(self, scope: Scope = "", **params: t.Any) -> str:
+    def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:
         """The URL to send the person to.
 
         :param scope: a string of scopes separated by spaces, or an iterable of them.
@@ -191,7 +197,7 @@ class OAuth2:
 
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 
-    def get_token(self, code: str, **params: t.Any) -> Token | None:
+    def get_token(self, /, code: str, **params: t.Any) -> Token | None:
         """Redeem a code. It is sent once, whatever happens.
 
         :param code: from the provider's answer.
@@ -210,12 +216,20 @@ class OAuth2:
         }
         return self._request_token(query)
 
-    def refresh_token(self, refresh_token: str, **params: t.Any) -> Token | None:
+    def refresh_token(self, /, refresh_token: Token | str | None, **params: t.Any) -> Token | None:
         """Trade a refresh token for a new token, which keeps it where the provider sent no other.
 
+        :param refresh_token: the refresh token, or a :class:`Token` that has one.
         :param params: added to the request.
         :returns: see :meth:`get_token`; so are the errors.
         """
+        if isinstance(refresh_token, Token):
+            refresh_token = refresh_token.refresh_token
+        if not refresh_token:
+            raise ConfigurationError(
+                "There is no refresh token to send: ask for one when signing in (many providers"
+                " want the scope offline_access, or access_type='offline')."
+            )
         query = {"grant_type": "refresh_token", "refresh_token": refresh_token, **params}
         token = self._request_token(query)
         if token is not None:
@@ -232,7 +246,7 @@ class OAuth2:
         :param id_claims: those of the ID token of the sign-in, to compare another one with.
         :returns: see :meth:`get_token`; so are the errors.
         """
-        newer = self.refresh_token(str(token.refresh_token))
+        newer = self.refresh_token(token)
         if newer is not None:
             said_again = {"expires_in", "expires_at", "id_token"}
             for name, value in token.items():
@@ -258,7 +272,7 @@ class OAuth2:
             if scope not in granted and self.scope_aliases.get(scope) not in granted
         ]
 
-    def client_token(self, scope: Scope = "", **params: t.Any) -> Token | None:
+    def client_token(self, /, scope: Scope = "", **params: t.Any) -> Token | None:
         """A token for the app itself, by the client credentials grant.
 
         :param scope: as for :meth:`authorize_url`.
@@ -268,7 +282,7 @@ class OAuth2:
         scopes = self.join_scope(scope) or None
         return self._request_token({"grant_type": "client_credentials", "scope": scopes, **params})
 
-    def revoke_token(self, token: Token | str, **params: t.Any) -> None:
+    def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
         """Tell the provider that a token is not needed any more: RFC 7009.
 
         :param token: a :class:`Token`, whose refresh token is revoked if it has one (and with it,
@@ -356,13 +370,18 @@ class OAuth2:
 
     # -- the API
 
-    def session(self, token: t.Mapping[str, t.Any]) -> OAuth2Session:
+    def session(self, token: t.Mapping[str, t.Any] | None) -> OAuth2Session:
         """A `requests.Session` that sends the token with every request, to this provider only.
 
         .. code-block:: python
 
             github.session(token).get("/user").json()
         """
+        if not (isinstance(token, t.Mapping) and token.get("access_token")):
+            raise ConfigurationError(
+                "session(token) needs the token that get_token returned; None means that the"
+                " provider gave none."
+            )
         known = token if isinstance(token, Token) else Token(token)
         return OAuth2Session(self.api, lambda rejected: known if rejected is None else None)
 
@@ -396,7 +415,7 @@ class OAuth2:
         :raises ConfigurationError: it has none, or a path and no ``site``.
         """
         url = urls.join(self.site, getattr(self, name) or "")
-        if "://" not in url:
+        if not urls.is_absolute(url):
             raise ConfigurationError(
                 f"{name}={getattr(self, name)!r} has no host: give {type(self).__name__} a site,"
                 " or make it an absolute URL."
@@ -408,7 +427,8 @@ class OAuth2:
 
     def has_endpoint(self, name: str) -> bool:
         """Whether the provider has this endpoint."""
-        return bool(getattr(self, name)) and "://" in urls.join(self.site, getattr(self, name))
+        given = getattr(self, name)
+        return bool(given) and urls.is_absolute(urls.join(self.site, given))
 
     def _request_token(self, params: dict[str, t.Any]) -> Token | None:
         answer = self._send_params("token_url", {k: v for k, v in params.items() if v is not None})
@@ -442,45 +462,15 @@ class OAuth2:
         )
 
     def _client_auth(self) -> ClientAuth:
-        default = client_secret_post if self.client_secret else no_client_auth
-        return self.client_auth or default
+        if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
+            return no_client_auth
+        return self.client_auth or client_secret_post
 
     def _secrets(self, params: t.Mapping[str, t.Any]) -> list[str]:
         """What must not be told, should the provider quote the request."""
         names = ("code", "code_verifier", "refresh_token", "token")
         sent = [params.get(name) for name in names]
-        return [secret for secret in (self.client_secret, *sent) if isinstance(secret, str)]
-
-
-def _credential(name: str, value: t.Any) -> str:
-    """A credential as given; what a paste has mangled is refused."""
-    if value is None or value == "":
-        raise ConfigurationError(f"{name} is missing: copy it from your registration.")
-    if not isinstance(value, str):
-        raise ConfigurationError(
-            f"{name} is no string but a {type(value).__name__}. Of an environment variable,"
-            " from_prefixed_env makes what its text means in JSON: put it in double quotes there."
-        )
-    if value != value.strip() or any(ord(character) < 32 for character in value):
-        raise ConfigurationError(
-            f"{name} has white space or a control character at its ends or in it:"
-            " copy it again from your registration."
-        )
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        raise ConfigurationError(f"{name} stands in quotation marks: take them away.")
-    return value
-
-
-def _origins(given: t.Iterable[str]) -> frozenset[str]:
-    if isinstance(given, str):
-        raise ConfigurationError("api_origins is a list of origins: api_origins=['https://…'].")
-    origins = frozenset(map(urls.origin, given))
-    if "" in origins:
-        raise ConfigurationError("api_origins needs absolute URLs: api_origins=['https://…'].")
-    return origins
-
-
-def _one_of(name: str, value: t.Any, known: t.Sequence[str]) -> t.Any:
-    if value not in known:
-        raise ConfigurationError(f"{name}={value!r} is not known: use {' or '.join(known)}.")
-    return value
+        if self.client_secret:
+            basic = basic_credentials(self.client_id, self.client_secret)
+            sent += [self.client_secret, basic]
+        return [secret for secret in sent if isinstance(secret, str)]

@@ -5,13 +5,16 @@ Bearer tokens: RFC 6750.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import rewind_body
+from urllib3.exceptions import LocationParseError
 
 from . import urls
 from .errors import ConfigurationError
@@ -79,7 +82,7 @@ class API:
 
 def hide_queries_in_logs() -> None:
     """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
-    for name in ("urllib3.connectionpool", "urllib3.connection"):
+    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
         logging.getLogger(name).addFilter(_hide_queries)
 
 
@@ -130,34 +133,24 @@ class OAuth2Session(requests.Session):
     def request(
         self, method: str | bytes, url: str | bytes, *args: t.Any, **kwargs: t.Any
     ) -> requests.Response:
-        """As in requests, with a URL relative to the API and a timeout by default.
+        """As in requests, with a URL relative to the API.
 
         :raises ConfigurationError: the URL is not the provider's.
-        :raises ProviderError: the provider can't be reached.
+        :raises ProviderError: the provider can't be reached, or sends us to where nobody can go.
         :raises LoginRequired: the login has ended, or must be a stronger one (RFC 9470).
         """
-        if isinstance(url, bytes):
-            url = url.decode()
-        if not self._api.base_url and "://" not in url:
+        url = url.decode("utf-8", "replace") if isinstance(url, bytes) else str(url)
+        if not self._api.base_url and not urls.is_absolute(url):
             raise ConfigurationError(
                 f"{url!r} is relative, and this provider's handler has no api_url to append it to."
             )
-        if kwargs.get("timeout") is None and len(args) < 7:
-            kwargs["timeout"] = self._api.transport.timeout
-        problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError
+        if url.startswith("//"):
+            # A browser would take it for another host, and so may whoever wrote it.
+            self._refuse(url)
         try:
             return super().request(method, urls.join(self._api.base_url, url), *args, **kwargs)
-        except requests.exceptions.TooManyRedirects as error:
-            problem, kind = ProviderAnswerError, type(error).__name__
-        except (
-            requests.exceptions.ConnectionError,
-            requests.exceptions.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-            requests.exceptions.ContentDecodingError,
-        ) as error:
-            kind = type(error).__name__
-        # Raised out here: a chained exception would carry the request, and with it the token.
-        raise problem(f"The provider's API can't be reached: {kind}.")
+        except _NO_URL:
+            self._refuse("This URL")
 
     def close(self) -> None:
         """Close the session's own connections; those that it shares are not its to close."""
@@ -165,7 +158,9 @@ class OAuth2Session(requests.Session):
             super().close()
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        # Whatever the caller, a netrc file or the URL has to say about credentials, ours count.
+        # Whatever the caller, a netrc file or the URL has to say about credentials, ours count. On
+        # a copy: the caller's may be everybody's.
+        request = copy.copy(request)
         request.auth = self._sign
         return super().prepare_request(request)
 
@@ -193,31 +188,40 @@ class OAuth2Session(requests.Session):
     def _sign_with(
         self, request: requests.PreparedRequest, token: Token
     ) -> requests.PreparedRequest:
+        self._api.sign(request, token)
         # For `send`, which may learn that this is the token that is bad.
         request._token = token  # type: ignore[attr-defined]
-        return self._api.sign(request, token)
+        request._cleared = request.url  # type: ignore[attr-defined]
+        return request
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, _response: requests.Response
     ) -> None:
         """Sign a redirected request again where the token may go, else send it without."""
         self._api.unsign(prepared_request)
+        prepared_request._cleared = prepared_request.url  # type: ignore[attr-defined]
         if self._api.may_have_token(str(prepared_request.url)):
             self._sign(prepared_request)
 
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
-        """As in requests; a request whose token was bad is sent once more, with a newer one."""
+        """As in requests; a request whose token was bad is sent once more, with a newer one.
+
+        :raises ConfigurationError: the request was prepared for somebody else.
+        """
+        url = str(request.url)
+        if getattr(request, "_cleared", None) != url and not self._api.may_have_token(url):
+            self._refuse(urls.origin(url) or "This URL")
         response = self._send(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
         # A response with a history was a redirected request's, which came through here itself.
         if response.status_code != 401 or response.history or token is None:
             return response
-        challenge = response.headers.get("WWW-Authenticate", "")
-        if _challenge_error(challenge) == "insufficient_user_authentication":
+        challenge = _bearer_challenge(response.headers.get("WWW-Authenticate", ""))
+        if challenge.get("error") == "insufficient_user_authentication":
             raise LoginRequired(
                 "The provider's API asks for a stronger sign-in.", params=_step_up(challenge)
             )
-        if _challenge_error(challenge) != "invalid_token" or not _rewind(request):
+        if challenge.get("error") != "invalid_token" or not _rewind(request):
             return response
         newer = self._tokens(token)
         if newer is None:
@@ -226,7 +230,29 @@ class OAuth2Session(requests.Session):
         return self._send(self._sign_with(request, newer), **kwargs)
 
     def _send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
-        response = super().send(request, **kwargs)
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self._api.transport.timeout
+        problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError
+        try:
+            response = super().send(request, **kwargs)
+        except _BAD_REDIRECT as error:
+            problem, kind = ProviderAnswerError, type(error).__name__
+        except _OUT_OF_REACH as error:
+            kind = type(error).__name__
+        else:
+            return self._without_token(response)
+        # Raised out here: a chained exception would carry the request, and with it the token.
+        raise problem(f"The provider's API can't be reached: {kind}.")
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        try:
+            target = super().get_redirect_target(resp)
+            urlsplit(target or "")
+        except ValueError:
+            raise ProviderAnswerError("The provider's API redirects to no URL.") from None
+        return target
+
+    def _without_token(self, response: requests.Response) -> requests.Response:
         for answered in (response, *response.history):
             # Its URL is in the text of what `raise_for_status` raises.
             answered.url = self._api.hide_token(answered.url)
@@ -252,24 +278,45 @@ class OAuth2Session(requests.Session):
         }
 
 
-# The parameters of a challenge: RFC 9110, section 11.6.1.
-_PARAM = r'\b%s\s*=\s*(?:"([^"]*)"|([^\s,"]+))'
+_NO_URL = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
+_BAD_REDIRECT = (*_NO_URL, requests.exceptions.TooManyRedirects, LocationParseError)
+_OUT_OF_REACH = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.RetryError,
+)
+
+# A challenge's parameter, or else its scheme: RFC 9110, section 11.6.1.
+_CHALLENGE = re.compile(
+    r"""(?P<name>[\w!#$%&'*+.^`|~-]+)
+    (?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+)))?""",
+    re.VERBOSE,
+)
 
 
-def _challenge_param(challenge: str, name: str) -> str | None:
-    match = re.search(_PARAM % name, challenge)
-    return (match[1] or match[2]) if match else None
+def _bearer_challenge(header: str) -> dict[str, str]:
+    """The parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
+    params: dict[str, str] = {}
+    scheme = ""
+    for match in _CHALLENGE.finditer(header):
+        quoted, bare = match["quoted"], match["bare"]
+        if quoted is None and bare is None:
+            scheme = match["name"].lower()
+        elif scheme == "bearer":
+            value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            params.setdefault(match["name"].lower(), value)
+    return params
 
 
-def _challenge_error(challenge: str) -> str | None:
-    """The error code of a Bearer challenge: RFC 6750, section 3."""
-    return _challenge_param(challenge, "error")
-
-
-def _step_up(challenge: str) -> dict[str, str]:
+def _step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
     """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
-    found = {name: _challenge_param(challenge, name) for name in ("acr_values", "max_age")}
-    return {name: value for name, value in found.items() if value}
+    return {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
 
 
 def _rewind(request: requests.PreparedRequest) -> bool:

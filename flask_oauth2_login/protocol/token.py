@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
 import typing as t
 from urllib.parse import parse_qsl
+from urllib.parse import quote
+from urllib.parse import quote_plus
 
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
@@ -52,6 +55,16 @@ class Token(dict[str, t.Any]):
     def expires_within(self, seconds: float) -> bool:
         """Whether it has expired, or will in so many seconds. False where nobody knows."""
         return self.expires_at is not None and self.expires_at - time.time() <= seconds
+
+    def copy(self) -> Token:
+        """Another of the same, and as discreet."""
+        return Token(self)
+
+    def __or__(self, other: t.Any) -> Token:  # type: ignore[override]
+        return Token({**self, **other})
+
+    def __ror__(self, other: t.Any) -> Token:  # type: ignore[override]
+        return Token({**other, **self})
 
     def __repr__(self) -> str:
         shown = (
@@ -195,6 +208,17 @@ def _retry_after(answer: Answer) -> int | None:
 
 
 def _blot(text: str, secrets: t.Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    """Take secrets out of a text, as they are and as a form or JSON spells them."""
+    spellings = {
+        spelling
+        for secret in secrets
+        for spelling in (
+            secret,
+            quote(secret, safe=""),
+            quote_plus(secret),
+            json.dumps(secret)[1:-1],
+        )
+    }
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, "***")
     return text

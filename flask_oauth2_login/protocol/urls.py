@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 from urllib.parse import parse_qsl
 from urllib.parse import quote
@@ -18,9 +19,14 @@ from .errors import ConfigurationError
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+def is_absolute(url: str) -> bool:
+    """Whether a URL begins with a scheme and a host. One in its query makes none."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url))
+
+
 def join(base: str, path: str) -> str:
     """Append ``path`` to ``base`` with one slash between; an absolute URL stands as it is."""
-    if "://" in path:
+    if is_absolute(path):
         return path
     if not path:
         return base

@@ -15,6 +15,8 @@ from .base import TokenStore
 ENDED = ""
 #: The version of a record that was never renewed: nobody but the browser has it.
 IN_BROWSER = "browser"
+#: Seconds by which a note outlives what it is about, however a browser's copy is counted.
+LONGER = 24 * 3600
 
 
 class Place(t.Protocol):
@@ -37,7 +39,7 @@ class BrowserRecords:
     came. So what was renewed or ended is noted with ``machine``, under the record's id, for as
     long as the record could live, and counts before the copy.
 
-    :param lifetime: seconds for which a copy of an ended record could turn up.
+    :param lifetime: seconds without use after which a copy counts no more.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class BrowserRecords:
         if version == IN_BROWSER:
             outcome = "replaced" if self._note(id, sealed, expires_at) else "changed"
         else:
-            outcome = self._machine.replace(id, sealed, version, expires_at)
+            outcome = self._machine.replace(id, sealed, version, expires_at + LONGER)
         if outcome == "replaced":
             self._send_later(id, sealed)
             return "replaced"
@@ -89,7 +91,7 @@ class BrowserRecords:
         return "gone" if newest is not None and newest.sealed == ENDED else "changed"
 
     def touch(self, id: str, expires_at: float) -> None:
-        self._machine.touch(id, expires_at)
+        self._machine.touch(id, expires_at + LONGER)
 
     def delete(self, id: str) -> bool:
         self._send_later(id, None)
@@ -100,14 +102,15 @@ class BrowserRecords:
                 continue
             if newest.sealed == ENDED:
                 return False
-            if self._machine.replace(id, ENDED, newest.version, expires_at) == "replaced":
+            ended = self._machine.replace(id, ENDED, newest.version, expires_at + LONGER)
+            if ended == "replaced":
                 break
         return True
 
     def _note(self, id: str, sealed: str, expires_at: float) -> bool:
         """Whether this was the first note on a record."""
         try:
-            self._machine.create(id, sealed, {}, expires_at)
+            self._machine.create(id, sealed, {}, expires_at + LONGER)
         except KeyError:
             return False
         return True

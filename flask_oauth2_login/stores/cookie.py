@@ -40,18 +40,14 @@ class CookieStore:
 
         :raises ConfigurationError: it is too large for them.
         """
-        if self._size(login, sealed) > MAX_COOKIE:
-            raise ConfigurationError(
-                f"The login {login!r} has a record of {len(sealed)} bytes, too large for a cookie."
-                " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
-                " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims."
-            )
+        if not fits(self._cookie(login, sealed)):
+            raise too_large(login, sealed)
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:
         """Send a record with an answer, or take the browser's away."""
         if sealed is None:
             response.delete_cookie(**self._attributes(login))
-        elif self._size(login, sealed) > MAX_COOKIE:
+        elif not fits(self._cookie(login, sealed)):
             # A renewal's: there is no way back from that, and this machine has the record.
             log.error("%s: a renewed record is too large for a cookie.", login)
         else:
@@ -60,10 +56,6 @@ class CookieStore:
     def _cookie(self, login: str, sealed: str) -> dict[str, t.Any]:
         max_age = LONG if session.permanent else None
         return {**self._attributes(login), "value": sealed, "max_age": max_age}
-
-    def _size(self, login: str, sealed: str) -> int:
-        # 0: it need not warn, this is where it is refused.
-        return len(dump_cookie(**self._cookie(login, sealed), max_size=0))
 
     def _attributes(self, login: str) -> dict[str, t.Any]:
         """Those of the session's cookie, for the two count only together."""
@@ -77,6 +69,21 @@ class CookieStore:
             "samesite": interface.get_cookie_samesite(app) or "Lax",
             "partitioned": interface.get_cookie_partitioned(app),
         }
+
+
+def fits(cookie: t.Mapping[str, t.Any]) -> bool:
+    """Whether browsers take a cookie, given as the arguments of `Response.set_cookie`."""
+    # 0: it need not warn, somebody asks.
+    return len(dump_cookie(**cookie, max_size=0)) <= MAX_COOKIE
+
+
+def too_large(login: str, sealed: str) -> ConfigurationError:
+    """What to raise for a record that does not fit."""
+    return ConfigurationError(
+        f"The login {login!r} has a record of {len(sealed)} bytes, too large for a cookie."
+        " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
+        " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims."
+    )
 
 
 def cookie_name(login: str) -> str:

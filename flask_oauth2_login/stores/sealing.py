@@ -25,9 +25,11 @@ if t.TYPE_CHECKING:
 Secret = str | bytes
 
 #: A sealed value's length at the most, in characters.
-MAX_SEALED = 1_000_000
+MAX_SEALED = 3 * 1024 * 1024
 #: What may become of it, in bytes. More is a forgery that inflates, or a mistake.
-MAX_PLAIN = 1_000_000
+MAX_PLAIN = 2 * 1024 * 1024
+#: What is remembered of what was opened is shorter than this, in characters: as cookies are.
+MAX_REMEMBERED = 8192
 
 _NONCE = 12
 # Deflate without zlib's header and checksum: the seal is a better one.
@@ -66,7 +68,8 @@ class Sealer:
         """What was sealed, or None: changed, cut, foreign, sealed for something else, or absent."""
         if not sealed or len(sealed) > MAX_SEALED:
             return None
-        plain = self._plain(sealed, tuple(self._secrets()), purpose, *context)
+        unseal = self._plain if len(sealed) <= MAX_REMEMBERED else self._open
+        plain = unseal(sealed, tuple(self._secrets()), purpose, *context)
         return None if plain is None else json.loads(plain)
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:

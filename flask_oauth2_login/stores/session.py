@@ -5,9 +5,16 @@ from __future__ import annotations
 import typing as t
 
 from flask import Response
+from flask import current_app
 from flask import session
+from flask.sessions import SecureCookieSessionInterface
+
+from .cookie import fits
+from .cookie import too_large
 
 KEY = "_oauth2_login_records"
+#: About as much as a session cookie has of attributes, and what else a request may write to it.
+ROOM: t.Mapping[str, t.Any] = {"max_age": 0, "secure": True, "samesite": "Strict"}
 
 
 class SessionStore:
@@ -30,7 +37,17 @@ class SessionStore:
         return records.get(login) if isinstance(records, dict) else None
 
     def check(self, login: str, sealed: str) -> None:
-        """Take a record of any size: how much a session holds is its own affair."""
+        """See that browsers will take the session, where it is a cookie of Flask's own.
+
+        :raises ConfigurationError: it is too large for them.
+        """
+        interface = current_app.session_interface
+        if isinstance(interface, SecureCookieSessionInterface):
+            serializer = interface.get_signing_serializer(current_app)
+            records = {**(session.get(KEY) or {}), login: sealed}
+            value = serializer.dumps({**session, KEY: records}) if serializer is not None else ""
+            if not fits({"key": interface.get_cookie_name(current_app), "value": value, **ROOM}):
+                raise too_large(login, sealed)
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:  # noqa: ARG002
         """Write a record to the session, or take it out; the session is sent with the answer."""

@@ -1,0 +1,72 @@
+"""What a developer gives a handler, checked as early as can be."""
+
+from __future__ import annotations
+
+import math
+import os
+import typing as t
+
+from . import urls
+from .errors import ConfigurationError
+
+
+def credential(name: str, value: t.Any) -> str:
+    """A credential as given; what a paste has mangled is refused."""
+    if value is None or value == "":
+        raise ConfigurationError(f"{name} is missing: copy it from your registration.")
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{name} is no string but a {type(value).__name__}. Of an environment variable,"
+            " from_prefixed_env makes what its text means in JSON: put it in double quotes there."
+        )
+    if value != value.strip() or any(ord(character) < 32 for character in value):
+        raise ConfigurationError(
+            f"{name} has white space or a control character at its ends or in it:"
+            " copy it again from your registration."
+        )
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ConfigurationError(f"{name} stands in quotation marks: take them away.")
+    return value
+
+
+def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
+    """Several strings. One alone would be taken for its letters."""
+    if isinstance(given, str):
+        raise ConfigurationError(f"{name} is a list of strings: {name}=[{given!r}].")
+    return list(given or ())
+
+
+def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
+    """Origins, of absolute URLs."""
+    found = frozenset(map(urls.origin, list_of(name, given)))
+    if "" in found:
+        raise ConfigurationError(f"{name} needs absolute URLs: {name}=['https://…'].")
+    return found
+
+
+def one_of(name: str, value: str, known: t.Sequence[str]) -> t.Any:
+    """A word that must be one of a few."""
+    if value not in known:
+        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(known)}.")
+    return value
+
+
+def timeout_pair(timeout: t.Any) -> tuple[float, float]:
+    """Seconds to connect and seconds between two bytes."""
+    pair = tuple(timeout) if isinstance(timeout, (tuple, list)) else (timeout, timeout)
+    if len(pair) != 2 or not all(_is_duration(seconds) for seconds in pair):
+        raise ConfigurationError(
+            f"timeout={timeout!r} is not a number of seconds, nor (connect, read): (5, 15)."
+        )
+    return pair
+
+
+def require_file(name: str, path: str) -> None:
+    """See that a file, or a folder of them, is there."""
+    if not os.path.exists(path):
+        raise ConfigurationError(f"{name}={path!r}: there is no such file.")
+
+
+def _is_duration(value: t.Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and value > 0 and math.isfinite(value)

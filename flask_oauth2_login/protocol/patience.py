@@ -1,0 +1,26 @@
+"""Requests to a provider that nobody has to wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+#: Seconds that a visitor waits for what is done for him on the side; it goes on without him.
+PATIENCE = 0.5
+
+
+def patiently(*functions: t.Callable[[], object]) -> None:
+    """Call functions, each in a thread, and wait for all of them, but for :data:`PATIENCE` only.
+
+    They may take longer. What they raise is lost: they see to that themselves.
+    """
+    deadline = time.monotonic() + PATIENCE
+    threads = [
+        threading.Thread(target=function, daemon=True, name="oauth2-aside")
+        for function in functions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))

@@ -26,6 +26,7 @@ from .protocol.oauth2 import OAuth2 as OAuth2
 from .protocol.openid import OpenIDConnect as OpenIDConnect
 from .protocol.session import OAuth2Session as OAuth2Session
 from .protocol.token import Token as Token
+from .stores.base import Stored as Stored
 from .stores.base import TokenStore as TokenStore
 from .stores.cookie import CookieStore as CookieStore
 from .stores.session import SessionStore as SessionStore
@@ -34,9 +35,9 @@ from .stores.session import SessionStore as SessionStore
 __all__ = [
     "AuthorizationError", "ConfigurationError", "CookieStore", "IDTokenError", "Identity",
     "LoginRequired", "OAuth2", "OAuth2Error", "OAuth2Login", "OAuth2Session", "OpenIDConnect",
-    "ProviderError", "SessionStore", "Token", "TokenError", "TokenStore", "current_identity",
-    "current_oauth_session", "logged_in", "logged_out", "login_failed", "login_required",
-    "login_url", "logout_button", "require_login", "token_refreshed",
+    "ProviderError", "SessionStore", "Stored", "Token", "TokenError", "TokenStore",
+    "current_identity", "current_oauth_session", "logged_in", "logged_out", "login_failed",
+    "login_required", "login_url", "logout_button", "require_login", "token_refreshed",
 ]  # fmt: skip
 
 if t.TYPE_CHECKING:

@@ -236,6 +236,10 @@ def test_d6_a_front_channel_logout_needs_the_right_iss_and_sid(
 def test_both_need_a_server_side_store(provider: Provider, make_sso: MakeSSO) -> None:
     app, browser = make_sso(store="cookie")
     browser.sign_in()
+    stranger = app.test_client()
+    assert stranger.post("/backchannel-logout", data={"logout_token": "x"}).status_code == 400
+    query = {"iss": provider.issuer, "sid": "x"}
+    assert stranger.get("/frontchannel-logout", query_string=query).status_code == 400
     with pytest.raises(ConfigurationError, match="sqlite"):
         app.test_client().post(
             "/backchannel-logout", data={"logout_token": provider.logout_token()}

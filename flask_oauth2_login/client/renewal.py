@@ -7,6 +7,7 @@ lease where all processes ask; what it receives is kept where they all look.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -72,6 +73,12 @@ class Home(t.Protocol):
     def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
         """Keep a new token, unless somebody else's is newer, or the login ended meanwhile."""
 
+    def set_aside(self, token: Token, version: str) -> None:
+        """Keep a new token in the place of ``version``, near by, while the store is away."""
+
+    def find_aside(self, version: str) -> Token | None:
+        """The token that waits to take the place of this version, if one does."""
+
     def revoke(self, token: Token) -> None:
         """Give back a token that came too late."""
 
@@ -92,7 +99,6 @@ class _Flights:
         self.lock = threading.Lock()
         self.flying: dict[str, Future[None]] = {}
         self.cooling: dict[str, tuple[float, type[ProviderError], str]] = {}
-        self.unsaved: dict[str, Kept] = {}
 
 
 class Renewals:
@@ -174,16 +180,17 @@ class Renewals:
         try:
             return self._exchange(flights, home, stale)
         finally:
-            home.release(ticket)
+            # Where the store is away the lease ends by itself.
+            with contextlib.suppress(StoreError):
+                home.release(ticket)
 
     def _exchange(self, flights: _Flights, home: Home, stale: Token) -> Token:
         kept = home.reload()
         if newer := _newer(home, kept, stale):
             return newer
         assert kept is not None  # noqa: S101  (None has been raised as LoginRequired)
-        unsaved = flights.unsaved.get(home.key)
-        if unsaved is not None and unsaved.version == kept.version:
-            return self._keep(flights, home, unsaved.token, kept.version)
+        if aside := home.find_aside(kept.version):
+            return _keep(home, aside, kept.version)
         _raise_if_cooling(flights, home)
         try:
             token = home.refresh(kept.token)
@@ -209,30 +216,32 @@ class Renewals:
             log.warning("%s: the token was not renewed. %s", home.login, error)
             _cool(flights, home.login, error)
             raise
-        return self._keep(flights, home, token, kept.version)
+        return _keep(home, token, kept.version)
 
-    def _keep(self, flights: _Flights, home: Home, token: Token, version: str) -> Token:
-        """Put a new token where the old one was. The old one is spent: this must not be lost."""
-        flights.unsaved[home.key] = Kept(token, version)
-        outcome = _replace(home, token, version)
-        if outcome is None:
-            log.error("%s: a renewed token waits in this process for the store.", home.login)
-            return token
-        del flights.unsaved[home.key]
-        if outcome == "replaced":
-            return token
-        if outcome == "changed" and (kept := home.reload()):
-            return kept.token
-        home.revoke(token)
-        raise _ended(home)
+
+def _keep(home: Home, token: Token, version: str) -> Token:
+    """Put a new token where the old one was. The old one is spent: this must not be lost."""
+    outcome = _replace(home, token, version)
+    if outcome is None:
+        log.error("%s: a renewed token waits on this machine for the store.", home.login)
+        return token
+    if outcome == "replaced":
+        return token
+    if outcome == "changed" and (kept := home.reload()):
+        return kept.token
+    home.revoke(token)
+    raise _ended(home)
 
 
 def _replace(home: Home, token: Token, version: str) -> str | None:
     """As `Home.replace`, several times if need be; None where the store is out of order."""
-    for pause in (*STORE_PAUSES, None):
+    for attempt, pause in enumerate((*STORE_PAUSES, None)):
         try:
             return home.replace(token, version)
         except StoreError:
+            if attempt == 0:
+                # Whoever is next at this login, in another process, must not use the old one.
+                home.set_aside(token, version)
             if pause is not None:
                 time.sleep(pause)
     return None

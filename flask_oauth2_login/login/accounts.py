@@ -69,11 +69,15 @@ def keep_grant(login: Login, record: Record) -> Record:
     id = "grant:" + name_of(login.name, owner_of(identity), str(identity.id))
     home = RecordHome(login, id)
     while True:
-        kept = home.reload()
+        kept, claims = home.reload(), record.id_claims
         if kept is not None and token.refresh_token is None and kept.token.refresh_token:
             # Many providers send a refresh token the first time only.
             token = Token(token, refresh_token=kept.token.refresh_token)
-        home.record = dataclasses.replace(record, id=id, token=token, id_token=None)
+            # What comes with a renewal answers to the sign-in that this one came from.
+            claims = home.record.id_claims
+        home.record = dataclasses.replace(
+            record, id=id, token=token, id_claims=claims, id_token=None
+        )
         if kept is None:
             kept_now = _create_grant(login, home.record)
         else:

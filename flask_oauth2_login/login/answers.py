@@ -47,23 +47,25 @@ def answer_error(error: OAuth2Error) -> t.Any:
     or for a status, comes first, whenever it was registered.
     """
     if isinstance(error, LoginRequired):
-        return _app_handler(error) or answer_login_required(error)
+        return _app_answer(error, OAuth2Error) or answer_login_required(error)
     if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
         log.warning("%s %s: %s", request.method, request.path, error)
     if not isinstance(error, HTTPException):
         # The developer's mistake: for his eyes, and the log.
         raise error
-    return render_error(error, current_visit().again_url)
+    again_url = current_visit().again_url
+    return _app_answer(error, HTTPException) or render_error(error, again_url)
 
 
-def _app_handler(error: LoginRequired) -> t.Any:
-    """The answer of the app's handler for every error of ours, if it has one.
+def _app_answer(error: OAuth2Error, kind: type[Exception]) -> t.Any:
+    """The answer of the app's handler for errors of this kind, if it has one.
 
-    `LoginRequired` is found by its own class before that, so that a handler for HTTPException,
-    a blueprint's too, does not swallow it.
+    Ours are found by class before it. So `LoginRequired` has passed by handlers for every error of
+    ours, and must pass by those for every HTTPException, a blueprint's too; our other errors have
+    passed by these.
     """
     for name in (*request.blueprints, None):
-        handler = current_app.error_handler_spec[name][None].get(OAuth2Error)
+        handler = current_app.error_handler_spec[name][None].get(kind)
         if handler is not None and handler is not answer_error:
             return current_app.ensure_sync(handler)(error)
     return None
@@ -94,9 +96,9 @@ def answer_login_required(error: LoginRequired) -> t.Any:
     if client is Client.HTMX:
         response = _problem(error, name)
         # Of several ways, the page itself offers the choice.
-        page = f"{request.script_root}{request.path}" if request.method == "GET" else here()
+        guarded = f"{request.script_root}{request.path}" if request.method == "GET" else here()
         response.headers["HX-Redirect"] = (
-            links[0].url if len(links) == 1 else safe_next(page) or default_next()
+            links[0].url if len(links) == 1 else safe_next(guarded) or default_next()
         )
         return response
     if client is Client.NAVIGATION and len(links) == 1:
@@ -123,7 +125,8 @@ def _challenge(response: Response) -> Response:
 
 def _was_just_asked(error: LoginRequired) -> bool:
     """Whether the last sign-in asked for just this, and the provider gave too little."""
-    wanted = {name: value for name, value in error.params.items() if name != "scope"}
+    # An age is given by the clock: a provider that was asked for it has checked it.
+    wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
     login = current_extension().logins.get(error.login or "") or current_login()
     home = find_home(login) if login is not None else None
     if not wanted or home is None or time.time() - home.record.signed_in_at > JUST_NOW:

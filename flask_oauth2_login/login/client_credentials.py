@@ -85,6 +85,13 @@ class ClientHome:
             self.reload()
         return outcome
 
+    def set_aside(self, token: Token, version: str) -> None:
+        """Nothing to do: the next process asks for one of its own."""
+
+    def find_aside(self, version: str) -> None:  # noqa: ARG002
+        """None ever is."""
+        return
+
     def revoke(self, token: Token) -> None:
         """Nothing to do: another process has a token as good as this one."""
 

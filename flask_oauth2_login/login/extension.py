@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing as t
+from datetime import timedelta
 from types import NoneType
 
 from flask import Flask
@@ -13,7 +14,9 @@ from flask import current_app
 from ..client.pool import Pool
 from ..client.renewal import Renewals
 from ..protocol.errors import ConfigurationError
+from ..protocol.errors import StoreError
 from ..protocol.oauth2 import OAuth2
+from ..stores.base import METHODS
 from ..stores.base import TokenStore
 from ..stores.browser import BrowserRecords
 from ..stores.browser import Place
@@ -78,6 +81,17 @@ class Extension:
         return self._app.permanent_session_lifetime.total_seconds()
 
     @property
+    def absolute_lifetime(self) -> float | None:
+        """Seconds after sign-in when a login ends whatever happens: OAUTH2_LOGIN_LIFETIME."""
+        given = self._app.config.get("OAUTH2_LOGIN_LIFETIME")
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if seconds is None or (type(seconds) in {int, float} and seconds > 0):
+            return seconds
+        raise ConfigurationError(
+            f"OAUTH2_LOGIN_LIFETIME={given!r} is neither a number of seconds nor a timedelta."
+        )
+
+    @property
     def touch_seconds(self) -> float:
         """Seconds after which it is noted once more that a login is in use."""
         return max(60.0, min(3600.0, self.lifetime() / 10))
@@ -106,6 +120,8 @@ class Extension:
     ) -> Login:
         """Make a login of what is registered."""
         place, server_side = self._find_store(store)
+        # Read once here, for a mistake to be told at registration.
+        _ = self.absolute_lifetime
         if blueprint.offline and server_side is None:
             raise ConfigurationError(
                 f"offline=True keeps the grants of the login {name!r} for jobs, which needs a"
@@ -134,16 +150,16 @@ class Extension:
             if store not in self._stores:
                 self._stores[store] = _open_store(store)
             return None, self._stores[store]
-        if isinstance(store, type) or not callable(
-            getattr(store, "read", getattr(store, "get", 0))
-        ):
+        if getattr(store, "server_side", True) is False and not isinstance(store, type):
+            return t.cast(Place, store), None
+        missing = [name for name in METHODS if not callable(getattr(store, name, None))]
+        if missing or isinstance(store, type):
             raise ConfigurationError(
-                f"{store!r} is no store. Take 'cookie', 'session', a URL, or an instance of a"
-                " store: OAuth2Login(…, store=RedisStore('redis://…'))."
+                f"{store!r} is no store{f', it has no {missing[0]}()' if missing else ''}. Take"
+                " 'cookie', 'session', a URL, or an instance of a store:"
+                " OAuth2Login(…, store=RedisStore('redis://…'))."
             )
-        if getattr(store, "server_side", True):
-            return None, t.cast(TokenStore, store)
-        return t.cast(Place, store), None
+        return None, t.cast(TokenStore, store)
 
     def _secrets(self) -> t.Sequence[Secret]:
         """The app's secrets, the newest first."""
@@ -176,8 +192,13 @@ def _open_store(url: str) -> TokenStore:
 
         store = SQLAlchemyStore(url)
         if scheme == "sqlite":
-            # A file of its own, that nobody else sets up.
-            store.create_tables()
+            try:
+                store.create_tables()
+            except StoreError:
+                raise ConfigurationError(
+                    f"{url} can't be opened: is there a folder of that name, and may this process"
+                    " write there? (sqlite:////var/… is absolute, sqlite:///… relative.)"
+                ) from None
         return store
     raise ConfigurationError(
         f"A store with the scheme {scheme!r} is not known. Use 'cookie', 'session',"

@@ -31,6 +31,9 @@ Check = t.Callable[[Identity], bool]
 #: What is demanded of a login; anything else is for the provider.
 DEMANDS = ("scope", "check", "max_age")
 
+#: Seconds that a sign-in may be old at least, whatever is demanded: coming back takes a while.
+COMING_BACK = 10
+
 # The name of the note that a guard leaves on the function it wraps.
 _WRAPPERS = "_oauth2_login_wrappers"
 
@@ -104,8 +107,9 @@ def require_login(
     needed = current_extension().get(login) if login is not None else current_login()
     home = find_home(needed) if needed is not None else None
     if needed is None or home is None:
-        missing = {"scope": " ".join(split_scope(scope))} if split_scope(scope) else {}
-        raise LoginRequired(login=login, params={**missing, **params})
+        asked = {"scope": " ".join(split_scope(scope)) or None, "max_age": max_age}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        raise LoginRequired(login=login, params={**wanted, **params})
     _demand_scope(needed, home, split_scope(scope))
     _demand_age(needed, home, max_age)
     _demand_acr(needed, home, params)
@@ -131,7 +135,7 @@ def _demand_age(login: Login, home: RecordHome, max_age: int | None) -> None:
     if max_age is None:
         return
     since = home.record.id_claims.get("auth_time", home.record.signed_in_at)
-    if not isinstance(since, (int, float)) or time.time() - since > max_age:
+    if time.time() - since > max(max_age, COMING_BACK):
         raise LoginRequired(
             "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
         )

@@ -6,8 +6,7 @@ import dataclasses
 import logging
 import time
 import typing as t
-
-from flask import current_app
+from contextlib import suppress
 
 from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
@@ -42,10 +41,12 @@ def absolute_end(record: Record) -> float | None:
     """When a record ends however much it is used: OAUTH2_LOGIN_LIFETIME seconds after sign-in."""
     if record.is_grant:
         return None
-    seconds = current_app.config.get("OAUTH2_LOGIN_LIFETIME")
-    return None if seconds is None else record.signed_in_at + float(seconds)
+    seconds = current_extension().absolute_lifetime
+    return None if seconds is None else record.signed_in_at + seconds
 
 
+#: Seconds for which a new token waits for the store.
+ASIDE_SECONDS = 7 * 24 * 3600
 #: Seconds for which a grant is kept without use: it ends by `unlink`, or at the provider.
 GRANT_SECONDS = 10 * 365 * 24 * 3600
 
@@ -142,6 +143,13 @@ class RecordHome:
         self._version: str | None = None
         self._grant: RecordHome | None = None
 
+    @classmethod
+    def new(cls, login: Login, record: Record) -> RecordHome:
+        """That of a record which does not rest yet: its token can be used, not renewed."""
+        home = cls(login, record.id)
+        home.record, home._version = record, ""
+        return home
+
     @property
     def key(self) -> str:
         return f"{self._login.name}:{self._id}"
@@ -204,6 +212,21 @@ class RecordHome:
                 " records in a server-side store (OAUTH2_LOGIN_STORE).",
                 self.login,
             )
+
+    def set_aside(self, token: Token, version: str) -> None:
+        """Keep a new token where this machine's processes look, while the store is away."""
+        machine, name = current_extension().machine, name_of("aside", self._id)
+        sealed = current_extension().sealer.seal([version, dict(token)], "aside", self.login)
+        machine.delete(name)
+        with suppress(KeyError):
+            machine.create(name, sealed, {}, time.time() + ASIDE_SECONDS)
+
+    def find_aside(self, version: str) -> Token | None:
+        """The token that was set aside to take this version's place."""
+        stored = current_extension().machine.read(name_of("aside", self._id))
+        sealed = stored.sealed if stored else None
+        opened = current_extension().sealer.open(sealed, "aside", self.login)
+        return Token(opened[1]) if opened and opened[0] == version else None
 
     def revoke(self, token: Token) -> None:
         revoke((self._login.handler, token))

@@ -11,6 +11,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.scope import split_scope
 from .extension import Login
 from .extension import current_extension
+from .home import server_store
 from .mark import read_marks
 from .navigation import safe_next
 from .urls import login_url_of
@@ -45,7 +46,8 @@ def login_url(
     :param link: add the account to whoever is signed in.
     :param params: names of the URL rule's variables fill it, ``scope`` asks for more than the
         login does, the rest is asked of the provider (``prompt="consent"``).
-    :raises ConfigurationError: there is no such login, or several and no name.
+    :raises ConfigurationError: there is no such login, or several and no name; or an account is
+        to be added, and records don't rest on the server.
     """
     extension = current_extension()
     if name is None and len(extension.logins) != 1:
@@ -54,6 +56,8 @@ def login_url(
         )
     (only,) = extension.logins if name is None else (name,)
     login = extension.get(only)
+    if link:
+        server_store(login)
     return _url(login, next, link=link, **params)
 
 

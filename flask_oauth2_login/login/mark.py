@@ -41,7 +41,8 @@ class Marks:
     rows: list[Mark] = dataclasses.field(default_factory=list)
 
     def get(self, login: str) -> Mark | None:
-        return next((row for row in self.rows if row.login == login), None)
+        """The newest of a login: one may have several accounts, linked to each other."""
+        return next((row for row in reversed(self.rows) if row.login == login), None)
 
     @property
     def live(self) -> list[Mark]:
@@ -68,10 +69,10 @@ def write_marks(rows: t.Iterable[Mark]) -> None:
     session[KEY] = [secrets.token_urlsafe(6), *map(_row, rows)]
 
 
-def touch_mark(login: str) -> None:
-    """Note that a login is in use; the session is written by that."""
+def touch_mark(id: str) -> None:
+    """Note that the login with this record is in use; the session is written by that."""
     marks = read_marks()
-    if mark := marks.get(login):
+    for mark in (row for row in marks.rows if row.id == id):
         mark.minute = this_minute()
         session[KEY] = [marks.id, *map(_row, marks.rows)]
 

@@ -13,6 +13,9 @@ from flask import current_app
 from flask import request
 
 MAX_NEXT = 2000
+
+_NOTHING = re.compile(r"q=0(\.0*)?")
+
 #: Those of a path that mean themselves: RFC 3986, section 3.3.
 PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 #: Where browsers say, or said, that they only look ahead.
@@ -46,11 +49,19 @@ def find_client(request: Request) -> Client:
         if mode != "navigate":
             return Client.API
         in_window = headers.get("Sec-Fetch-Dest", "document") == "document"
-    elif "text/html" in headers.get("Accept", "").lower():
-        in_window = True
+    elif headers.get("X-Requested-With"):
+        return Client.API
+    elif "text/html" in _accepted(headers.get("Accept", "")):
+        in_window = headers.get("Sec-Fetch-Dest", "document") == "document"
     else:
         return Client.API
     return Client.NAVIGATION if in_window and _is_safe(request) else Client.PAGE
+
+
+def _accepted(accept: str) -> set[str]:
+    """What is accepted by name; ``q=0`` says that it is not."""
+    ranges = (re.sub(r"\s", "", each).lower().split(";") for each in accept.split(","))
+    return {kind for kind, *params in ranges if not any(map(_NOTHING.fullmatch, params))}
 
 
 def _is_safe(request: Request) -> bool:

@@ -88,7 +88,9 @@ def _explain(error: HTTPException, status: int) -> tuple[str, str]:
     code = getattr(error, "error", None)
     if code == "access_denied":
         return "Sign-in cancelled", "You are not signed in, and nothing has changed."
-    if status == 400 and code is not None and code not in OWN_CODES:
+    if status == 400 and code is None:
+        return EXPLANATIONS[400][0], str(error.description)
+    if status == 400 and code not in OWN_CODES:
         return EXPLANATIONS[400][0], f"The sign-in service refused: {code}."
     return EXPLANATIONS.get(status, (HTTP_STATUS_CODES[status], HTTP_STATUS_CODES[status]))
 

@@ -21,7 +21,6 @@ from ..protocol.openid import OpenIDConnect
 from ..protocol.patience import patiently
 from ..protocol.urls import add_params
 from ..protocol.urls import origin
-from ..stores.base import TokenStore
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from ..stores.sealing import name_of
@@ -114,10 +113,13 @@ def _name(login: Login) -> str:
 
 
 def back_channel(login: Login) -> Response:
-    """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8."""
-    handler, store = openid_handler(login), server_store(login)
+    """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8.
+
+    :raises ConfigurationError: the provider sent one, and records rest in browsers.
+    """
+    handler = openid_handler(login)
     try:
-        claims = _use_logout_token(login, handler, store)
+        claims = _use_logout_token(login, handler)
     except (IDTokenError, ProviderError) as error:
         log.warning("%s: a back-channel logout was refused. %s", login.name, error)
         body = {"error": "invalid_request", "error_description": str(error)}
@@ -132,16 +134,14 @@ def back_channel(login: Login) -> Response:
     return keep_private(Response(status=200))
 
 
-def _use_logout_token(
-    login: Login, handler: OpenIDConnect, store: TokenStore
-) -> t.Mapping[str, t.Any]:
+def _use_logout_token(login: Login, handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
     """The claims of the request's logout token, which counts once."""
     tokens = request.form.getlist("logout_token")
     if len(tokens) != 1:
         raise IDTokenError("the request has no logout_token, or several")
     claims = handler.validate_logout_token(tokens[0])
     # Remembered last: a token that could not be validated may come again.
-    if not store.once(name_of("jti", login.name, str(claims["jti"])), REMEMBER_JTI):
+    if not server_store(login).once(name_of("jti", login.name, str(claims["jti"])), REMEMBER_JTI):
         raise IDTokenError("the logout token was used before")
     return claims
 
@@ -159,9 +159,9 @@ def front_channel(login: Login) -> Response:
     No cookie is relied on, for a frame gets none.
     """
     handler = openid_handler(login)
-    server_store(login)
     iss, sid = request.args.getlist("iss"), request.args.getlist("sid")
-    well_formed = len(iss) == len(sid) == 1 and bool(sid[0])
+    # Without a store that knows, there is nothing that it could end.
+    well_formed = len(iss) == len(sid) == 1 and bool(sid[0]) and login.store is not None
     # By the record's own: an issuer that is a template has many names.
     homes = [
         home

@@ -17,6 +17,7 @@ from .accounts import keep_grant
 from .attempt import Attempt
 from .extension import Login
 from .extension import current_extension
+from .home import RecordHome
 from .home import expires_at
 from .home import labels_of
 from .home import owner_of
@@ -55,11 +56,12 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
         )
     except BaseException:
         restore_session(before)
+        current_visit().forget()
         raise
     displace_marks(former)
     current_visit().forget()
-    for name, home in homes.items():
-        if name not in kept:
+    for id, home in homes.items():
+        if id not in kept:
             home.end("replaced")
     if hasattr(current_app.session_interface, "regenerate"):
         # Flask-Session's; it does nothing to an empty session, so it comes last.
@@ -72,12 +74,15 @@ def make_session_ready(
 ) -> tuple[Response | None, set[str]]:
     """Write the mark, and let the app have its say: Django's rule, and its order.
 
-    :returns: what ``on_login`` wants sent, and the names of former logins that go on.
+    :returns: what ``on_login`` wants sent, and the ids of former records that go on.
     """
     identity, linking = record.identity, attempt.link_owner is not None
     who = fingerprints(login, identity)
     previous = former.get(login.name)
     others = [row for row in former.rows if row.login != login.name]
+    if linking:
+        # The account that somebody had here stays his, unless it is this one.
+        others = [row for row in former.rows if row.login != login.name or row.who not in who]
     if linking and linking_owner() != attempt.link_owner:
         raise AuthorizationError("invalid_state", "somebody else is signed in by now")
     if previous is not None and previous.who not in who and not linking:
@@ -89,6 +94,9 @@ def make_session_ready(
     write_marks([*others, mark])
     before_hook = copy.deepcopy(dict(session))
     identity.owner = attempt.link_owner
+    # For the hook it is the new person who is there: nobody's token is taken for another's.
+    current_visit().forget()
+    current_visit().homes[record.id] = RecordHome.new(login, record)
     response = login.blueprint.call_on_login(identity, record.token)
     identity.owner = None if identity.owner is None else str(identity.owner)
     owner = owner_fingerprints(identity.owner)
@@ -100,8 +108,7 @@ def make_session_ready(
         others = []
     mark.owner = owner[0] if owner else ""
     write_marks([*others, mark])
-    kept = {row.login for row in others}
-    return response, kept | ({login.name} if linking else set())
+    return response, {row.id for row in others}
 
 
 def fingerprints(login: Login, identity: Identity) -> list[str]:

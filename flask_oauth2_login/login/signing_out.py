@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hmac
+import logging
 import secrets
 import typing as t
 
@@ -37,6 +38,8 @@ from .visit import displace_marks
 from .visit import find_home
 from .visit import find_homes
 from .visit import were_displaced
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 def ask(login: Login) -> Response:
@@ -101,11 +104,15 @@ def end_logins(names: t.Collection[str]) -> None:
         # Nobody was here: what the session has is an anonymous visitor's.
         return
     homes = find_homes(former)
-    ending = {name: home for name, home in homes.items() if name in names}
+    ending = [home for home in homes.values() if home.login in names]
     last = len(ending) == len(homes)
     before = copy.deepcopy(dict(session))
-    for name, home in ending.items():
-        extension.logins[name].blueprint.call_on_logout(home.record.identity)
+    for home in ending:
+        try:
+            extension.logins[home.login].blueprint.call_on_logout(home.record.identity)
+        except Exception:
+            # Nobody stays signed in for that.
+            log.exception("%s: a function of on_logout failed.", home.login)
     if last:
         # As Django does: what is left behind is the next person's. What the hooks have just written
         # stays: a flashed message, or how Flask-Login takes its remember cookie away.
@@ -119,6 +126,6 @@ def end_logins(names: t.Collection[str]) -> None:
     if not were_displaced(current_visit()):
         # Otherwise this browser has somebody else's session by now, which is not ours to end.
         displace_marks(former)
-    ended = [name for name, home in ending.items() if home.end("asked")]
-    revoke(*((extension.logins[name].handler, ending[name].record.token) for name in ended))
-    current_visit().homes |= dict.fromkeys(ending)
+    ended = [home for home in ending if home.end("asked")]
+    revoke(*((extension.logins[home.login].handler, home.record.token) for home in ended))
+    current_visit().forget()

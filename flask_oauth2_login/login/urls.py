@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import urlsplit
 
 from flask import current_app
 from flask import request
@@ -76,7 +77,9 @@ def redirect_uri(login: Login) -> str:
 
 def post_logout_redirect_uri(login: Login) -> str:
     """Where the provider sends the browser back to after signing out, as registered there."""
-    return redirect_uri(login).removesuffix("/callback") + "/logout"
+    home = urlsplit(redirect_uri(login))
+    path = url_of(login, "logout", _external=False)
+    return home._replace(path=urlsplit(path).path, query="", fragment="").geturl()
 
 
 def _variables(endpoint: str) -> dict[str, t.Any]:

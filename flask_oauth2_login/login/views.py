@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..protocol.errors import AuthorizationError
+from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.openid import OpenIDConnect
 from ..protocol.scope import split_scope
@@ -63,6 +64,9 @@ def login(**_variables: object) -> Response:
     given = request.args
     own = {*serving.handler.authorize_params, serving.handler.client_id_param}
     fixed = RESERVED_PARAMS | LINK_PARAMS | own
+    if given.get("link") and serving.store is None:
+        # `login_url(link=True)` tells the developer; this is anybody's link.
+        raise refuse("Accounts can't be added here.")
     return flow.begin(
         serving,
         next=safe_next(given.get("next")),
@@ -78,9 +82,7 @@ def _login_for_provider(login: Login) -> Response:
         raise MethodNotAllowed(["GET"])
     given = request.values
     if given.getlist("iss") != [login.handler.issuer]:
-        bad = BadRequest("This sign-in is for another provider.")
-        bad.response = render_error(bad)
-        raise bad
+        raise refuse("This sign-in is for another provider.")
     hint = given.get("login_hint")
     target = given.get("target_link_uri")
     return flow.begin(
@@ -101,9 +103,14 @@ def refuse_aside() -> None:
     dest = request.headers.get("Sec-Fetch-Dest", "document")
     mode = request.headers.get("Sec-Fetch-Mode", "navigate")
     if dest != "document" or mode != "navigate":
-        bad = BadRequest("A sign-in is begun by going to it, in a window.")
-        bad.response = render_error(bad)
-        raise bad
+        raise refuse("A sign-in is begun by going to it, in a window.")
+
+
+def refuse(text: str) -> BadRequest:
+    """A 400 of ours to raise."""
+    error = BadRequest(text)
+    error.response = render_error(error)
+    return error
 
 
 def callback(**_variables: object) -> Response:
@@ -112,17 +119,25 @@ def callback(**_variables: object) -> Response:
     serving = _serving()
     try:
         response = _come_home(serving)
+    except LoginRequired as error:
+        # To sign in is what was tried just now: sent there again, a browser would go in circles.
+        raise _gone_wrong(serving, AuthorizationError("login_required", str(error))) from None
     except OAuth2Error as error:
-        current_visit().again_url = login_url_of(serving, current_visit().attempted_next)
-        log.warning("%s: a sign-in came to nothing. %s", serving.name, error)
-        signals.send(signals.login_failed, login=serving.name, error=error)
-        raise
+        raise _gone_wrong(serving, error) from error.__cause__
     except HTTPException as refusal:
         if refusal.response is None and (refusal.code or 500) >= 400:
             refusal.response = render_error(refusal)
         raise
     homecoming.forget_waiting(serving, response)
     return response
+
+
+def _gone_wrong(login: Login, error: OAuth2Error) -> OAuth2Error:
+    """Tell of a sign-in that came to nothing."""
+    current_visit().again_url = login_url_of(login, current_visit().attempted_next)
+    log.warning("%s: a sign-in came to nothing. %s", login.name, error)
+    signals.send(signals.login_failed, login=login.name, error=error)
+    return error
 
 
 def _come_home(login: Login) -> Response:

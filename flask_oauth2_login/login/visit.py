@@ -17,6 +17,7 @@ from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
+from .mark import Mark
 from .mark import Marks
 from .mark import parse_marks
 from .mark import read_marks
@@ -45,6 +46,7 @@ class Visit:
     came_without_session: bool = False
     #: The login of the guard that let this request in.
     admitted: str | None = None
+    #: By the record's id.
     homes: dict[str, RecordHome | None] = dataclasses.field(default_factory=dict)
     sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
 
@@ -65,10 +67,15 @@ def current_visit() -> Visit:
 
 def find_home(login: Login) -> RecordHome | None:
     """Where this visitor's record of a login rests; None where nobody is signed in there."""
+    mark = read_marks().get(login.name)
+    return _find_home(login, mark) if mark is not None else None
+
+
+def _find_home(login: Login, mark: Mark) -> RecordHome | None:
     homes = current_visit().homes
-    if login.name not in homes:
-        homes[login.name] = _open_home(login)
-    return homes[login.name]
+    if mark.id not in homes:
+        homes[mark.id] = _open_home(login, mark) if mark.id else None
+    return homes[mark.id]
 
 
 def current_login() -> Login | None:
@@ -90,10 +97,12 @@ def find_identity(login: Login | None) -> Identity | None:
 
 
 def find_homes(marks: Marks) -> dict[str, RecordHome]:
-    """By login's name, where the records of all the logins are that live."""
+    """By record's id, where the records of all the logins are that live."""
     logins = current_extension().logins
-    found = {row.login: find_home(logins[row.login]) for row in marks.live if row.login in logins}
-    return {name: home for name, home in found.items() if home is not None}
+    found = {
+        row.id: _find_home(logins[row.login], row) for row in marks.live if row.login in logins
+    }
+    return {id: home for id, home in found.items() if home is not None}
 
 
 def displace_marks(marks: Marks) -> None:
@@ -137,17 +146,15 @@ def _boards(marks: Marks) -> list[TokenStore]:
     return list({id(store): store for store in stores}.values())
 
 
-def _open_home(login: Login) -> RecordHome | None:
-    mark = read_marks().get(login.name)
+def _open_home(login: Login, mark: Mark) -> RecordHome | None:
     extension = current_extension()
-    minutes = this_minute() - (mark.minute if mark is not None else 0)
-    # Idle for so long that it has ended?
-    if mark is None or not mark.id or minutes * 60 > extension.lifetime() + extension.touch_seconds:
+    idle = (this_minute() - mark.minute) * 60
+    if idle > extension.lifetime() + extension.touch_seconds:
         return None
     home = RecordHome(login, mark.id)
     if home.reload() is None or home.token_home is None:
         return None
-    if minutes * 60 >= extension.touch_seconds:
+    if idle >= extension.touch_seconds:
         home.touch()
-        touch_mark(login.name)
+        touch_mark(mark.id)
     return home

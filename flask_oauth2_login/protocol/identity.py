@@ -54,6 +54,21 @@ class Identity:
         return dataclasses.asdict(self)
 
 
+def check_fields(fields: Fields | None) -> Fields | None:
+    """The ``identity`` of a handler, as given.
+
+    :raises ConfigurationError: it is no such thing.
+    """
+    if fields is not None and not isinstance(fields, t.Mapping):
+        raise ConfigurationError("identity is a dictionary of paths: identity={'id': 'user.id'}.")
+    if unknown := set(fields or ()) - set(DEFAULT_FIELDS):
+        raise ConfigurationError(
+            f"identity={{…}} has no field {', '.join(sorted(unknown))}:"
+            f" use {', '.join(DEFAULT_FIELDS)}, and claims=[…] for others."
+        )
+    return fields
+
+
 def make_identity(
     answer: t.Mapping[str, t.Any],
     *,
@@ -70,11 +85,6 @@ def make_identity(
     :raises ProviderAnswerError: the answer does not say who it is.
     """
     fields = fields or {}
-    if unknown := set(fields) - set(DEFAULT_FIELDS):
-        raise ConfigurationError(
-            f"identity={{…}} has no field {', '.join(sorted(unknown))}:"
-            f" use {', '.join(DEFAULT_FIELDS)}, and claims=[…] for others."
-        )
 
     def find(word: str) -> t.Any:
         paths = fields.get(word, DEFAULT_FIELDS[word])

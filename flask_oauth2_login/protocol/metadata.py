@@ -124,7 +124,7 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
         return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
     for name in ENDPOINTS:
         url = document.get(name)
-        if url is not None and not (isinstance(url, str) and is_private(url, http_hosts)):
+        if url not in (None, "") and not (isinstance(url, str) and is_private(url, http_hosts)):
             return f"The metadata of {issuer} has a {name} that is no https URL."
     return None
 

@@ -21,6 +21,7 @@ from .http import Timeout
 from .http import Transport
 from .identity import Fields
 from .identity import Identity
+from .identity import check_fields
 from .identity import find_path
 from .identity import make_identity
 from .options import credential
@@ -159,7 +160,7 @@ class OAuth2:
         self.headers = dict(headers or {})
         self.authorize_params = dict(authorize_params or {})
         self.token_params = dict(token_params or {})
-        self.identity = identity
+        self.identity = check_fields(identity)
         self.userinfo_method = userinfo_method
         self.email_url = email_url
         self.email_path = email_path

@@ -298,7 +298,8 @@ class OpenIDConnect(OAuth2):
         if algorithms is None:
             algorithms = document.get("id_token_signing_alg_values_supported")
             listed = algorithms if isinstance(algorithms, list) else []
-            algorithms = [alg for alg in listed if alg in KINDS] or ["RS256"]
+            known = [alg for alg in listed if isinstance(alg, str) and alg in KINDS]
+            algorithms = known or ["RS256"]
         return Verifier(
             self._keys,
             [alg for alg in algorithms if alg in KINDS or alg in HMACS],

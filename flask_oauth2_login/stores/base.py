@@ -6,10 +6,18 @@ import typing as t
 from dataclasses import dataclass
 from dataclasses import field
 
+from ..protocol.errors import ConfigurationError
+
 #: What a record may be labelled with.
 LABELS = ("owner", "provider", "tenant", "subject", "sid")
 #: What records may be found by: all labels of one of these.
 INDEXES = (("owner",), ("provider", "tenant", "subject"), ("provider", "tenant", "sid"))
+
+#: What a store must know how to do; `relabel` is for re-sealing only.
+METHODS = (
+    "read", "create", "replace", "touch", "delete", "find", "scan", "lease", "release", "once",
+    "sweep",
+)  # fmt: skip
 
 Outcome = t.Literal["replaced", "changed", "gone"]
 
@@ -131,3 +139,12 @@ def find_index(labels: t.Collection[str]) -> tuple[str, ...]:
             return index
     known = "; ".join(", ".join(index) for index in INDEXES)
     raise TypeError(f"Records can't be found by {', '.join(labels) or 'nothing'}. Ask for {known}.")
+
+
+def require_given(store: object, where: object) -> None:
+    """See that a store was told where to keep things: a setting may be missing.
+
+    :raises ConfigurationError: it was not.
+    """
+    if where is None or where == "":
+        raise ConfigurationError(f"{type(store).__name__} needs a URL: is a setting missing?")

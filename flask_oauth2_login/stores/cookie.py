@@ -87,7 +87,10 @@ def too_large(login: str, sealed: str) -> ConfigurationError:
 
 
 def cookie_name(login: str) -> str:
-    return "oauth2_login_" + re.sub(r"[^A-Za-z0-9_.-]", "_", login)
+    """What a login's cookies begin with: they are as much this app's own as its session's is."""
+    session_name = current_app.session_interface.get_cookie_name(current_app)
+    own = "" if session_name == "session" else re.sub(r"^__(Host|Secure)-", "", session_name) + "_"
+    return own + "oauth2_login_" + re.sub(r"[^A-Za-z0-9_.-]", "_", login)
 
 
 def brief_cookie(path: str, samesite: str = "Lax") -> dict[str, t.Any]:

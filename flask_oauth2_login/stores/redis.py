@@ -25,6 +25,7 @@ from .base import Outcome
 from .base import Stored
 from .base import check_labels
 from .base import find_index
+from .base import require_given
 
 P = t.ParamSpec("P")
 T = t.TypeVar("T")
@@ -122,6 +123,7 @@ class RedisStore:
     """
 
     def __init__(self, url_or_client: str | t.Any, *, prefix: str = "oauth2_login:") -> None:
+        require_given(self, url_or_client)
         self._prefix = prefix
         self._client: t.Any = url_or_client
         if isinstance(url_or_client, str):

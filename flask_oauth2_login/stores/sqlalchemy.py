@@ -24,6 +24,7 @@ from .base import Outcome
 from .base import Stored
 from .base import check_labels
 from .base import find_index
+from .base import require_given
 from .forking import AtRest
 from .sql_engine import check_alone
 from .sql_engine import is_memory
@@ -52,8 +53,8 @@ class SQLAlchemyStore(AtRest):
     """Keeps records in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Each call is a transaction of its own, on a connection of the store's own. The tables are made
-    by :meth:`create_tables`, or by Alembic, from :attr:`metadata`; those of ``store="sqlite:///…"``
-    by themselves.
+    by :meth:`create_tables`, or by Alembic, from :attr:`metadata`; those of a SQLite URL by
+    themselves.
 
     SQLite lets one connection write at a time, and a view that has written would wait for itself
     if the store wrote to the same file. So there the store takes no file with other tables in it.
@@ -74,6 +75,7 @@ class SQLAlchemyStore(AtRest):
         table_name: str = "oauth2_login_records",
         metadata: sa.MetaData | None = None,
     ) -> None:
+        require_given(self, url_or_engine)
         #: The :class:`~sqlalchemy.MetaData` with the two tables, for Alembic.
         self.metadata = sa.MetaData() if metadata is None else metadata
         self._records = make_records(self.metadata, table_name)
@@ -283,6 +285,8 @@ class SQLAlchemyStore(AtRest):
                     _insist(lambda: self.metadata.create_all(connection, self._tables))
                 elif engine.dialect.name == "sqlite":
                     check_alone(connection, self._tables)
+                    if given is self._own:
+                        _insist(lambda: self.metadata.create_all(connection, self._tables))
                 place.ready = True
             yield connection
 

@@ -11,6 +11,7 @@ import secrets
 import time
 import typing as t
 
+from flask import request
 from flask import session
 
 KEY = "_oauth2"
@@ -52,7 +53,13 @@ class Marks:
 
 def read_marks() -> Marks:
     """The session's marks; none where it has none, or something else under their key."""
-    return parse_marks(session.get(KEY))
+    value = session.get(KEY)
+    # A request asks several times. What is written is another list.
+    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    known, marks = kept.get("_oauth2_login_marks", (None, None))
+    if marks is None or known is not value:
+        kept["_oauth2_login_marks"] = value, (marks := parse_marks(value))
+    return t.cast(Marks, marks)
 
 
 def parse_marks(value: t.Any) -> Marks:

@@ -39,8 +39,7 @@ class Client(enum.Enum):
 def find_client(request: Request) -> Client:
     """Tell by Fetch Metadata, and without that by ``Accept``."""
     headers = request.headers
-    purposes = " ".join(headers.get(name, "") for name in PURPOSES).lower()
-    if any(word in purposes for word in ("prefetch", "prerender", "preview")):
+    if only_looks_ahead(request):
         return Client.PREFETCH
     if headers.get("HX-Request") == "true":
         return Client.HTMX
@@ -56,6 +55,12 @@ def find_client(request: Request) -> Client:
     else:
         return Client.API
     return Client.NAVIGATION if in_window and _is_safe(request) else Client.PAGE
+
+
+def only_looks_ahead(request: Request) -> bool:
+    """Whether a browser fetches a page before anybody goes there."""
+    purposes = " ".join(filter(None, map(request.headers.get, PURPOSES))).lower()
+    return any(word in purposes for word in ("prefetch", "prerender", "preview"))
 
 
 def _accepted(accept: str) -> set[str]:

@@ -24,8 +24,7 @@ from . import signing_out
 from .extension import Login
 from .extension import current_extension
 from .hooks import require_own_urls
-from .navigation import Client
-from .navigation import find_client
+from .navigation import only_looks_ahead
 from .navigation import own_path
 from .navigation import safe_next
 from .pages import keep_private
@@ -94,8 +93,7 @@ def _login_for_provider(login: Login) -> Response:
 
 def refuse_aside() -> None:
     """Begin no attempt for a frame, a subresource, or a browser that looks ahead."""
-    client = find_client(request)
-    if client is Client.PREFETCH:
+    if only_looks_ahead(request):
         error = HTTPException("Not fetched ahead.", None)
         error.code = 503
         error.response = keep_private(Response(status=503))

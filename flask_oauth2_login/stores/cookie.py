@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import typing as t
@@ -18,6 +19,8 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: The most that browsers take (RFC 6265, section 6.1), less a little for how they count.
 MAX_COOKIE = 4093
+#: More than name and attributes of any of our cookies have.
+LONGEST_ATTRIBUTES = 1000
 #: As long as browsers keep a cookie, in seconds. Without the mark in the session it is nothing.
 LONG = 400 * 24 * 3600
 
@@ -73,6 +76,8 @@ class CookieStore:
 
 def fits(cookie: t.Mapping[str, t.Any]) -> bool:
     """Whether browsers take a cookie, given as the arguments of `Response.set_cookie`."""
+    if len(cookie["value"]) < MAX_COOKIE - LONGEST_ATTRIBUTES:
+        return True
     # 0: it need not warn, somebody asks.
     return len(dump_cookie(**cookie, max_size=0)) <= MAX_COOKIE
 
@@ -88,7 +93,11 @@ def too_large(login: str, sealed: str) -> ConfigurationError:
 
 def cookie_name(login: str) -> str:
     """What a login's cookies begin with: they are as much this app's own as its session's is."""
-    session_name = current_app.session_interface.get_cookie_name(current_app)
+    return _cookie_name(login, current_app.session_interface.get_cookie_name(current_app))
+
+
+@functools.lru_cache(maxsize=64)
+def _cookie_name(login: str, session_name: str) -> str:
     own = "" if session_name == "session" else re.sub(r"^__(Host|Secure)-", "", session_name) + "_"
     return own + "oauth2_login_" + re.sub(r"[^A-Za-z0-9_.-]", "_", login)
 

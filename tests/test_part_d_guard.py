@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import typing as t
 
@@ -19,6 +20,7 @@ from werkzeug.test import Client
 
 from flask_oauth2_login import AuthorizationError
 from flask_oauth2_login import ConfigurationError
+from flask_oauth2_login import OAuth2
 from flask_oauth2_login import OAuth2Error
 from flask_oauth2_login import OAuth2Login
 from flask_oauth2_login import ProviderError
@@ -32,6 +34,8 @@ from flask_oauth2_login import login_url
 from flask_oauth2_login import logout_button
 from flask_oauth2_login import require_login
 from flask_oauth2_login import token_refreshed
+from flask_oauth2_login.login.blueprint import BlueprintOptions
+from flask_oauth2_login.protocol.options import HandlerOptions
 
 from .conftest import MakeApp
 from .provider import Answer
@@ -644,3 +648,11 @@ def test_a_key_that_is_a_number_is_refused(provider: Provider) -> None:
     app.config["SECRET_KEY"] = 123456
     with pytest.raises(ConfigurationError, match="SECRET_KEY"):
         app.register_blueprint(OAuth2Login(make_handler(provider)))
+
+
+def test_a_type_checker_knows_every_option() -> None:
+    taken = inspect.signature(OAuth2).parameters.values()
+    by_keyword = {option.name for option in taken if option.kind is option.KEYWORD_ONLY}
+    assert set(HandlerOptions.__annotations__) == by_keyword
+    of_flask = set(inspect.signature(Blueprint).parameters) - {"name", "import_name"}
+    assert set(BlueprintOptions.__annotations__) == of_flask

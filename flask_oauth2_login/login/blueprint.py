@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import typing as t
 
@@ -47,6 +48,19 @@ OnLogin = t.Callable[[Identity, Token], t.Any]
 OnLogout = t.Callable[[Identity], t.Any]
 
 
+class BlueprintOptions(t.TypedDict, total=False):
+    """What `flask.Blueprint` takes by keyword."""
+
+    static_folder: str | os.PathLike[str] | None
+    static_url_path: str | None
+    template_folder: str | os.PathLike[str] | None
+    url_prefix: str | None
+    subdomain: str | None
+    url_defaults: dict[str, t.Any] | None
+    root_path: str | None
+    cli_group: str | None
+
+
 class OAuth2Login(Blueprint):
     """A blueprint with ``/login``, ``/callback`` and ``/logout`` for one provider.
 
@@ -83,7 +97,7 @@ class OAuth2Login(Blueprint):
         offline: bool = False,
         keep_id_token: bool = False,
         authorize_params: t.Mapping[str, t.Any] | None = None,
-        **blueprint: t.Any,
+        **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
         if not isinstance(provider, (str, OAuth2)):
             raise ConfigurationError(

@@ -119,6 +119,12 @@ class Extension:
         self, name: str, blueprint: OAuth2Login, handler: OAuth2, scopes: list[str], store: t.Any
     ) -> Login:
         """Make a login of what is registered."""
+        for other in self.logins.values():
+            if handler.redirect_uri and handler.redirect_uri == other.handler.redirect_uri:
+                raise ConfigurationError(
+                    f"The logins {other.name!r} and {name!r} have one redirect_uri, where only one"
+                    " of them can be: give each handler its own, or none."
+                )
         place, server_side = self._find_store(store)
         # Read once here, for a mistake to be told at registration.
         _ = self.absolute_lifetime

@@ -22,6 +22,7 @@ from .errors import ProviderUnavailableError
 from .identity import Identity
 from .identity import make_identity
 from .oauth2 import OAuth2
+from .options import HandlerOptions
 from .options import list_of
 from .scope import split_scope
 from .token import Token
@@ -80,7 +81,7 @@ class OpenIDConnect(OAuth2):
         end_session_url: str | None = None,
         algorithms: t.Iterable[str] | None = None,
         trusted_audiences: t.Iterable[str] = (),
-        **options: t.Any,
+        **options: t.Unpack[HandlerOptions],
     ) -> None:
         super().__init__(
             client_id, client_secret, issuer, redirect_uri, authorization_url, token_url, **options

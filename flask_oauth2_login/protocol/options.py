@@ -9,6 +9,43 @@ import typing as t
 from . import urls
 from .errors import ConfigurationError
 
+if t.TYPE_CHECKING:
+    from .client_auth import ClientAuth
+    from .http import Timeout
+    from .identity import Fields
+
+
+class HandlerOptions(t.TypedDict, total=False):
+    """What `OAuth2` takes by keyword: for who passes it on, and editors that complete it."""
+
+    revoke_url: str | None
+    userinfo_url: str | None
+    api_url: str | None
+    api_origins: t.Iterable[str]
+    client_auth: str | ClientAuth | None
+    pkce: bool
+    scope_separator: str
+    scope_aliases: t.Mapping[str, str] | None
+    token_request: t.Literal["form", "json"]
+    token_path: str | None
+    client_id_param: str
+    bearer_method: str
+    bearer_scheme: str
+    headers: t.Mapping[str, str] | None
+    authorize_params: t.Mapping[str, t.Any] | None
+    token_params: t.Mapping[str, t.Any] | None
+    identity: Fields | None
+    userinfo_method: str
+    email_url: str | None
+    email_path: str
+    response_mode: t.Literal["form_post"] | None
+    http_hosts: t.Iterable[str]
+    timeout: Timeout
+    verify: bool | str | None
+    cert: str | tuple[str, str] | None
+    proxies: t.Mapping[str, str] | None
+    label: str | None
+
 
 def credential(name: str, value: t.Any) -> str:
     """A credential as given; what a paste has mangled is refused."""

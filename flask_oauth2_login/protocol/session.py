@@ -218,6 +218,7 @@ class OAuth2Session(requests.Session):
             return response
         challenge = _bearer_challenge(response.headers.get("WWW-Authenticate", ""))
         if challenge.get("error") == "insufficient_user_authentication":
+            response.close()
             raise LoginRequired(
                 "The provider's API asks for a stronger sign-in.", params=_step_up(challenge)
             )
@@ -249,6 +250,8 @@ class OAuth2Session(requests.Session):
             target = super().get_redirect_target(resp)
             urlsplit(target or "")
         except ValueError:
+            # Or its connection would be lost to the pool.
+            resp.close()
             raise ProviderAnswerError("The provider's API redirects to no URL.") from None
         return target
 

@@ -8,6 +8,7 @@ import sqlite3
 import time
 import traceback
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -246,12 +247,9 @@ def test_a_url_that_cant_be_used_is_refused_with_the_fix(url: str) -> None:
         RedisStore(url)
 
 
-@pytest.mark.parametrize("server", ["sqlite", "postgresql", "mariadb"])
-def test_missing_tables_are_named_with_the_fix(
-    request: pytest.FixtureRequest, server: str, tmp_path: Path
-) -> None:
-    in_file = f"sqlite:///{tmp_path / 'new.db'}"
-    url = in_file if server == "sqlite" else request.getfixturevalue(server).url
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_missing_tables_are_named_with_the_fix(request: pytest.FixtureRequest, server: str) -> None:
+    url = request.getfixturevalue(server).url
     store = SQLAlchemyStore(url, table_name="forgotten")
     with pytest.raises(ConfigurationError, match="create_tables") as caught:
         store.read("id")
@@ -264,6 +262,16 @@ def test_missing_tables_are_named_with_the_fix(
 
 
 # SQLAlchemy
+
+
+def test_a_file_of_its_own_needs_nobody_to_make_its_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    stores = [SQLAlchemyStore(url) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda store: store.read("id"), stores)) == [None] * 8
+    assert [store.once("name", 60) for store in stores] == [True] + [False] * 7
+    for store in stores:
+        store.close()
 
 
 def test_tables_come_with_an_apps_own_metadata(tmp_path: Path) -> None:

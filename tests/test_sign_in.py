@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
+from flask import session
 
 from flask_oauth2_login import OAuth2Login
 
@@ -298,3 +299,18 @@ def test_b3_a_lifetime_beyond_all_measure_is_unknown(
     token = make_handler(provider, redirect_uri="http://localhost/callback").get_token("code")
     assert token is not None
     assert (token.expires_at is None) == (digits > 1)
+
+
+def test_a_login_lasts_as_long_as_a_session_that_becomes_permanent_later(
+    site: Flask, browser: Browser
+) -> None:
+    @site.get("/remember-me")
+    def remember_me() -> str:
+        session.permanent = True
+        return "for a month"
+
+    browser.sign_in()
+    assert {cookie.max_age for cookie in browser.cookies} == {None}
+    browser.get("/remember-me")
+    assert all(cookie.max_age or cookie.expires for cookie in browser.cookies)
+    assert is_signed_in(browser)

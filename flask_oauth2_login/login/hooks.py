@@ -18,6 +18,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
+from ..stores.browser import BrowserRecords
 from ..stores.browser import has_copies
 from ..stores.browser import send_copies
 from . import proxies
@@ -29,8 +30,10 @@ from .guard import refuse_unguarded
 from .links import login_url
 from .links import logout_button
 from .mark import KEY
+from .mark import parse_marks
 from .pages import keep_private
 from .visit import current_visit
+from .visit import live_records
 from .visit import were_displaced
 
 if t.TYPE_CHECKING:
@@ -90,7 +93,8 @@ def attach(app: Flask, name: str) -> None:
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
-    current_visit().marks = _peek(_raw_session()[1], KEY)
+    visit, (_, session) = current_visit(), _raw_session()
+    visit.marks, visit.was_permanent = _peek(session, KEY), bool(_peek(session, "_permanent"))
     refuse_unguarded(endpoint)
     if request.method == "POST" and request.blueprint in current_extension().logins:
         csrf = current_app.extensions.get("csrf")
@@ -112,7 +116,13 @@ def _end_request(response: Response) -> Response:
     attribute, session = _raw_session()
     # Flask's own is written when it has changed, or is permanent; another one, at any time.
     idle = isinstance(session, SecureCookieSession) and not session.modified
-    writes = not idle or _peek(session, "_permanent") or has_copies()
+    permanent = bool(_peek(session, "_permanent"))
+    if visit.marks and permanent and not visit.was_permanent:
+        # From now on the session outlasts the browser, and the records' cookies do as it does.
+        for login, id in live_records(parse_marks(visit.marks)):
+            if isinstance(login.records, BrowserRecords):
+                login.records.send_again(id)
+    writes = not idle or permanent or has_copies()
     if visit.came_without_session or (visit.marks and writes and were_displaced(visit)):
         setattr(request_ctx, attribute, _Unsaved(session))
     else:

@@ -40,6 +40,8 @@ class Visit:
     again_url: str | None = None
     #: What the session said of logins when it came.
     marks: t.Any = None
+    #: Whether it was to outlast the browser.
+    was_permanent: bool = False
     #: Unix seconds; when this request has put other marks in their place.
     displaced_at: float | None = None
     #: Whether the session's cookie could not come along: then another must not take its place.
@@ -103,6 +105,14 @@ def find_homes(marks: Marks) -> dict[str, RecordHome]:
         row.id: _find_home(logins[row.login], row) for row in marks.live if row.login in logins
     }
     return {id: home for id, home in found.items() if home is not None}
+
+
+def live_records(marks: Marks) -> list[tuple[Login, str]]:
+    """Of marks, the logins that live, each with what its record is called in the store."""
+    logins = current_extension().logins
+    return [
+        (logins[row.login], name_of("record", row.id)) for row in marks.live if row.login in logins
+    ]
 
 
 def displace_marks(marks: Marks) -> None:

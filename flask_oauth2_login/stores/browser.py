@@ -107,6 +107,12 @@ class BrowserRecords:
                 break
         return True
 
+    def send_again(self, id: str) -> None:
+        """Send the browser's copy once more: how long it lasts has changed."""
+        copy = self._place.get(self._login)
+        if copy and self._login not in _pending():
+            self._send_later(id, copy)
+
     def _note(self, id: str, sealed: str, expires_at: float) -> bool:
         """Whether this was the first note on a record."""
         try:

@@ -171,7 +171,12 @@ class Flood(io.RawIOBase):
 
 
 @pytest.mark.parametrize(
-    "length", [{"CONTENT_LENGTH": "100000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
+    "length",
+    [
+        {"CONTENT_LENGTH": "100000000"},
+        {"CONTENT_LENGTH": ""},
+        {"HTTP_TRANSFER_ENCODING": "chunked"},
+    ],
 )
 def test_a6_a_form_of_any_length_is_not_read(
     provider: Provider, make_app: MakeApp, length: dict[str, str]

@@ -312,5 +312,5 @@ def test_a_login_lasts_as_long_as_a_session_that_becomes_permanent_later(
     browser.sign_in()
     assert {cookie.max_age for cookie in browser.cookies} == {None}
     browser.get("/remember-me")
-    assert all(cookie.max_age or cookie.expires for cookie in browser.cookies)
+    assert all(cookie.max_age or cookie.expires_at for cookie in browser.cookies)
     assert is_signed_in(browser)

@@ -101,6 +101,8 @@ def require_login(
     :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
     :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
     """
+    if params:
+        _refuse_mistyped(params)
     if is_own_view(request.endpoint):
         # A guard for the whole app stands in nobody's way to sign in.
         return
@@ -196,11 +198,10 @@ def _refuse_mistyped(demands: t.Mapping[str, t.Any]) -> None:
             continue
         meant = get_close_matches(name, [*DEMANDS, "login", "name"], 1, 0.75)
         if meant in (["login"], ["name"]):
-            raise ConfigurationError(f"Name the login first: login_required({value!r}, …).")
+            raise ConfigurationError(f"Name the login first, without {name}=: ({value!r}, …).")
         if meant or callable(value):
             raise ConfigurationError(
-                f"login_required has no argument {name!r}. Did you mean"
-                f" {' or '.join(meant or DEMANDS)}?"
+                f"The guard has no argument {name!r}. Did you mean {' or '.join(meant or DEMANDS)}?"
             )
 
 

@@ -100,7 +100,7 @@ def here() -> str | None:
     if not _is_safe(request) or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return own_path(request.referrer)
     path = quote(request.script_root + request.path, safe=PATH_CHARACTERS)
-    query = request.query_string.decode("latin-1")
+    query = request.query_string.decode("latin-1").replace("\\", "%5C")
     return safe_next(f"{path}?{query}" if query else path)
 
 

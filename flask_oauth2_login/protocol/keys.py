@@ -110,8 +110,10 @@ def fits(jwk: JWK, alg: str, kid: t.Any) -> bool:
 
 def import_key(jwk: JWK) -> Key | None:
     """The key, or None where it is malformed or too short."""
-    public = {k: v for k, v in jwk.items() if k in {"kty", "n", "e", "crv", "x", "y"}}
+    members = ("kty", "n", "e", "crv", "x", "y")
     try:
+        # Some write base64 with its padding.
+        public = {name: jwk[name].rstrip("=") for name in members if name in jwk}
         if jwk["kty"] == "RSA" and _bits(jwk["n"]) < MIN_RSA_BITS:
             return None
         key = _TYPES[str(jwk["kty"])].import_key(public)

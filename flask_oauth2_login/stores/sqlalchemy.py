@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 import time
 import typing as t
@@ -92,6 +93,9 @@ class SQLAlchemyStore(AtRest):
         else:
             self._own = None
             self._given = url_or_engine
+        # Those of the store's own making, which go with it.
+        self._engines = [] if self._own is None else [self._own]
+        weakref.finalize(self, _dispose, self._engines, os.getpid()).atexit = False
         self._places: weakref.WeakKeyDictionary[sa.Engine, _Place] = weakref.WeakKeyDictionary()
         self._abandoned: list[sa.Engine] = []
         self._forked = False
@@ -271,7 +275,9 @@ class SQLAlchemyStore(AtRest):
                 place = self._places[given] = _Place()
                 if given is not self._own:
                     beside = given.dialect.name == "sqlite" and given is not self._given
-                    place.engine = make_engine_beside(given) if beside else None
+                    if beside:
+                        place.engine = make_engine_beside(given)
+                        self._engines.append(place.engine)
         return place
 
     @contextlib.contextmanager
@@ -335,6 +341,13 @@ class _Place:
         self.engine: sa.Engine | None = None
         self.ready = False
         self.turn = threading.Lock()
+
+
+def _dispose(engines: t.Iterable[sa.Engine], pid: int) -> None:
+    """Close connections, in the process that made the store: in a fork they are the parent's."""
+    if os.getpid() == pid:
+        for engine in engines:
+            engine.dispose()
 
 
 def _insist(make: t.Callable[[], None]) -> None:

@@ -14,12 +14,14 @@ from .login.signals import logged_in as logged_in
 from .login.signals import logged_out as logged_out
 from .login.signals import login_failed as login_failed
 from .login.signals import token_refreshed as token_refreshed
+from .protocol.client_auth import TokenRequest as TokenRequest
 from .protocol.errors import AuthorizationError as AuthorizationError
 from .protocol.errors import ConfigurationError as ConfigurationError
 from .protocol.errors import IDTokenError as IDTokenError
 from .protocol.errors import LoginRequired as LoginRequired
 from .protocol.errors import OAuth2Error as OAuth2Error
 from .protocol.errors import ProviderError as ProviderError
+from .protocol.errors import StoreError as StoreError
 from .protocol.errors import TokenError as TokenError
 from .protocol.identity import Identity as Identity
 from .protocol.oauth2 import OAuth2 as OAuth2
@@ -35,7 +37,8 @@ from .stores.session import SessionStore as SessionStore
 __all__ = [
     "AuthorizationError", "ConfigurationError", "CookieStore", "IDTokenError", "Identity",
     "LoginRequired", "OAuth2", "OAuth2Error", "OAuth2Login", "OAuth2Session", "OpenIDConnect",
-    "ProviderError", "SessionStore", "Stored", "Token", "TokenError", "TokenStore",
+    "ProviderError", "SessionStore", "StoreError", "Stored", "Token", "TokenError",
+    "TokenRequest", "TokenStore",
     "current_identity", "current_oauth_session", "logged_in", "logged_out", "login_failed",
     "login_required", "login_url", "logout_button", "require_login", "token_refreshed",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from .navigation import default_next
 from .navigation import find_client
 from .navigation import here
 from .navigation import safe_next
+from .pages import EXPLANATIONS
 from .pages import keep_private
 from .pages import render_error
 from .pages import render_page
@@ -36,7 +37,7 @@ from .visit import find_home
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: Seconds after a sign-in in which the same demand is not made once more.
+#: Seconds after a sign-in in which a provider that gave too little is not asked the same again.
 JUST_NOW = 60
 
 
@@ -103,7 +104,10 @@ def answer_login_required(error: LoginRequired) -> t.Any:
         return response
     if client is Client.NAVIGATION and len(links) == 1:
         return keep_private(t.cast(Response, redirect(links[0].url)))
-    page = render_page("choose.html", 401, links=links, apart=client is Client.PAGE)
+    title, text = EXPLANATIONS[401]
+    page = render_page(
+        "choose.html", 401, title=title, text=text, links=links, apart=client is Client.PAGE
+    )
     return _challenge(page)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import typing as t
 
 from flask import Blueprint
@@ -19,6 +17,7 @@ from ..protocol.identity import Identity
 from ..protocol.oauth2 import OAuth2
 from ..protocol.options import credential
 from ..protocol.options import list_of
+from ..protocol.presets import credential_key
 from ..protocol.presets import find_preset
 from ..protocol.presets import make_handler
 from ..protocol.scope import Scope
@@ -41,8 +40,6 @@ from .urls import endpoint_of
 from .visit import current_visit
 from .visit import find_home
 from .visit import find_identity
-
-log = logging.getLogger("flask_oauth2_login")
 
 OnLogin = t.Callable[[Identity, Token], t.Any]
 OnLogout = t.Callable[[Identity], t.Any]
@@ -141,19 +138,18 @@ class OAuth2Login(Blueprint):
         if isinstance(self._provider, OAuth2):
             return self._provider, self._scopes_for(self._provider, self._scope)
         preset = find_preset(self._provider, app.config.get("OAUTH2_LOGIN_PROVIDERS"))
-        # As an environment variable can be called.
-        prefix = re.sub(r"\W", "_", self._provider).upper()
+        id_key = credential_key(self._provider, "CLIENT_ID")
+        secret_key = credential_key(self._provider, "CLIENT_SECRET")
         try:
-            client_id = credential("client_id", _as_text(app.config.get(f"{prefix}_CLIENT_ID")))
-            client_secret = _as_text(app.config.get(f"{prefix}_CLIENT_SECRET"))
+            client_id = credential("client_id", _as_text(app.config.get(id_key)))
+            client_secret = _as_text(app.config.get(secret_key))
             # A public client has none, and says so.
-            if f"{prefix}_CLIENT_SECRET" not in app.config and preset.get("client_auth") != "none":
+            if secret_key not in app.config and preset.get("client_auth") != "none":
                 credential("client_secret", None)
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{error} The login {self.name!r} reads {prefix}_CLIENT_ID and"
-                f" {prefix}_CLIENT_SECRET of app.config when it is registered. (A public client"
-                " has no secret: set that to None.)"
+                f"{error} The login {self.name!r} reads {id_key} and {secret_key} of app.config"
+                " when it is registered. (A public client has no secret: set that to None.)"
             ) from None
         handler = make_handler(self._provider, preset, client_id, client_secret)
         scope = self._scope if self._scope is not None else preset.get("scope")

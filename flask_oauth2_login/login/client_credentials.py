@@ -11,6 +11,7 @@ from ..protocol.token import Token
 from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
+from .proxies import make_session
 
 #: Seconds for which a token is kept that does not say how long it lives.
 UNKNOWN_LIFE = 3600
@@ -20,12 +21,7 @@ _NONE_YET = Kept(Token(access_token="", expires_at=0), "")
 
 def client_session(login: Login, scope: str) -> OAuth2Session:
     """A session whose token is the app's, fetched once for all its processes, and renewed so."""
-    extension, home = current_extension(), ClientHome(login, scope)
-    return OAuth2Session(
-        login.handler.api,
-        lambda rejected: extension.renewals.usable(home, rejected),
-        extension.pool,
-    )
+    return make_session(login, ClientHome(login, scope))
 
 
 class ClientHome:

@@ -20,9 +20,11 @@ from ..stores.base import METHODS
 from ..stores.base import TokenStore
 from ..stores.browser import BrowserRecords
 from ..stores.browser import Place
+from ..stores.cookie import CookieStore
 from ..stores.machine import open_machine_store
 from ..stores.sealing import Sealer
 from ..stores.sealing import Secret
+from ..stores.session import SessionStore
 
 if t.TYPE_CHECKING:
     from .blueprint import OAuth2Login
@@ -47,7 +49,7 @@ class Login:
     #: The server-side store of its records; None where they rest in the browser.
     store: TokenStore | None
     records: TokenStore | BrowserRecords
-    #: What the store counts as one at a time or once: the store itself, or this machine's.
+    #: Where leases, used states and displaced marks are noted: the store, or the machine's.
     shared: TokenStore
 
     @property
@@ -117,7 +119,7 @@ class Extension:
 
     def add(
         self, name: str, blueprint: OAuth2Login, handler: OAuth2, scopes: list[str], store: t.Any
-    ) -> Login:
+    ) -> None:
         """Make a login of what is registered."""
         for other in self.logins.values():
             if handler.redirect_uri and handler.redirect_uri == other.handler.redirect_uri:
@@ -139,18 +141,13 @@ class Extension:
             records = BrowserRecords(t.cast(Place, place), name, self.machine, self.lifetime)
             login = Login(name, blueprint, handler, scopes, None, records, self.machine)
         self.logins[name] = login
-        return login
 
     def _find_store(self, given: t.Any) -> tuple[Place | None, TokenStore | None]:
         """The place in the browser, or the server-side store, that a setting means."""
         store = self._app.config.get("OAUTH2_LOGIN_STORE") if given is None else given
         if store is None or store == "cookie":
-            from ..stores.cookie import CookieStore
-
             return CookieStore(), None
         if store == "session":
-            from ..stores.session import SessionStore
-
             return SessionStore(), None
         if isinstance(store, str):
             if store not in self._stores:
@@ -214,7 +211,9 @@ def _open_store(url: str) -> TokenStore:
 
 def extension_of(app: Flask) -> Extension:
     """The app's extension, made on first use."""
-    return t.cast(Extension, app.extensions.setdefault(NAME, None) or _attach(app))
+    if NAME not in app.extensions:
+        app.extensions[NAME] = Extension(app)
+    return t.cast(Extension, app.extensions[NAME])
 
 
 def current_extension() -> Extension:
@@ -228,8 +227,3 @@ def current_extension() -> Extension:
         raise ConfigurationError(
             "This app has no login: app.register_blueprint(OAuth2Login(…))."
         ) from None
-
-
-def _attach(app: Flask) -> Extension:
-    app.extensions[NAME] = extension = Extension(app)
-    return extension

@@ -29,7 +29,7 @@ View = t.TypeVar("View", bound=t.Callable[..., t.Any])
 Check = t.Callable[[Identity], bool]
 
 #: What is demanded of a login; anything else is for the provider.
-DEMANDS = ("scope", "check", "max_age")
+DEMANDS = ("scope", "check", "max_age", "acr_values")
 
 #: Seconds after a sign-in in which what it was asked for counts as fulfilled.
 COMING_BACK = 10
@@ -50,6 +50,7 @@ def login_required(
     scope: Scope = (),
     check: Check | None = None,
     max_age: int | None = None,
+    acr_values: Scope = (),
     **params: t.Any,
 ) -> t.Callable[[View], View]: ...
 
@@ -83,6 +84,7 @@ def require_login(
     scope: Scope = (),
     check: Check | None = None,
     max_age: int | None = None,
+    acr_values: Scope = (),
     **params: t.Any,
 ) -> None:
     """Go on only if somebody has signed in: what :func:`login_required` does, as a function.
@@ -96,8 +98,12 @@ def require_login(
     :param login: the name of the login; any one by default.
     :param scope: scopes that the access token must have. What is missing is asked for once.
     :param check: a function of the :class:`Identity`; where it returns False, the answer is a 403.
-    :param max_age: seconds that the sign-in may be old (OpenID Connect Core 1.0, 3.1.2.1).
-    :param params: what else to ask of the provider, such as ``acr_values`` or ``prompt``.
+    :param max_age: seconds that the sign-in may be old (OpenID Connect Core 1.0,
+        section 3.1.2.1).
+    :param acr_values: one of these the sign-in must have satisfied (likewise).
+    :param params: what else to ask of the provider when somebody has to sign in, such as
+        ``prompt``. It guards nothing.
+    :raises ConfigurationError: a word that may be a misspelt demand; a ``check`` that is async.
     :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
     :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
     """
@@ -109,12 +115,16 @@ def require_login(
     needed = current_extension().get(login) if login is not None else current_login()
     home = find_home(needed) if needed is not None else None
     if needed is None or home is None:
-        asked = {"scope": " ".join(split_scope(scope)) or None, "max_age": max_age}
+        asked = {
+            "scope": " ".join(split_scope(scope)) or None,
+            "max_age": max_age,
+            "acr_values": " ".join(split_scope(acr_values)) or None,
+        }
         wanted = {name: value for name, value in asked.items() if value is not None}
         raise LoginRequired(login=login, params={**wanted, **params})
     _demand_scope(needed, home, split_scope(scope))
     _demand_age(needed, home, max_age)
-    _demand_acr(needed, home, params)
+    _demand_acr(needed, home, split_scope(acr_values))
     if check is not None and not _passes(check, home.record.identity):
         raise forbidden()
     current_visit().admitted = needed.name
@@ -147,11 +157,14 @@ def _demand_age(login: Login, home: RecordHome, max_age: int | None) -> None:
         )
 
 
-def _demand_acr(login: Login, home: RecordHome, params: t.Mapping[str, t.Any]) -> None:
-    wanted = split_scope(params.get("acr_values"))
+def _demand_acr(login: Login, home: RecordHome, wanted: list[str]) -> None:
     if not wanted or home.record.id_claims.get("acr") in wanted:
         return
-    raise LoginRequired("This page needs a stronger sign-in.", login=login.name, params=params)
+    raise LoginRequired(
+        "This page needs a stronger sign-in.",
+        login=login.name,
+        params={"acr_values": " ".join(wanted)},
+    )
 
 
 def _passes(check: Check, identity: Identity) -> bool:
@@ -197,6 +210,8 @@ def _refuse_mistyped(demands: t.Mapping[str, t.Any]) -> None:
         if name in DEMANDS:
             continue
         meant = get_close_matches(name, [*DEMANDS, "login", "name"], 1, 0.75)
+        if name.startswith("acr"):
+            meant = ["acr_values"]
         if meant in (["login"], ["name"]):
             raise ConfigurationError(f"Name the login first, without {name}=: ({value!r}, …).")
         if meant or callable(value):

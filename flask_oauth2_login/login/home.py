@@ -51,6 +51,12 @@ ASIDE_SECONDS = 7 * 24 * 3600
 GRANT_SECONDS = 10 * 365 * 24 * 3600
 
 
+def is_over(record: Record) -> bool:
+    """Whether a record has ended however much it is used."""
+    end = absolute_end(record)
+    return end is not None and end <= time.time()
+
+
 def owner_of(identity: Identity) -> str:
     """The app's key for a person; without one, the account at the provider.
 
@@ -90,18 +96,17 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
 def find_records(login: Login, **labels: str) -> list[RecordHome]:
     """The records of a login, in a server-side store, that have all these labels and live."""
     store, sealer = server_store(login), current_extension().sealer
-    labels = {"provider": login.name, "tenant": "", **labels} if "owner" not in labels else labels
+    if "owner" not in labels:
+        labels = {"provider": login.name, "tenant": "", **labels}
     digests = [sealer.digests(value, f"label:{name}") for name, value in labels.items()]
-    homes = {}
+    homes: dict[str, RecordHome] = {}
     # By each of the app's secrets: an older one labelled what has not been sealed anew since.
     for digest in zip(*digests, strict=True):
         for found in store.find(**dict(zip(labels, digest, strict=True))):
             stored = store.read(found)
             record = open_record(login, stored.sealed) if stored else None
-            if record is not None and found not in homes:
-                home = RecordHome(login, record.id)
-                if home.reload() is not None:
-                    homes[found] = home
+            if stored and record is not None and not is_over(record):
+                homes[found] = RecordHome.holding(login, record, stored.version)
     return list(homes.values())
 
 
@@ -144,10 +149,13 @@ class RecordHome:
         self._grant: RecordHome | None = None
 
     @classmethod
-    def new(cls, login: Login, record: Record) -> RecordHome:
-        """That of a record which does not rest yet: its token can be used, not renewed."""
+    def holding(cls, login: Login, record: Record, version: str = "") -> RecordHome:
+        """That of a record which has been read already.
+
+        Without a version, of one which does not rest yet: its token can be used, not renewed.
+        """
         home = cls(login, record.id)
-        home.record, home._version = record, ""
+        home.record, home._version = record, version
         return home
 
     @property
@@ -174,8 +182,7 @@ class RecordHome:
         record = open_record(self._login, stored.sealed) if stored else None
         if stored is None or record is None or record.id != self._id:
             return None
-        end = absolute_end(record)
-        if end is not None and end <= time.time():
+        if is_over(record):
             return None
         self.record, self._version = record, stored.version
         return self.current()

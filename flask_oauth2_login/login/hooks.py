@@ -23,6 +23,7 @@ from ..stores.browser import has_copies
 from ..stores.browser import send_copies
 from . import proxies
 from .answers import answer_error
+from .extension import NAME
 from .extension import SECRET_KEY_FIX
 from .extension import current_extension
 from .extension import extension_of
@@ -81,7 +82,7 @@ def _methods(rule: t.Any) -> set[str]:
 def attach(app: Flask, name: str) -> None:
     """Set up in an app what its logins share: once, whatever their number."""
     require_own_urls(app, name)
-    if "oauth2_login" in app.extensions:
+    if NAME in app.extensions:
         return
     extension_of(app)
     # First of all hooks: other extensions' may refuse a request before ours is asked.

@@ -50,12 +50,12 @@ def login_url(
         to be added, and records don't rest on the server.
     """
     extension = current_extension()
-    if name is None and len(extension.logins) != 1:
+    names = list(extension.logins) if name is None else [name]
+    if len(names) != 1:
         raise ConfigurationError(
             f"This app has several logins: login_url(name), of {', '.join(extension.logins)}."
         )
-    (only,) = extension.logins if name is None else (name,)
-    login = extension.get(only)
+    login = extension.get(names[0])
     if link:
         server_store(login)
     return _url(login, next, link=link, **params)

@@ -64,11 +64,13 @@ def read_marks() -> Marks:
 
 def parse_marks(value: t.Any) -> Marks:
     """The marks that a session holds under :data:`KEY`."""
+    if not value:
+        return Marks()
     try:
-        rows = [Mark(*row) for row in value[1:]] if value else []
-        return Marks(str(value[0]), rows) if all(map(_is_mark, rows)) and value else Marks()
+        marks = Marks(str(value[0]), [Mark(*row) for row in value[1:]])
     except (TypeError, KeyError, IndexError):
         return Marks()
+    return marks if all(map(_is_mark, marks.rows)) else Marks()
 
 
 def write_marks(rows: t.Iterable[Mark]) -> None:

@@ -10,6 +10,8 @@ from flask import json
 from flask import make_response
 from flask import render_template
 from flask import request
+from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -29,13 +31,15 @@ EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
         "The answer that came back does not belong to a sign-in here.",
     ),
     401: ("Please sign in", "This page is for people who have signed in."),
-    403: ("Not for this account", "Your account may not open this page."),
+    403: ("Not allowed", "Your account may not open this page."),
     502: ("Signing in is not possible", "The sign-in service answered with something odd."),
     503: ("Not available right now", "A service that this page needs does not answer."),
 }
 
 
-def render_page(template: str, status: int, **context: t.Any) -> Response:
+def render_page(
+    template: str, status: int, *, has_form: bool = False, **context: t.Any
+) -> Response:
     """A page of ours, which nothing can be put into and nobody can frame."""
     nonce = secrets.token_urlsafe(16)
     html = render_template(f"oauth2_login/{template}", csp_nonce=nonce, **context)
@@ -45,7 +49,7 @@ def render_page(template: str, status: int, **context: t.Any) -> Response:
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return keep_private(response, has_form=context.get("has_form", False))
+    return keep_private(response, has_form)
 
 
 def keep_private(response: Response, has_form: bool = False) -> Response:
@@ -70,36 +74,35 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     :param again_url: where a person may try once more.
     """
     status = error.code or 500
+    title, text, detail = _explain(error, status)
     if find_client(request) in {Client.API, Client.HTMX}:
-        _, text = _explain(error, status)
-        response = render_problem(status, _detail(error) or text)
+        response = render_problem(status, detail or text)
     else:
-        title, text = _explain(error, status)
         response = render_page(
-            "error.html", status, title=title, text=text, detail=_detail(error), url=again_url
+            "error.html", status, title=title, text=text, detail=detail, url=again_url
         )
     if isinstance(error, (ProviderError, StoreError)) and isinstance(error.retry_after, int):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _explain(error: HTTPException, status: int) -> tuple[str, str]:
-    """A title and a sentence for whoever sees it."""
-    code = getattr(error, "error", None)
+def _explain(error: HTTPException, status: int) -> tuple[str, str, str | None]:
+    """A title, a sentence, and what the provider has to say, for whoever sees it."""
+    phrase = HTTP_STATUS_CODES[status]
+    title, text = EXPLANATIONS.get(status, (phrase, phrase))
+    code, own_words = getattr(error, "error", None), _own_words(error)
     if code == "access_denied":
-        return "Sign-in cancelled", "You are not signed in, and nothing has changed."
-    if status == 400 and code is None:
-        return EXPLANATIONS[400][0], str(error.description)
-    if status == 400 and code not in OWN_CODES:
-        return EXPLANATIONS[400][0], f"The sign-in service refused: {code}."
-    return EXPLANATIONS.get(status, (HTTP_STATUS_CODES[status], HTTP_STATUS_CODES[status]))
+        return "Sign-in cancelled", "You are not signed in, and nothing has changed.", own_words
+    if code is not None and code not in OWN_CODES:
+        return title, f"The sign-in service refused: {code}.", own_words
+    return title, own_words or text, None
 
 
-def _detail(error: HTTPException) -> str | None:
-    """What the provider has to say to the person, or what the app's own code had."""
-    detail = error.description if error.code == 403 else None
+def _own_words(error: HTTPException) -> str | None:
+    """What an error says itself that a visitor may read."""
+    words = error.description if type(error) in {BadRequest, Forbidden} else None
     if isinstance(error, AuthorizationError):
-        detail = error.error_description
-    if not detail or detail == type(error).description:
+        words = error.error_description
+    if not words or words == type(error).description:
         return None
-    return detail[0].upper() + detail[1:].rstrip(".") + "."
+    return words[0].upper() + words[1:].rstrip(".") + "."

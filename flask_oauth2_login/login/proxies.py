@@ -6,12 +6,12 @@ import typing as t
 
 from werkzeug.local import LocalProxy
 
+from ..client.renewal import Home
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
 from .extension import Login
 from .extension import current_extension
-from .home import RecordHome
 from .visit import current_login
 from .visit import current_visit
 from .visit import find_home
@@ -35,7 +35,7 @@ def find_session(login: Login | None) -> OAuth2Session:
     return sessions[login.name]
 
 
-def make_session(login: Login, home: RecordHome) -> OAuth2Session:
+def make_session(login: Login, home: Home) -> OAuth2Session:
     """A session over the app's connections that renews the record's token when that is due."""
     extension = current_extension()
     return OAuth2Session(

@@ -96,7 +96,7 @@ def make_session_ready(
     identity.owner = attempt.link_owner
     # For the hook it is the new person who is there: nobody's token is taken for another's.
     current_visit().forget()
-    current_visit().homes[record.id] = RecordHome.new(login, record)
+    current_visit().homes[record.id] = RecordHome.holding(login, record)
     response = login.blueprint.call_on_login(identity, record.token)
     identity.owner = None if identity.owner is None else str(identity.owner)
     owner = owner_fingerprints(identity.owner)

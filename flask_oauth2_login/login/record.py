@@ -13,8 +13,6 @@ from ..protocol.token import Token
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
 #: Seconds up to which a token's whole life is kept, for renewal in time; longer ones don't need it.
 SHORT_LIFE = 600
-#: Members that are not kept, or kept elsewhere.
-_DROPPED = ("id_token",)
 
 
 @dataclasses.dataclass
@@ -48,22 +46,22 @@ class Record:
 def pack(record: Record) -> list[t.Any]:
     """A record as a list, which is shorter than an object: it may have to fit into a cookie."""
     token, identity = record.token, record.identity
-    rest = {k: v for k, v in token.items() if k not in _OWN_PLACE and k not in _DROPPED}
+    rest = {k: v for k, v in token.items() if k not in (*_OWN_PLACE, "id_token")}
     if rest.get("token_type") == "Bearer":
         del rest["token_type"]
     scope = token.get("scope")
-    own = [token.get(name) for name in _OWN_PLACE[:4]]
-    if own[3] is not None and own[3] > SHORT_LIFE:
-        del own[3]
-    if own[2] is not None:
+    expires_at, life = token.expires_at, token.get("expires_in")
+    own = [
+        token.get("access_token"),
+        token.refresh_token,
         # Counted from the sign-in, which takes fewer digits.
-        own[2] -= record.signed_in_at
-    while own and own[-1] is None:
-        own.pop()
+        None if expires_at is None else expires_at - record.signed_in_at,
+        life if life is not None and life <= SHORT_LIFE else None,
+    ]
     packed = [
         record.id,
         record.signed_in_at,
-        own,
+        _without_end(own),
         # Scopes are mostly those that the token answer names: one copy will do.
         scope,
         None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
@@ -82,9 +80,14 @@ def pack(record: Record) -> list[t.Any]:
         record.id_token,
         record.grant,
     ]
-    while not packed[-1]:
-        packed.pop()
-    return packed
+    return _without_end(packed)
+
+
+def _without_end(values: list[t.Any]) -> list[t.Any]:
+    """A list without the empty values at its end; 0 is a value."""
+    while values and values[-1] in (None, "", [], {}):
+        values.pop()
+    return values
 
 
 def unpack(packed: t.Any, login: str) -> Record | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..protocol.errors import ConfigurationError
 from ..stores.base import TokenStore
 from .extension import Login
 from .extension import current_extension
@@ -20,8 +21,14 @@ def reseal(login: Login) -> int:
     """Seal a login's records with the newest secret, and label them by it.
 
     :returns: how many were sealed anew.
+    :raises ConfigurationError: records don't rest on the server, or can't be labelled anew.
     """
     store, count = server_store(login), 0
+    if not hasattr(store, "relabel"):
+        raise ConfigurationError(
+            f"{type(store).__name__} has no relabel(id, labels), which makes labels of an older"
+            " secret needless: see TokenStore."
+        )
     page = store.scan(None, PAGE)
     while page:
         count += sum(_reseal_one(login, store, name) for name in page)

@@ -62,9 +62,7 @@ SECRET_AUTHS = frozenset({client_secret_basic, client_secret_post})
 #: The names in provider metadata (RFC 8414, ``token_endpoint_auth_methods_supported``) and presets.
 CLIENT_AUTHS: t.Mapping[str, ClientAuth] = {
     "client_secret_basic": client_secret_basic,
-    "basic": client_secret_basic,
     "client_secret_post": client_secret_post,
-    "post": client_secret_post,
     "none": no_client_auth,
 }
 

@@ -34,7 +34,8 @@ class ConfigurationError(OAuth2Error):
 class _Refusal(OAuth2Error, BadRequest):
     """The provider said no, or its answer does not belong to the question.
 
-    :param error: the error code, as the RFCs define it (``"access_denied"``).
+    :param error: the error code: the provider's (``"access_denied"``), or one of ours:
+        ``"invalid_state"``, ``"invalid_issuer"``, ``"invalid_id_token"``.
     :param error_description: a sentence for people, where there is one. It may have come from
         the provider: escape it.
     :param status_code: the HTTP status that it came with, where it came by HTTP.
@@ -68,15 +69,22 @@ class AuthorizationError(_Refusal):
 
 
 class TokenError(_Refusal):
-    """The token endpoint refused, with an error that RFC 6749, section 5.2, defines."""
+    """The provider refused what was asked for, or of, a token.
 
-    _what = "The token endpoint refused"
+    RFC 6749, section 5.2; of a revocation RFC 7009, section 2.2.1.
+    """
+
+    _what = "The provider refused"
 
 
 class IDTokenError(_Refusal):
-    """The ID token is not one to trust: OpenID Connect Core 1.0, section 3.1.3.7."""
+    """What the provider says of a person is not to be trusted.
 
-    _what = "The ID token was rejected"
+    An ID token (OpenID Connect Core 1.0, section 3.1.3.7), what UserInfo says (section 5.3.2), or a
+    logout token (Back-Channel Logout 1.0, section 2.6).
+    """
+
+    _what = "What the provider says was rejected"
 
     def __init__(self, error_description: str) -> None:
         super().__init__("invalid_id_token", error_description)

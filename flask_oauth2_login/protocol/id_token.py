@@ -93,9 +93,8 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
         return True
 
     if alg in HMACS:
-        good = is_signed(OctKey.import_key(verifier.client_secret or "")) and bool(
-            verifier.client_secret
-        )
+        secret = verifier.client_secret
+        good = bool(secret) and is_signed(OctKey.import_key(secret or ""))
     else:
         good = verifier.keys.try_each(alg, kid, is_signed)
     if not good:

@@ -148,11 +148,10 @@ def is_issuer(iss: t.Any, claims: Document, document: Document, issuer: str) -> 
     return iss == issuer or iss in ALIASES.get(issuer, ())
 
 
-def check_given(document: Document, issuer: str, http_hosts: t.Collection[str]) -> Document:
-    """A document that the developer gave.
+def check_given(document: Document, issuer: str, http_hosts: t.Collection[str]) -> None:
+    """Check a document that the developer gave.
 
     :raises ConfigurationError: it is not the issuer's.
     """
     if problem := find_problem(document, issuer, http_hosts):
         raise ConfigurationError(f"{problem} It was given as metadata={{…}}.")
-    return document

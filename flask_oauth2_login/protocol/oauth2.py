@@ -432,7 +432,7 @@ class OAuth2:
         return bool(given) and urls.is_absolute(urls.join(self.site, given))
 
     def _request_token(self, params: dict[str, t.Any]) -> Token | None:
-        answer = self._send_params("token_url", {k: v for k, v in params.items() if v is not None})
+        answer = self._send_params("token_url", params)
         return read_token(
             answer,
             token_path=self.token_path,

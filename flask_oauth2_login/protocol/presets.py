@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing as t
 from importlib import resources
 
@@ -17,15 +18,15 @@ from .openid import OpenIDConnect
 Preset = t.Mapping[str, t.Any]
 
 
-def find_preset(name: str, own: t.Mapping[str, Preset] | None = None) -> dict[str, t.Any]:
+def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
     """The row of a provider, with the app's own words for it laid over.
 
     :param own: the app's rows; one is enough by itself for a provider that has none here.
     :raises ConfigurationError: nobody knows a provider of that name.
     """
-    rows_are_fine = own is None or isinstance(own, t.Mapping)
-    overlay = own.get(name, {}) if own and rows_are_fine else {}
-    if not (rows_are_fine and isinstance(overlay, t.Mapping)):
+    own = {} if own is None else own
+    overlay = own.get(name, {}) if isinstance(own, t.Mapping) else None
+    if not isinstance(overlay, t.Mapping):
         raise ConfigurationError(
             "OAUTH2_LOGIN_PROVIDERS is a dictionary of dictionaries:"
             f" {{{name!r}: {{'issuer': 'https://…'}}}}."
@@ -37,6 +38,11 @@ def find_preset(name: str, own: t.Mapping[str, Preset] | None = None) -> dict[st
             f" in app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
         )
     return {**rows.get(name, {}), **overlay}
+
+
+def credential_key(name: str, what: str) -> str:
+    """The key of ``app.config`` with a preset's credential, as a variable can be called."""
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_{what}"
 
 
 def make_handler(
@@ -52,10 +58,17 @@ def make_handler(
     if unknown := set(options) - known:
         raise ConfigurationError(
             f"The preset {name!r} has words that are not known: {', '.join(sorted(unknown))}."
+            f" Known are: {', '.join(sorted(known - {'self', 'options', 'client_id'}))}."
         )
     if mine := {"client_id", "client_secret"} & set(options):
+        keys = [credential_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
         raise ConfigurationError(
             f"The preset {name!r} has {' and '.join(sorted(mine))}: these are settings of their"
-            f" own, {name.upper()}_CLIENT_ID and {name.upper()}_CLIENT_SECRET."
+            f" own, {' and '.join(keys)}."
+        )
+    if kind is OAuth2 and not {"site", "token_url"} & set(options):
+        raise ConfigurationError(
+            f"The preset {name!r} has neither issuer nor endpoints: give it an 'issuer', or"
+            " 'authorization_url' and 'token_url'."
         )
     return kind(client_id, client_secret, **options)

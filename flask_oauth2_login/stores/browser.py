@@ -52,8 +52,7 @@ class BrowserRecords:
 
     def read(self, id: str) -> Stored | None:
         waiting = _pending().get(self._login)
-        own = waiting is not None and waiting.id == id
-        copy = waiting.sealed if own and waiting else self._place.get(self._login)
+        copy = waiting.sealed if waiting and waiting.id == id else self._place.get(self._login)
         newest = self._machine.read(id)
         if newest is None:
             return Stored(copy, IN_BROWSER) if copy else None

@@ -66,15 +66,12 @@ class Sealer:
 
     def open(self, sealed: str | None, purpose: str, *context: str) -> t.Any:
         """What was sealed, or None: changed, cut, foreign, sealed for something else, or absent."""
-        if not sealed or len(sealed) > MAX_SEALED:
-            return None
-        unseal = self._plain if len(sealed) <= MAX_REMEMBERED else self._open
-        plain = unseal(sealed, tuple(self._secrets()), purpose, *context)
+        plain = self._unseal(sealed, self._secrets(), purpose, *context)
         return None if plain is None else json.loads(plain)
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
         """Whether a value is sealed with the newest secret, not with an older one."""
-        return self._plain(sealed, tuple(self._secrets()[:1]), purpose, *context) is not None
+        return self._unseal(sealed, self._secrets()[:1], purpose, *context) is not None
 
     def digest(self, text: str, purpose: str) -> str:
         """A keyed hash of 256 bits, in 43 characters: what it was made of can't be guessed."""
@@ -84,6 +81,14 @@ class Sealer:
         """As :meth:`digest`, with each secret: what an older one has labelled is found too."""
         keys = (self._key(secret, purpose) for secret in self._secrets())
         return [encode(hmac.digest(key, text.encode(), "sha256")) for key in keys]
+
+    def _unseal(
+        self, sealed: str | None, secrets: t.Sequence[Secret], purpose: str, *context: str
+    ) -> bytes | None:
+        if not sealed or len(sealed) > MAX_SEALED:
+            return None
+        unseal = self._plain if len(sealed) <= MAX_REMEMBERED else self._open
+        return unseal(sealed, tuple(secrets), purpose, *context)
 
     def _open(
         self, sealed: str, secrets: tuple[Secret, ...], purpose: str, *context: str

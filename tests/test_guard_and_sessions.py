@@ -129,6 +129,8 @@ def test_d1_a_guard_of_all_that_there_is_leaves_the_way_in_open(
         ({"allowed": lambda _: False}, "check"),
         ({"scopes": "repo"}, "scope"),
         ({"maxage": 300}, "max_age"),
+        ({"acr_value": "gold"}, "acr_values"),
+        ({"acr": "gold"}, "acr_values"),
         ({"login": "sso"}, "first"),
     ],
 )

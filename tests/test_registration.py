@@ -358,3 +358,33 @@ def test_a_star_brings_the_public_names_alone() -> None:
     assert not {"t", "import_module", "login", "client", "protocol", "stores"} & brought
     assert brought <= set(dir(flask_oauth2_login))
     assert {"RedisStore", "SQLAlchemyStore"} <= set(dir(flask_oauth2_login))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"algorithms": ["RS255"]}, "algorithms"),
+        ({"algorithms": ["none"]}, "algorithms"),
+        ({"algorithms": []}, "algorithms"),
+        ({"response_mode": "fragment"}, "response_mode"),
+        ({"userinfo_method": "PUT"}, "userinfo_method"),
+        ({"redirect_uri": "callback"}, "redirect_uri"),
+    ],
+)
+def test_a_word_that_is_none_of_the_few_is_told_at_once(
+    options: dict[str, t.Any], name: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        OpenIDConnect("the-app", "secret", "https://sso.example", **options)
+
+
+def test_a_registration_that_failed_leaves_nothing_behind(provider: Provider) -> None:
+    site = Flask(__name__)
+    site.config["SECRET_KEY"] = 12345
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        site.register_blueprint(OAuth2Login(make_handler(provider)))
+    site.config["SECRET_KEY"] = "k" * 32
+    site.register_blueprint(OAuth2Login(make_handler(provider), name="another"))
+    browser = Browser(site, provider)
+    assert browser.sign_in().status_code == 302
+    assert [cookie.name for cookie in browser.cookies] == ["oauth2_login_another", "session"]

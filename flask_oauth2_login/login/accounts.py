@@ -15,7 +15,7 @@ from ..stores.sealing import name_of
 from .extension import Login
 from .home import RecordHome
 from .home import expires_at
-from .home import find_records
+from .home import find_record_homes
 from .home import grant_labels
 from .home import owner_of
 from .home import seal_record
@@ -48,7 +48,7 @@ def unlink(login: Login, owner: str, id: str) -> bool:
     """End all that a person has of an account, and revoke it. False where there was nothing."""
     ended = [
         home
-        for home in find_records(login, owner=str(owner))
+        for home in find_record_homes(login, owner=str(owner))
         if home.record.identity.id == id and home.end("unlinked")
     ]
     revoke(*((login.handler, home.record.token) for home in ended))
@@ -57,7 +57,7 @@ def unlink(login: Login, owner: str, id: str) -> bool:
 
 def _homes_of(login: Login, owner: str) -> list[RecordHome]:
     """The owner's records that have a token."""
-    return [home for home in find_records(login, owner=str(owner)) if home.record.token]
+    return [home for home in find_record_homes(login, owner=str(owner)) if home.record.token]
 
 
 def keep_grant(login: Login, record: Record) -> Record:

@@ -21,9 +21,9 @@ from ..protocol.errors import ProviderError
 from ..protocol.errors import StoreError
 from .extension import current_extension
 from .links import login_links
-from .navigation import Client
+from .navigation import UserAgent
 from .navigation import default_next
-from .navigation import find_client
+from .navigation import find_user_agent
 from .navigation import here
 from .navigation import safe_next
 from .pages import EXPLANATIONS
@@ -81,8 +81,8 @@ def forbidden(text: str | None = None) -> Forbidden:
 
 def answer_login_required(error: LoginRequired) -> t.Any:
     """Send a browser to sign in; tell everybody else how to."""
-    client = find_client(request)
-    if client is Client.PREFETCH:
+    client = find_user_agent(request)
+    if client is UserAgent.PREFETCH:
         # Looking ahead starts no sign-in, and what it gets must not be kept for later.
         return keep_private(t.cast(Response, ServiceUnavailable().get_response()))
     if _was_just_asked(error):
@@ -91,10 +91,10 @@ def answer_login_required(error: LoginRequired) -> t.Any:
     name = error.login
     if name is None and error.params and (login := current_login()):
         name = login.name
-    if client is Client.API:
+    if client is UserAgent.API:
         return _problem(error, name)
     links = login_links(name, here(), **error.params)
-    if client is Client.HTMX:
+    if client is UserAgent.HTMX:
         response = _problem(error, name)
         # Of several ways, the page itself offers the choice.
         guarded = f"{request.script_root}{request.path}" if request.method == "GET" else here()
@@ -102,11 +102,11 @@ def answer_login_required(error: LoginRequired) -> t.Any:
             links[0].url if len(links) == 1 else safe_next(guarded) or default_next()
         )
         return response
-    if client is Client.NAVIGATION and len(links) == 1:
+    if client is UserAgent.NAVIGATION and len(links) == 1:
         return keep_private(t.cast(Response, redirect(links[0].url)))
     title, text = EXPLANATIONS[401]
     page = render_page(
-        "choose.html", 401, title=title, text=text, links=links, apart=client is Client.PAGE
+        "choose.html", 401, title=title, text=text, links=links, apart=client is UserAgent.PAGE
     )
     return _challenge(page)
 

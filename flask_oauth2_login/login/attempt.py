@@ -13,12 +13,12 @@ from flask import Response
 from flask import after_this_request
 from flask import request
 
+from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from ..stores.cookie import fits
-from ..stores.sealing import encode
 from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension

@@ -130,9 +130,10 @@ class OAuth2Login(Blueprint):
         require_free(app, full_name)
         handler, scopes = self._make_handler(app)
         handler.preload()
+        extension = extension_of(app)
         super().register(app, options)
         attach(app, full_name)
-        extension_of(app).add(full_name, self, handler, scopes, self._store)
+        extension.add(full_name, self, handler, scopes, self._store)
 
     def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):

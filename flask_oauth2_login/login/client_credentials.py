@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
 from ..client.renewal import Kept
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
+from ..stores.base import Outcome
 from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
@@ -64,11 +64,11 @@ class ClientHome:
     def refresh(self, token: Token) -> Token | None:  # noqa: ARG002
         return self._login.handler.client_token(self._scope)
 
-    def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+    def replace(self, token: Token, version: str) -> Outcome:
         store = self._login.shared
         sealed = current_extension().sealer.seal(token, "client", self._login.name)
         expires_at = token.expires_at or time.time() + UNKNOWN_LIFE
-        outcome: t.Literal["replaced", "changed", "gone"] = "gone"
+        outcome: Outcome = "gone"
         if version:
             outcome = store.replace(self._name, sealed, version, expires_at)
         if outcome == "gone":

@@ -78,12 +78,13 @@ class Extension:
         """What the processes of this machine share."""
         return open_machine_store(self._app.instance_path, self._app.name)
 
-    def lifetime(self) -> float:
-        """Seconds without use after which a login ends."""
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds without use after which a login ends: PERMANENT_SESSION_LIFETIME."""
         return self._app.permanent_session_lifetime.total_seconds()
 
     @property
-    def absolute_lifetime(self) -> float | None:
+    def lifetime(self) -> float | None:
         """Seconds after sign-in when a login ends whatever happens: OAUTH2_LOGIN_LIFETIME."""
         given = self._app.config.get("OAUTH2_LOGIN_LIFETIME")
         seconds = given.total_seconds() if isinstance(given, timedelta) else given
@@ -96,7 +97,7 @@ class Extension:
     @property
     def touch_seconds(self) -> float:
         """Seconds after which it is noted once more that a login is in use."""
-        return max(60.0, min(3600.0, self.lifetime() / 10))
+        return max(60.0, min(3600.0, self.idle_seconds / 10))
 
     def once(self, what: str) -> bool:
         """True the first time in this process."""
@@ -129,7 +130,7 @@ class Extension:
                 )
         place, server_side = self._find_store(store)
         # Read once here, for a mistake to be told at registration.
-        _ = self.absolute_lifetime
+        _ = self.lifetime
         if blueprint.offline and server_side is None:
             raise ConfigurationError(
                 f"offline=True keeps the grants of the login {name!r} for jobs, which needs a"
@@ -138,14 +139,16 @@ class Extension:
         if server_side is not None:
             login = Login(name, blueprint, handler, scopes, server_side, server_side, server_side)
         else:
-            records = BrowserRecords(t.cast(Place, place), name, self.machine, self.lifetime)
+            records = BrowserRecords(
+                t.cast(Place, place), name, self.machine, lambda: self.idle_seconds
+            )
             login = Login(name, blueprint, handler, scopes, None, records, self.machine)
         self.logins[name] = login
 
     def _find_store(self, given: t.Any) -> tuple[Place | None, TokenStore | None]:
         """The place in the browser, or the server-side store, that a setting means."""
         store = self._app.config.get("OAUTH2_LOGIN_STORE") if given is None else given
-        if store is None or store == "cookie":
+        if store is None or store in ("", "cookie"):
             return CookieStore(), None
         if store == "session":
             return SessionStore(), None
@@ -203,9 +206,10 @@ def _open_store(url: str) -> TokenStore:
                     " write there? (sqlite:////var/… is absolute, sqlite:///… relative.)"
                 ) from None
         return store
+    what = f"The scheme {scheme!r}" if "://" in url else repr(url)
     raise ConfigurationError(
-        f"A store with the scheme {scheme!r} is not known. Use 'cookie', 'session',"
-        " 'sqlite:///…', 'postgresql+psycopg://…', 'redis://…', or a TokenStore."
+        f"{what} names no store. Use 'cookie', 'session', 'sqlite:///…',"
+        " 'postgresql+psycopg://…', 'redis://…', or a TokenStore."
     )
 
 

@@ -66,7 +66,7 @@ def begin(
         scopes,
         state=attempt.state,
         redirect_uri=attempt.redirect_uri,
-        **secrets_of(login, attempt),
+        **binding_params(login, attempt),
         **asked,
     )
     return t.cast(Response, redirect(url))
@@ -178,7 +178,7 @@ def make_record(login: Login, attempt: Attempt, token: Token, identity: Identity
     )
 
 
-def secrets_of(login: Login, attempt: Attempt) -> dict[str, str]:
+def binding_params(login: Login, attempt: Attempt) -> dict[str, str]:
     """What binds the provider's answer to this attempt: PKCE (RFC 7636), and a nonce."""
     params = {}
     if login.handler.pkce:

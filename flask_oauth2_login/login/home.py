@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-import typing as t
 from contextlib import suppress
 
 from ..client.renewal import Kept
@@ -13,6 +12,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
+from ..stores.base import Outcome
 from ..stores.base import TokenStore
 from ..stores.sealing import name_of
 from . import signals
@@ -32,7 +32,7 @@ def expires_at(record: Record) -> float:
         return time.time() + GRANT_SECONDS
     extension = current_extension()
     # It is touched that often; in between nobody says that it is in use.
-    idle = time.time() + extension.lifetime() + extension.touch_seconds
+    idle = time.time() + extension.idle_seconds + extension.touch_seconds
     end = absolute_end(record)
     return idle if end is None else min(idle, end)
 
@@ -41,7 +41,7 @@ def absolute_end(record: Record) -> float | None:
     """When a record ends however much it is used: OAUTH2_LOGIN_LIFETIME seconds after sign-in."""
     if record.is_grant:
         return None
-    seconds = current_extension().absolute_lifetime
+    seconds = current_extension().lifetime
     return None if seconds is None else record.signed_in_at + seconds
 
 
@@ -93,7 +93,7 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
     return {name: keyed(value, f"label:{name}") for name, value in labels.items()}
 
 
-def find_records(login: Login, **labels: str) -> list[RecordHome]:
+def find_record_homes(login: Login, **labels: str) -> list[RecordHome]:
     """The records of a login, in a server-side store, that have all these labels and live."""
     store, sealer = server_store(login), current_extension().sealer
     if "owner" not in labels:
@@ -190,7 +190,7 @@ class RecordHome:
     def refresh(self, token: Token) -> Token | None:
         return self._login.handler.renew(token, self.record.id_claims)
 
-    def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+    def replace(self, token: Token, version: str) -> Outcome:
         outcome = self.put(token, version)
         if outcome == "replaced":
             signals.send(
@@ -201,7 +201,7 @@ class RecordHome:
             )
         return outcome
 
-    def put(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
+    def put(self, token: Token, version: str) -> Outcome:
         """As :meth:`replace`, of a token that was not renewed but came with a sign-in."""
         record = dataclasses.replace(self.record, token=token)
         sealed = seal_record(self._login, record)

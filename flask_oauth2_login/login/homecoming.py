@@ -16,9 +16,9 @@ from flask import current_app
 from flask import request
 
 from ..protocol.errors import AuthorizationError
-from ..stores.cookie import MAX_COOKIE
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
+from ..stores.cookie import fits
 from .extension import Login
 from .extension import current_extension
 from .pages import render_page
@@ -37,10 +37,11 @@ def must_wait() -> bool:
 def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
     """Keep the provider's answer, and send the page that comes back for it."""
     sealed = current_extension().sealer.seal([int(time.time()), dict(answer)], "answer", login.name)
-    if len(sealed) > MAX_COOKIE - 300:
+    cookie = {"key": _name(login), "value": sealed, "max_age": LIFETIME, **_attributes(login)}
+    if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
     response = go_on_page(url_of(login, "callback"))
-    response.set_cookie(_name(login), sealed, max_age=LIFETIME, **_attributes(login))
+    response.set_cookie(**cookie)
     return response
 
 

@@ -23,7 +23,6 @@ from ..stores.browser import has_copies
 from ..stores.browser import send_copies
 from . import proxies
 from .answers import answer_error
-from .extension import NAME
 from .extension import SECRET_KEY_FIX
 from .extension import current_extension
 from .extension import extension_of
@@ -82,9 +81,8 @@ def _methods(rule: t.Any) -> set[str]:
 def attach(app: Flask, name: str) -> None:
     """Set up in an app what its logins share: once, whatever their number."""
     require_own_urls(app, name)
-    if NAME in app.extensions:
+    if not extension_of(app).once("hooks"):
         return
-    extension_of(app)
     # First of all hooks: other extensions' may refuse a request before ours is asked.
     app.url_value_preprocessors.setdefault(None, []).insert(0, _begin_request)
     app.after_request(_end_request)

@@ -22,7 +22,7 @@ PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
-class Client(enum.Enum):
+class UserAgent(enum.Enum):
     """What sent a request, as far as its answer depends on it."""
 
     #: A browser's window that goes to a page: it can be sent elsewhere and back.
@@ -36,25 +36,25 @@ class Client(enum.Enum):
     API = enum.auto()
 
 
-def find_client(request: Request) -> Client:
+def find_user_agent(request: Request) -> UserAgent:
     """Tell by Fetch Metadata, and without that by ``Accept``."""
     headers = request.headers
     if only_looks_ahead(request):
-        return Client.PREFETCH
+        return UserAgent.PREFETCH
     if headers.get("HX-Request") == "true":
-        return Client.HTMX
+        return UserAgent.HTMX
     mode = headers.get("Sec-Fetch-Mode")
     if mode is not None:
         if mode != "navigate":
-            return Client.API
+            return UserAgent.API
         in_window = headers.get("Sec-Fetch-Dest", "document") == "document"
     elif headers.get("X-Requested-With"):
-        return Client.API
+        return UserAgent.API
     elif "text/html" in _accepted(headers.get("Accept", "")):
         in_window = headers.get("Sec-Fetch-Dest", "document") == "document"
     else:
-        return Client.API
-    return Client.NAVIGATION if in_window and _is_safe(request) else Client.PAGE
+        return UserAgent.API
+    return UserAgent.NAVIGATION if in_window and _is_safe(request) else UserAgent.PAGE
 
 
 def only_looks_ahead(request: Request) -> bool:

@@ -18,8 +18,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ProviderError
 from ..protocol.errors import StoreError
-from .navigation import Client
-from .navigation import find_client
+from .navigation import UserAgent
+from .navigation import find_user_agent
 
 #: The codes of answers that we refuse, not the provider.
 OWN_CODES = frozenset({"invalid_state", "invalid_issuer", "invalid_request", "invalid_id_token"})
@@ -75,7 +75,7 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     """
     status = error.code or 500
     title, text, detail = _explain(error, status)
-    if find_client(request) in {Client.API, Client.HTMX}:
+    if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
         response = render_problem(status, detail or text)
     else:
         response = render_page(

@@ -27,7 +27,7 @@ from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
-from .home import find_records
+from .home import find_record_homes
 from .home import server_store
 from .pages import keep_private
 from .pages import render_page
@@ -125,9 +125,9 @@ def back_channel(login: Login) -> Response:
         body = {"error": "invalid_request", "error_description": str(error)}
         return keep_private(Response(json.dumps(body), 400, content_type="application/json"))
     if claims.get("sid"):
-        homes = find_records(login, sid=str(claims["sid"]))
+        homes = find_record_homes(login, sid=str(claims["sid"]))
     else:
-        homes = find_records(login, subject=str(claims["sub"]))
+        homes = find_record_homes(login, subject=str(claims["sub"]))
     for home in homes:
         if "sub" not in claims or _subject(home) == claims["sub"]:
             home.end("back-channel")
@@ -165,7 +165,7 @@ def front_channel(login: Login) -> Response:
     # By the record's own: an issuer that is a template has many names.
     homes = [
         home
-        for home in (find_records(login, sid=sid[0]) if well_formed else ())
+        for home in (find_record_homes(login, sid=sid[0]) if well_formed else ())
         if home.record.id_claims.get("iss") == iss[0]
     ]
     if not homes and not (well_formed and iss[0] == handler.issuer):

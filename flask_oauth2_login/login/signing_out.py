@@ -21,8 +21,8 @@ from .links import login_links
 from .links import logout_token
 from .mark import read_marks
 from .mark import write_marks
-from .navigation import Client
-from .navigation import find_client
+from .navigation import UserAgent
+from .navigation import find_user_agent
 from .navigation import is_same_origin
 from .navigation import safe_next
 from .pages import keep_private
@@ -72,7 +72,7 @@ def sign_out(login: Login) -> Response:
     home = find_home(login)
     end_logins(ended)
     target = safe_next(request.values.get("next"))
-    if find_client(request) is Client.API:
+    if find_user_agent(request) is UserAgent.API:
         return keep_private(Response(status=204))
     state = secrets.token_urlsafe(16)
     if home is not None and (url := provider_logout_url(login, home.record, state)):

@@ -159,7 +159,7 @@ def _boards(marks: Marks) -> list[TokenStore]:
 def _open_home(login: Login, mark: Mark) -> RecordHome | None:
     extension = current_extension()
     idle = (this_minute() - mark.minute) * 60
-    if idle > extension.lifetime() + extension.touch_seconds:
+    if idle > extension.idle_seconds + extension.touch_seconds:
         return None
     home = RecordHome(login, mark.id)
     if home.reload() is None or home.token_home is None:

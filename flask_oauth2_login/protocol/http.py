@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import re
 import socket
 import time
 import typing as t
@@ -79,6 +80,20 @@ class Answer:
     status: int
     headers: t.Mapping[str, str] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
+
+    def require_in_order(self, what: str) -> None:
+        """See that the provider is not out of order.
+
+        :param what: who has answered, to begin a sentence with.
+        :raises ProviderUnavailableError: it says so (5xx, 429); with its Retry-After (RFC 9110,
+            section 10.2.3), where that is a number of seconds.
+        """
+        if self.status >= 500 or self.status == 429:
+            pause = self.headers.get("Retry-After", "")
+            raise ProviderUnavailableError(
+                f"{what} answered with status {self.status}.",
+                retry_after=int(pause) if re.fullmatch("[0-9]{1,9}", pause) else None,
+            )
 
     def json(self) -> t.Any:
         """The body as JSON, or None where it is something else."""

@@ -12,15 +12,15 @@ import hmac
 import math
 import time
 import typing as t
-from base64 import urlsafe_b64decode
-from base64 import urlsafe_b64encode
 
 from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 from joserfc.jws import deserialize_compact
 
+from . import base64url
+from .algorithms import HMACS
+from .algorithms import KINDS
 from .errors import IDTokenError
-from .keys import KINDS
 from .keys import Keys
 from .parsing import is_whole
 from .parsing import parse_json
@@ -32,7 +32,6 @@ SKEW = 90
 #: Seconds that a new ID token may be old when it comes with a renewal.
 NEW = 300
 MAX_LENGTH = 100_000
-HMACS = ("HS256", "HS384", "HS512")
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 _ANY_HEADER = JWSRegistry(
@@ -85,7 +84,7 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
             if alg == "EdDSA":
                 # joserfc has this name for deprecated, by RFC 9864. Providers go on with it.
                 signed, _, signature = token.rpartition(".")
-                key.public_key.verify(_decode(signature), signed.encode())
+                key.public_key.verify(base64url.decode(signature), signed.encode())
             else:
                 deserialize_compact(token, key, algorithms=[alg], registry=_ANY_HEADER)
         except Exception:
@@ -279,7 +278,7 @@ def _check_hash(claims: Claims, name: str, value: str | None, alg: str) -> None:
     # Ed25519 hashes with SHA-512; the other names end in their hash's bits.
     bits = alg[-3:] if alg[-3:] in {"256", "384", "512"} else "512"
     digest = hashlib.new(f"sha{bits}", value.encode()).digest()
-    half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+    half = base64url.encode(digest[: len(digest) // 2])
     if not _equal(claims[name], half):
         raise IDTokenError(f"its {name} does not fit")
 
@@ -296,13 +295,9 @@ def _equal(value: t.Any, expected: str) -> bool:
     return isinstance(value, str) and hmac.compare_digest(value.encode(), expected.encode())
 
 
-def _decode(part: str) -> bytes:
-    return urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
-
-
 def _json_object(part: str) -> Claims:
     try:
-        value = parse_json(_decode(part))
+        value = parse_json(base64url.decode(part))
     except ValueError:
         value = None
     if not isinstance(value, dict):

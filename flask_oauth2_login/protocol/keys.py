@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import typing as t
-from base64 import urlsafe_b64decode
 
 from joserfc.jwk import ECKey
 from joserfc.jwk import OKPKey
 from joserfc.jwk import RSAKey
 
+from . import base64url
+from .algorithms import KINDS
 from .process import PerProcess
 
 Key = RSAKey | ECKey | OKPKey
@@ -19,19 +20,10 @@ JWK = t.Mapping[str, t.Any]
 #: Seconds after which a key set is fetched again.
 MAX_AGE = 24 * 3600
 #: Seconds between two fetches that tokens cause whose key is nowhere.
-PATIENCE = 30
+COOL_DOWN = 30
+#: RFC 7518, section 3.3.
 MIN_RSA_BITS = 2048
 
-#: What a key must be for each algorithm: its type, and its curve.
-KINDS: t.Mapping[str, tuple[str, tuple[str, ...]]] = {
-    **{f"{family}{bits}": ("RSA", ()) for family in ("RS", "PS") for bits in (256, 384, 512)},
-    "ES256": ("EC", ("P-256",)),
-    "ES384": ("EC", ("P-384",)),
-    "ES512": ("EC", ("P-521",)),
-    "EdDSA": ("OKP", ("Ed25519", "Ed448")),
-    "Ed25519": ("OKP", ("Ed25519",)),
-    "Ed448": ("OKP", ("Ed448",)),
-}
 _TYPES: t.Mapping[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
@@ -52,7 +44,7 @@ class Keys:
         """Whether one of the keys that fit verifies a token.
 
         If none does, the set is fetched again: a key may be new, under a name that was another's
-        too. Bad tokens cause one fetch in :data:`PATIENCE` seconds, whatever their number.
+        too. Bad tokens cause one fetch in :data:`COOL_DOWN` seconds, whatever their number.
 
         :raises ProviderError: the keys can't be had.
         """
@@ -64,7 +56,7 @@ class Keys:
             return False
         if any(verify(key) for key in find_keys(newer, alg, kid)):
             return True
-        self._in_vain_until = time.monotonic() + PATIENCE
+        self._in_vain_until = time.monotonic() + COOL_DOWN
         return False
 
     def _current(self) -> list[t.Any]:
@@ -125,4 +117,4 @@ def import_key(jwk: JWK) -> Key | None:
 
 
 def _bits(number: str) -> int:
-    return int.from_bytes(urlsafe_b64decode(number + "=" * (-len(number) % 4))).bit_length()
+    return int.from_bytes(base64url.decode(number)).bit_length()

@@ -28,15 +28,15 @@ MAX_AGE = 24 * 3600
 #: Seconds for which nobody tries again after a failure: visitors would queue up behind it.
 COOL_DOWN = 2
 
-#: Endpoints that get, or lead to, something secret.
-ENDPOINTS = (
-    "authorization_endpoint",
-    "token_endpoint",
-    "userinfo_endpoint",
-    "revocation_endpoint",
-    "end_session_endpoint",
-    "jwks_uri",
-)
+#: What a document calls the endpoints of a handler. They get, or lead to, something secret.
+ENDPOINTS = {
+    "authorization_url": "authorization_endpoint",
+    "token_url": "token_endpoint",
+    "userinfo_url": "userinfo_endpoint",
+    "revoke_url": "revocation_endpoint",
+    "end_session_url": "end_session_endpoint",
+    "jwks_url": "jwks_uri",
+}
 #: Entra's issuers for any tenant: the document's issuer has a placeholder in their place.
 ANY_TENANT = ("common", "organizations", "consumers")
 TENANT = "{tenantid}"
@@ -103,8 +103,7 @@ def fetch_metadata(transport: Transport, issuer: str, http_hosts: t.Collection[s
         if answer.status != 404:
             break
     assert answer is not None  # noqa: S101  (there are two URLs)
-    if answer.status >= 500 or answer.status == 429:
-        raise ProviderUnavailableError(f"Discovery at {issuer} answered {answer.status}.")
+    answer.require_in_order(f"Discovery at {issuer}")
     document = answer.json_object() if answer.status == 200 else None
     if document is None:
         raise ProviderAnswerError(
@@ -122,7 +121,7 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
     found = document.get("issuer")
     if found != issuer and not (isinstance(found, str) and is_template_of(found, issuer)):
         return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
-    for name in ENDPOINTS:
+    for name in ENDPOINTS.values():
         url = document.get(name)
         if url not in (None, "") and not (isinstance(url, str) and is_private(url, http_hosts)):
             return f"The metadata of {issuer} has a {name} that is no https URL."

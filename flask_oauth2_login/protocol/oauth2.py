@@ -15,7 +15,6 @@ from .client_auth import find_client_auth
 from .client_auth import no_client_auth
 from .errors import ConfigurationError
 from .errors import ProviderAnswerError
-from .errors import ProviderUnavailableError
 from .http import Answer
 from .http import Timeout
 from .http import Transport
@@ -139,6 +138,11 @@ class OAuth2:
         self.client_secret = credential("client_secret", client_secret) if client_secret else None
         self.site = site
         self.redirect_uri = redirect_uri
+        if redirect_uri and not urls.is_absolute(redirect_uri):
+            raise ConfigurationError(
+                f"redirect_uri={redirect_uri!r} is no absolute URL: write it as it is registered,"
+                " https://<host>/callback."
+            )
         self.authorization_url = authorization_url
         self.token_url = token_url
         self.revoke_url = revoke_url
@@ -161,10 +165,10 @@ class OAuth2:
         self.authorize_params = dict(authorize_params or {})
         self.token_params = dict(token_params or {})
         self.identity = check_fields(identity)
-        self.userinfo_method = userinfo_method
+        self.userinfo_method = one_of("userinfo_method", userinfo_method, ("GET", "POST"))
         self.email_url = email_url
         self.email_path = email_path
-        self.response_mode = response_mode
+        self.response_mode = one_of("response_mode", response_mode, (None, "query", "form_post"))
         self.http_hosts = frozenset(list_of("http_hosts", http_hosts))
         self.transport = Transport(timeout, verify, cert, proxies)
         self.label = label
@@ -363,10 +367,7 @@ class OAuth2:
             headers={"Accept": "application/json", **self.headers},
             sign=lambda request: api.sign(request, token),
         )
-        if answer.status >= 500 or answer.status == 429:
-            raise ProviderUnavailableError(
-                f"The provider answered with status {answer.status} to who it is."
-            )
+        answer.require_in_order(url.partition("?")[0])
         return answer
 
     # -- the API

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from . import http
 from . import metadata as discovery
 from . import urls
+from .algorithms import HMACS
+from .algorithms import KINDS
 from .client_auth import ClientAuth
 from .client_auth import client_secret_basic
 from .client_auth import client_secret_post
@@ -18,12 +20,13 @@ from .errors import ConfigurationError
 from .errors import IDTokenError
 from .errors import ProviderAnswerError
 from .errors import ProviderError
-from .errors import ProviderUnavailableError
 from .identity import Identity
 from .identity import make_identity
+from .metadata import ENDPOINTS
 from .oauth2 import OAuth2
 from .options import HandlerOptions
 from .options import list_of
+from .options import one_of
 from .scope import split_scope
 from .token import Token
 
@@ -32,15 +35,6 @@ if t.TYPE_CHECKING:
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: What the provider's metadata calls an endpoint.
-ENDPOINTS = {
-    "authorization_url": "authorization_endpoint",
-    "token_url": "token_endpoint",
-    "userinfo_url": "userinfo_endpoint",
-    "revoke_url": "revocation_endpoint",
-    "end_session_url": "end_session_endpoint",
-    "jwks_url": "jwks_uri",
-}
 #: The claims that a scope is asked for (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
 
@@ -96,6 +90,8 @@ class OpenIDConnect(OAuth2):
         self.jwks_url = jwks_url
         self.end_session_url = end_session_url
         self.algorithms = None if algorithms is None else tuple(list_of("algorithms", algorithms))
+        for algorithm in () if self.algorithms is None else self.algorithms or [None]:
+            one_of("algorithms", algorithm, (*KINDS, *HMACS))
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
         fetch = functools.partial(self._fetch_metadata, metadata)
         if metadata is not None:
@@ -281,18 +277,17 @@ class OpenIDConnect(OAuth2):
     def _fetch_keys(self) -> list[t.Any]:
         url = urls.require_private(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
         answer = http.send(self.transport, "GET", url, headers={"Accept": "application/json"})
-        if answer.status >= 500 or answer.status == 429:
-            raise ProviderUnavailableError(f"The provider's keys: status {answer.status}.")
+        answer.require_in_order(url)
         document = answer.json_object() if answer.status == 200 else None
         keys = document.get("keys") if document is not None else None
         if not isinstance(keys, list):
-            raise ProviderAnswerError("The provider's key set can't be read.")
+            raise ProviderAnswerError(
+                f"{url} answered with status {answer.status} and no key set: is jwks_url right?"
+            )
         return keys
 
     def _verifier(self) -> Verifier:
-        from .id_token import HMACS
         from .id_token import Verifier
-        from .keys import KINDS
 
         document = self.metadata
         algorithms: t.Any = self.algorithms
@@ -303,7 +298,7 @@ class OpenIDConnect(OAuth2):
             algorithms = known or ["RS256"]
         return Verifier(
             self._keys,
-            [alg for alg in algorithms if alg in KINDS or alg in HMACS],
+            list(algorithms),
             self.client_id,
             self.client_secret,
             self.trusted_audiences,

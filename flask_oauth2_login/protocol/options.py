@@ -81,10 +81,10 @@ def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
     return found
 
 
-def one_of(name: str, value: str, known: t.Sequence[str]) -> t.Any:
+def one_of(name: str, value: t.Any, known: t.Collection[str | None]) -> t.Any:
     """A word that must be one of a few."""
     if value not in known:
-        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(known)}.")
+        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(map(str, known))}.")
     return value
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from base64 import urlsafe_b64encode
 from hashlib import sha256
+
+from . import base64url
 
 
 def make_code_verifier() -> str:
@@ -14,4 +15,4 @@ def make_code_verifier() -> str:
 
 def code_challenge(code_verifier: str) -> str:
     """The S256 challenge of a PKCE verifier: RFC 7636, section 4.2."""
-    return urlsafe_b64encode(sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()
+    return base64url.encode(sha256(code_verifier.encode()).digest())

@@ -37,6 +37,7 @@ class API:
         of these with another name: ``"header:X-Token"``, ``"query:auth"``.
     :param bearer_scheme: the word before the token in ``Authorization``.
     :param headers: sent with each call, to these origins alone.
+    :param transport: how requests are sent.
     :param http_hosts: hosts that may be called by plain http.
     """
 
@@ -143,6 +144,7 @@ class OAuth2Session(requests.Session):
         if not self._api.base_url and not urls.is_absolute(url):
             raise ConfigurationError(
                 f"{url!r} is relative, and this provider's handler has no api_url to append it to."
+                " Give it one (api_url='https://api.…'), or call an absolute URL."
             )
         if url.startswith("//"):
             # A browser would take it for another host, and so may whoever wrote it.
@@ -243,7 +245,10 @@ class OAuth2Session(requests.Session):
         else:
             return self._without_token(response)
         # Raised out here: a chained exception would carry the request, and with it the token.
-        raise problem(f"The provider's API can't be reached: {kind}.")
+        host = urls.origin(str(request.url)) or "The provider's API"
+        if problem is ProviderAnswerError:
+            raise problem(f"{host} redirects in circles, or to nowhere: {kind}.")
+        raise problem(f"{host} can't be reached: {kind}.")
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         try:

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from urllib.parse import quote_plus
 
 from .errors import ProviderAnswerError
-from .errors import ProviderUnavailableError
 from .errors import TokenError
 from .http import Answer
 
@@ -93,11 +92,7 @@ def read_token(
     :raises ProviderUnavailableError: it is out of order (5xx, 429).
     :raises ProviderAnswerError: the answer is neither a token nor a refusal.
     """
-    if answer.status >= 500 or answer.status == 429:
-        raise ProviderUnavailableError(
-            f"The token endpoint answered with status {answer.status}.",
-            retry_after=_retry_after(answer),
-        )
+    answer.require_in_order("The token endpoint")
     if not answer.body.strip() and 200 <= answer.status < 300:
         return None
     members = read_object(answer)
@@ -200,11 +195,6 @@ def _number(value: t.Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _retry_after(answer: Answer) -> int | None:
-    """Seconds of a Retry-After (RFC 9110, section 10.2.3); a date there counts as unknown."""
-    return _seconds(answer.headers.get("Retry-After"))
 
 
 def _blot(text: str, secrets: t.Iterable[str]) -> str:

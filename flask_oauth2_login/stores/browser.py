@@ -8,6 +8,7 @@ import typing as t
 from flask import Response
 from flask import request
 
+from .base import Outcome
 from .base import Stored
 from .base import TokenStore
 
@@ -39,16 +40,16 @@ class BrowserRecords:
     came. So what was renewed or ended is noted with ``machine``, under the record's id, for as
     long as the record could live, and counts before the copy.
 
-    :param lifetime: seconds without use after which a copy counts no more.
+    :param idle_seconds: seconds without use after which a copy counts no more.
     """
 
     def __init__(
-        self, place: Place, login: str, machine: TokenStore, lifetime: t.Callable[[], float]
+        self, place: Place, login: str, machine: TokenStore, idle_seconds: t.Callable[[], float]
     ) -> None:
         self._place = place
         self._login = login
         self._machine = machine
-        self._lifetime = lifetime
+        self._idle_seconds = idle_seconds
 
     def read(self, id: str) -> Stored | None:
         waiting = _pending().get(self._login)
@@ -72,9 +73,7 @@ class BrowserRecords:
         self._place.check(self._login, sealed)
         self._send_later(id, sealed)
 
-    def replace(
-        self, id: str, sealed: str, version: str, expires_at: float
-    ) -> t.Literal["replaced", "changed", "gone"]:
+    def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         if version == IN_BROWSER:
             outcome = "replaced" if self._note(id, sealed, expires_at) else "changed"
         else:
@@ -94,7 +93,7 @@ class BrowserRecords:
 
     def delete(self, id: str) -> bool:
         self._send_later(id, None)
-        expires_at = time.time() + self._lifetime()
+        expires_at = time.time() + self._idle_seconds()
         while not self._note(id, ENDED, expires_at):
             newest = self._machine.read(id)
             if newest is None:

@@ -15,9 +15,10 @@ import json
 import os
 import typing as t
 import zlib
-from base64 import urlsafe_b64decode
-from base64 import urlsafe_b64encode
 from hashlib import sha256
+
+from ..protocol.base64url import decode
+from ..protocol.base64url import encode
 
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -96,7 +97,7 @@ class Sealer:
         from cryptography.exceptions import InvalidTag
 
         try:
-            data = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            data = decode(sealed)
         except ValueError:
             return None
         if encode(data) != sealed:
@@ -115,11 +116,6 @@ class Sealer:
                 return None
             return plain if inflate.eof else None
         return None
-
-
-def encode(data: bytes) -> str:
-    """Base64url without padding: RFC 7515, section 2."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def name_of(*parts: str) -> str:

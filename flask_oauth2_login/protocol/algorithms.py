@@ -1,0 +1,18 @@
+"""The algorithms of signatures that are known: RFC 7518, section 3.1; RFC 8037; RFC 9864."""
+
+from __future__ import annotations
+
+import typing as t
+
+#: What a key must be for each algorithm: its type, and its curve.
+KINDS: t.Mapping[str, tuple[str, tuple[str, ...]]] = {
+    **{f"{family}{bits}": ("RSA", ()) for family in ("RS", "PS") for bits in (256, 384, 512)},
+    "ES256": ("EC", ("P-256",)),
+    "ES384": ("EC", ("P-384",)),
+    "ES512": ("EC", ("P-521",)),
+    "EdDSA": ("OKP", ("Ed25519", "Ed448")),
+    "Ed25519": ("OKP", ("Ed25519",)),
+    "Ed448": ("OKP", ("Ed448",)),
+}
+#: Those of a shared secret: used only where the developer names them.
+HMACS = ("HS256", "HS384", "HS512")

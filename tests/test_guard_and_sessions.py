@@ -409,6 +409,21 @@ def test_d3_signing_out_ends_all_accounts_that_this_browser_linked(
     assert not is_signed_in(browser)
 
 
+@pytest.mark.parametrize("again", ["ada", "eve"])
+def test_a10_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
+    provider: Provider, make_sso: MakeSSO, again: str
+) -> None:
+    app, login, browser = make_sso()
+    login.on_login(lambda identity, _token: setattr(identity, "owner", "user-ada"))
+    browser.sign_in()
+    browser.sign_in("/login?link=1", person=EVE)
+    browser.sign_in(person=EVE if again == "eve" else None)
+    assert sorted(map(str, accounts(app, login, "user-ada"))) == ["ada", "eve"]
+    assert (browser.get("/me").get_json() or {})["id"] == again
+    browser.post("/logout")
+    assert accounts(app, login, "user-ada") == []
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_d3_metadata_that_hangs_delays_nobody(
     provider: Provider, make_sso: MakeSSO, clock: Clock, fresh: bool

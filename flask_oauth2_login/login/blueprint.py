@@ -180,14 +180,16 @@ class OAuth2Login(Blueprint):
         self._on_logout.append(function)
         return function
 
-    def call_on_login(self, identity: Identity, token: Token) -> Response | None:
+    def run_on_login(self, identity: Identity, token: Token) -> Response | None:
+        """Call the functions of :meth:`on_login`; the last response that one returns counts."""
         response = None
         for function in self._on_login:
             returned = current_app.ensure_sync(function)(identity, token)
             response = response if returned is None else returned
         return None if response is None else current_app.make_response(response)
 
-    def call_on_logout(self, identity: Identity) -> None:
+    def run_on_logout(self, identity: Identity) -> None:
+        """Call the functions of :meth:`on_logout`."""
         for function in self._on_logout:
             current_app.ensure_sync(function)(identity)
 

@@ -25,6 +25,11 @@ from .revocation import revoke
 
 log = logging.getLogger("flask_oauth2_login")
 
+#: Seconds for which a new token waits for the store.
+ASIDE_SECONDS = 7 * 24 * 3600
+#: Seconds for which a grant is kept without use: it ends by `unlink`, or at the provider.
+GRANT_SECONDS = 10 * 365 * 24 * 3600
+
 
 def expires_at(record: Record) -> float:
     """When a record ends, if it is not used again: Unix seconds."""
@@ -43,12 +48,6 @@ def absolute_end(record: Record) -> float | None:
         return None
     seconds = current_extension().lifetime
     return None if seconds is None else record.signed_in_at + seconds
-
-
-#: Seconds for which a new token waits for the store.
-ASIDE_SECONDS = 7 * 24 * 3600
-#: Seconds for which a grant is kept without use: it ends by `unlink`, or at the provider.
-GRANT_SECONDS = 10 * 365 * 24 * 3600
 
 
 def is_over(record: Record) -> bool:
@@ -125,6 +124,10 @@ def server_store(login: Login) -> TokenStore:
 
 
 def seal_record(login: Login, record: Record) -> str:
+    """A record as it rests.
+
+    :raises ProviderAnswerError: it is larger than what could be opened again.
+    """
     try:
         return current_extension().sealer.seal(pack(record), "record", login.name)
     except ValueError:
@@ -132,6 +135,7 @@ def seal_record(login: Login, record: Record) -> str:
 
 
 def open_record(login: Login, sealed: str) -> Record | None:
+    """The record that was sealed; None for one that is not this login's, or an older release's."""
     opened = current_extension().sealer.open(sealed, "record", login.name)
     return None if opened is None else unpack(opened, login.name)
 

@@ -41,12 +41,19 @@ if t.TYPE_CHECKING:
 
 
 def require_secret_key(app: Flask) -> None:
+    """See that there is something to make keys of.
+
+    :raises ConfigurationError: there is not.
+    """
     if not app.config.get("SECRET_KEY"):
         raise ConfigurationError(SECRET_KEY_FIX)
 
 
 def require_free(app: Flask, name: str) -> None:
-    """See that a login's name is not taken, which a URL's owner is told by :func:`attach`."""
+    """See that no blueprint has a login's name already.
+
+    :raises ConfigurationError: one has.
+    """
     if name in app.blueprints:
         raise ConfigurationError(
             f"This app has a blueprint named {name!r} already. Give the login a name of its own:"

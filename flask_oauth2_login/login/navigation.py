@@ -12,6 +12,7 @@ from flask import Request
 from flask import current_app
 from flask import request
 
+#: Characters of a path to come back to.
 MAX_NEXT = 2000
 
 _NOTHING = re.compile(r"q=0(\.0*)?")
@@ -121,7 +122,7 @@ def own_origin(request: Request) -> str:
 
 
 def is_same_origin(request: Request) -> bool | None:
-    """Whether a page of ours sent a POST; None where nothing tells (SECURITY of a form's POST).
+    """Whether a page of ours sent a POST; None where nothing tells (docs/security.md, D3).
 
     A sibling port or subdomain is ``same-site``, and not one of ours.
     """

@@ -78,14 +78,12 @@ def make_session_ready(
     """
     identity, linking = record.identity, attempt.link_owner is not None
     who = fingerprints(login, identity)
-    previous = former.get(login.name)
-    others = [row for row in former.rows if row.login != login.name]
-    if linking:
-        # The account that somebody had here stays his, unless it is this one.
-        others = [row for row in former.rows if row.login != login.name or row.who not in who]
+    before = [row for row in former.rows if row.login == login.name]
+    # Further accounts of the same person stay; of this one the new record takes the place.
+    others = [row for row in former.rows if row not in before or row.who not in who]
     if linking and linking_owner() != attempt.link_owner:
         raise AuthorizationError("invalid_state", "somebody else is signed in by now")
-    if previous is not None and previous.who not in who and not linking:
+    if before and not linking and not any(row.who in who for row in before):
         clear_session()
         others = []
     # Tokens that were made for the session before, such as Flask-WTF's.
@@ -97,7 +95,7 @@ def make_session_ready(
     # For the hook it is the new person who is there: nobody's token is taken for another's.
     current_visit().forget()
     current_visit().homes[record.id] = RecordHome.holding(login, record)
-    response = login.blueprint.call_on_login(identity, record.token)
+    response = login.blueprint.run_on_login(identity, record.token)
     identity.owner = None if identity.owner is None else str(identity.owner)
     owner = owner_fingerprints(identity.owner)
     if any(row.owner and row.owner not in owner for row in former.rows):

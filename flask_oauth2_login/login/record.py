@@ -28,9 +28,9 @@ class Record:
     signed_in_at: int
     #: The scopes that were granted, as far as anybody knows.
     scopes: list[str]
-    #: What was asked of the provider beyond the scope: ``max_age``, ``acr_values``, …
+    #: What was asked of the provider: ``scope`` (a list), ``max_age``, ``acr_values``, …
     asked: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    #: Claims of the ID token that renewal and signing out need.
+    #: Claims of the ID token that renewal, signing out and the guard need.
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The ID token itself, where it is kept for signing out at the provider.
     id_token: str | None = dataclasses.field(default=None, repr=False)

@@ -109,7 +109,7 @@ def end_logins(names: t.Collection[str]) -> None:
     before = copy.deepcopy(dict(session))
     for home in ending:
         try:
-            extension.logins[home.login].blueprint.call_on_logout(home.record.identity)
+            extension.logins[home.login].blueprint.run_on_logout(home.record.identity)
         except Exception:
             # Nobody stays signed in for that.
             log.exception("%s: a function of on_logout failed.", home.login)

@@ -42,7 +42,7 @@ RESERVED_PARAMS = frozenset({
 })  # fmt: skip
 
 
-#: What it says to us, not to the provider.
+#: What such a link says to us, not to the provider.
 LINK_PARAMS = frozenset({"next", "scope", "link"})
 
 
@@ -52,6 +52,7 @@ def _serving() -> Login:
 
 
 def login(**_variables: object) -> Response:
+    """``/login``: begin a sign-in."""
     serving = _serving()
     extension = current_extension()
     if extension.once(f"urls:{serving.name}"):
@@ -112,6 +113,7 @@ def refuse(text: str) -> BadRequest:
 
 
 def callback(**_variables: object) -> Response:
+    """``/callback``: take the provider's answer."""
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET"])
     serving = _serving()
@@ -153,15 +155,18 @@ def _come_home(login: Login) -> Response:
 
 
 def logout(**_variables: object) -> Response:
+    """``/logout``: ask, or end the login."""
     serving = _serving()
     return signing_out.sign_out(serving) if request.method == "POST" else signing_out.ask(serving)
 
 
 def backchannel_logout(**_variables: object) -> Response:
+    """``/backchannel-logout``: the provider says who has signed out."""
     return provider_logout.back_channel(_serving())
 
 
 def frontchannel_logout(**_variables: object) -> Response:
+    """``/frontchannel-logout``: likewise, by a frame in somebody's browser."""
     return provider_logout.front_channel(_serving())
 
 

@@ -94,6 +94,7 @@ def current_login() -> Login | None:
 
 
 def find_identity(login: Login | None) -> Identity | None:
+    """Who is signed in at a login; None where nobody is."""
     home = find_home(login) if login is not None else None
     return home.record.identity if home is not None else None
 

@@ -26,7 +26,8 @@ Fields = t.Mapping[str, str | t.Sequence[str]]
 class Identity:
     """Who somebody is at a provider.
 
-    ``provider``, ``tenant`` and ``id`` together name one account, for good; nothing else does.
+    ``provider`` and ``id`` together (and ``tenant``, where there is one) name one account, for
+    good; nothing else does.
     """
 
     #: The name of the login, as it is registered with the app.

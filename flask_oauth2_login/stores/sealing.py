@@ -124,6 +124,7 @@ def name_of(*parts: str) -> str:
 
 
 def derive_key(secret: Secret, *info: str) -> bytes:
+    """A key of 256 bits for one purpose: HKDF-SHA256, RFC 5869."""
     # cryptography comes with joserfc. Loaded here, for imports are most of an app's start.
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

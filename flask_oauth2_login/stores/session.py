@@ -13,7 +13,7 @@ from .cookie import fits
 from .cookie import too_large
 
 KEY = "_oauth2_login_records"
-#: About as much as a session cookie has of attributes, and what else a request may write to it.
+#: Attributes that a session's cookie may have, for its length.
 ROOM: t.Mapping[str, t.Any] = {"max_age": 0, "secure": True, "samesite": "Strict"}
 
 

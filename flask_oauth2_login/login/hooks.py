@@ -32,6 +32,7 @@ from .links import logout_button
 from .mark import KEY
 from .mark import parse_marks
 from .pages import keep_private
+from .urls import is_own_view
 from .visit import current_visit
 from .visit import live_records
 from .visit import were_displaced
@@ -102,11 +103,11 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
     visit, (_, session) = current_visit(), _raw_session()
     visit.marks, visit.was_permanent = _peek(session, KEY), bool(_peek(session, "_permanent"))
     refuse_unguarded(endpoint)
-    if request.method == "POST" and request.blueprint in current_extension().logins:
+    if request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None:
             # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own.
-            csrf.exempt(current_app.blueprints[request.blueprint])
+            csrf.exempt(current_app.blueprints[str(request.blueprint)])
 
 
 def _end_request(response: Response) -> Response:
@@ -149,8 +150,9 @@ def _is_ours() -> bool:
 
 def _raw_session() -> tuple[str, t.Any]:
     """This request's session past the proxy: looked at there, it varies the answer by cookie."""
-    attribute = "_session" if hasattr(request_ctx, "_session") else "session"
-    return attribute, getattr(request_ctx, attribute)
+    context = request_ctx._get_current_object()  # type: ignore[attr-defined]
+    attribute = "_session" if "_session" in context.__dict__ else "session"
+    return attribute, getattr(context, attribute)
 
 
 def _peek(session: t.Any, key: str) -> t.Any:

@@ -27,7 +27,9 @@ def make_worker() -> Flask:
         api_url=f"{provider}/api",
     )
     store = os.environ.get("STORE")
-    app.register_blueprint(OAuth2Login(handler, store=store, offline=store not in {None, "session"}))
+    app.register_blueprint(
+        OAuth2Login(handler, store=store, offline=store not in {None, "session"})
+    )
     add_views(app)
     return app
 

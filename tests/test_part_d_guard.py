@@ -452,11 +452,19 @@ def test_d3_a_dead_provider_delays_nobody(browser: Browser, provider: Provider) 
 
 
 def test_the_forms_of_flask_wtf_do_not_disturb(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, response_mode="form_post")))
+    login = OAuth2Login(make_handler(provider, response_mode="form_post"))
+
+    @login.post("/of-the-apps-own")
+    def of_the_apps_own() -> str:
+        return "done"
+
+    site = make_app(login)
     CSRFProtect(site)
     browser = Browser(site, provider)
     assert browser.sign_in().status_code == 302
+    assert browser.post("/of-the-apps-own").status_code == 400
     assert browser.post("/logout").status_code == 303
+    assert browser.post("/of-the-apps-own").status_code == 400
 
 
 # -- signals

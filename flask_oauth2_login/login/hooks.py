@@ -106,8 +106,9 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
     if request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None:
-            # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own.
-            csrf.exempt(current_app.blueprints[str(request.blueprint)])
+            # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own; those of
+            # views that an app adds to the blueprint don't.
+            csrf.exempt(current_app.view_functions[str(endpoint)])
 
 
 def _end_request(response: Response) -> Response:

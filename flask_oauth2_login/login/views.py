@@ -121,7 +121,7 @@ def callback(**_variables: object) -> Response:
         response = _come_home(serving)
     except LoginRequired as error:
         # To sign in is what was tried just now: sent there again, a browser would go in circles.
-        raise _gone_wrong(serving, AuthorizationError("login_required", str(error))) from None
+        raise _gone_wrong(serving, AuthorizationError("invalid_state", str(error))) from None
     except OAuth2Error as error:
         raise _gone_wrong(serving, error) from error.__cause__
     except HTTPException as refusal:

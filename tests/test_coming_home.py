@@ -23,6 +23,7 @@ from flask_oauth2_login import OAuth2Login
 from flask_oauth2_login import OpenIDConnect
 from flask_oauth2_login import Token
 from flask_oauth2_login import login_required
+from flask_oauth2_login import login_url
 
 from .apps import Clock
 from .conftest import MakeApp
@@ -73,9 +74,13 @@ def in_wsgi(text: str) -> str:
 # -- Links
 
 
-@pytest.mark.parametrize("name", ["self", "login", "params"])
-def test_any_parameter_of_a_link_goes_to_the_provider(browser: Browser, name: str) -> None:
-    assert query_of(browser.begin(f"/login?{name}=1"))[name] == "1"
+@pytest.mark.parametrize("name", ["self", "login", "params", "target"])
+def test_any_parameter_of_a_signed_link_goes_to_the_provider(
+    site: Flask, browser: Browser, name: str
+) -> None:
+    asked: dict[str, t.Any] = {name: "1"}
+    site.add_url_rule("/link", "link", lambda: login_url(**asked))
+    assert query_of(browser.begin(browser.get("/link").text))[name] == "1"
 
 
 def test_a2_a_link_cannot_name_another_client(provider: Provider, make_app: MakeApp) -> None:
@@ -112,7 +117,7 @@ def test_a3_a_cookie_that_is_no_attempts_is_left_alone(site: Flask, name: str) -
 
 
 def test_a_link_too_long_for_a_cookie_is_refused_at_once(browser: Browser) -> None:
-    response = browser.get(f"/login?hint={secrets.token_urlsafe(3500)}", site="same-origin")
+    response = browser.get(f"/login?login_hint={secrets.token_urlsafe(3500)}", site="same-origin")
     assert response.status_code == 400
     assert not browser.cookies
     assert not browser.jar.refused

@@ -144,7 +144,7 @@ def test_d1_a_misspelt_demand_of_a_function_lets_nobody_in(make_sso: MakeSSO) ->
 
     @app.get("/admin")
     def admin() -> str:
-        require_login(chek=lambda _: False)
+        require_login(chek=lambda _: False)  # type: ignore[arg-type]
         return "seen"
 
     browser.sign_in()
@@ -292,7 +292,7 @@ def test_an_account_is_linked_to_nobody_who_has_signed_out(
     app, login, browser = make_sso()
     login.on_login(own)
     browser.sign_in()
-    url = browser.begin("/login?link=1")
+    url = browser.begin(browser.link_path())
     browser.post("/logout")
     response = browser.finish(url, person=EVE)
     assert response.status_code == 400
@@ -401,7 +401,7 @@ def test_d3_signing_out_ends_all_accounts_that_this_browser_linked(
     app, login, browser = make_sso()
     login.on_login(own)
     browser.sign_in()
-    browser.sign_in("/login?link=1", person=EVE)
+    browser.sign_in(browser.link_path(), person=EVE)
     assert sorted(map(str, accounts(app, login, "user-ada"))) == ["ada", "eve"]
     browser.post("/logout", {"every": every})
     assert accounts(app, login, "user-ada") == []
@@ -416,7 +416,7 @@ def test_a10_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
     app, login, browser = make_sso()
     login.on_login(lambda identity, _token: setattr(identity, "owner", "user-ada"))
     browser.sign_in()
-    browser.sign_in("/login?link=1", person=EVE)
+    browser.sign_in(browser.link_path(), person=EVE)
     browser.sign_in(person=EVE if again == "eve" else None)
     assert sorted(map(str, accounts(app, login, "user-ada"))) == ["ada", "eve"]
     assert (browser.get("/me").get_json() or {})["id"] == again

@@ -191,20 +191,6 @@ def test_d1_a_class_of_views_is_guarded_by_its_attribute(site: Flask, browser: B
         login_required(Reports)
 
 
-def test_d1_an_async_check_lets_nobody_in(site: Flask, browser: Browser) -> None:
-    async def nobody(_identity: t.Any) -> bool:
-        return False
-
-    @site.get("/checked")
-    @login_required(check=nobody)  # type: ignore[arg-type]
-    def checked() -> str:
-        return "seen"
-
-    browser.sign_in()
-    with pytest.raises(ConfigurationError, match="plain function"):
-        browser.get("/checked")
-
-
 def test_a_function_may_be_guarded_for_one_url_and_public_for_another(site: Flask) -> None:
     def view() -> str:
         return "seen"

@@ -296,7 +296,7 @@ def test_accounts_are_linked_for_whoever_is_signed_in_and_nobody_else(
     browser = Browser(site, provider)
     assert browser.get("/login?link=1").status_code in {302, 401}
     browser.sign_in()
-    url = browser.begin("/login?link=1")
+    url = browser.begin(browser.link_path())
     assert browser.finish(url, person={"sub": "ada-at-work"}).status_code == 302
     with site.app_context():
         owned = {identity.id for identity in login.accounts("oauth2::ada")}
@@ -304,7 +304,7 @@ def test_accounts_are_linked_for_whoever_is_signed_in_and_nobody_else(
         work = login.session_for("oauth2::ada", "ada-at-work").get("x").json()
         assert work["sub"] == "ada-at-work"
     # An attempt to link that somebody else finishes in this browser links nothing.
-    url = browser.begin("/login?link=1")
+    url = browser.begin(browser.link_path())
     browser.sign_in(person={"sub": "bob"})
     assert browser.finish(url, person={"sub": "mallory"}).status_code == 400
     with site.app_context():

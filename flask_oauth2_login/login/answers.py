@@ -19,6 +19,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.errors import ProviderError
 from ..protocol.errors import StoreError
+from .demands import read_demands
 from .extension import current_extension
 from .links import login_links
 from .navigation import UserAgent
@@ -90,7 +91,9 @@ def answer_login_required(error: LoginRequired) -> t.Any:
         return current_app.handle_http_exception(forbidden(text))
     name = error.login
     if name is None and error.params and (login := current_login()):
-        name = login.name
+        # One that has no ID tokens can't prove what is demanded.
+        provable = login.handler.openid or not read_demands(error.params)
+        name = login.name if provable else None
     if client is UserAgent.API:
         return _problem(error, name)
     links = login_links(name, here(), **error.params)

@@ -28,6 +28,8 @@ from . import accounts
 from . import resealing
 from . import views
 from .client_credentials import client_session
+from .demands import check_params
+from .demands import login_demands
 from .extension import Login
 from .extension import current_extension
 from .extension import extension_of
@@ -78,8 +80,9 @@ class OAuth2Login(Blueprint):
         which signing out leaves and :meth:`unlink` ends. Needs a server-side store, and a scope
         or a parameter that makes the provider send a refresh token (``offline_access``).
     :param keep_id_token: keep the ID token for signing out at the provider. Server-side stores do.
-    :param authorize_params: asked of the provider at each sign-in, unless a link or a view asks
-        for something else (``{"prompt": "select_account"}``).
+    :param authorize_params: asked of the provider at each sign-in, unless a link or a view of the
+        app asks for something else (``{"prompt": "select_account"}``). ``scope``, ``max_age``,
+        ``acr_values`` and an essential ``acr`` in ``claims`` are never lowered, and checked.
     :param blueprint: what ``flask.Blueprint`` takes: ``url_prefix``, ``subdomain``, …
     """
 
@@ -109,7 +112,7 @@ class OAuth2Login(Blueprint):
         self.claims = tuple(list_of("claims", claims))
         self.offline = offline
         self.keep_id_token = keep_id_token
-        self.authorize_params = dict(authorize_params or {})
+        self.authorize_params = check_params("authorize_params", authorize_params or {})
         self._on_login: list[OnLogin] = []
         self._on_logout: list[OnLogout] = []
         for path, methods in VIEWS.items():
@@ -134,6 +137,8 @@ class OAuth2Login(Blueprint):
         super().register(app, options)
         attach(app, full_name)
         extension.add(full_name, self, handler, scopes, self._store)
+        # Read once here, for a demand that nothing could prove to be told at registration.
+        login_demands(extension.get(full_name), {})
 
     def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):

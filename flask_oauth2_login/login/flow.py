@@ -22,6 +22,8 @@ from .attempt import Attempt
 from .attempt import begin_attempt
 from .attempt import find_attempt
 from .attempt import use_attempt
+from .demands import authorization_params
+from .demands import login_demands
 from .extension import Login
 from .navigation import default_next
 from .navigation import safe_next
@@ -45,21 +47,24 @@ def begin(
     login: Login,
     *,
     next: str | None = None,
-    scope: t.Iterable[str] = (),
     link: bool = False,
     params: t.Mapping[str, t.Any] | None = None,
 ) -> Response:
     """Send a person to the provider.
 
     :param next: a checked path to come back to.
-    :param scope: scopes to ask for, beside the login's own and those granted already.
     :param link: add the account to whoever is signed in.
-    :param params: what else to ask of the provider.
+    :param params: what to ask of the provider, beside what the developer asks of every sign-in and
+        the scopes that are granted already.
+    :raises ConfigurationError: nothing could prove what is demanded.
     """
     home = find_home(login)
     granted = home.record.scopes if home is not None else []
-    scopes = split_scope([*login.scopes, *granted, *scope])
-    asked = {**login.blueprint.authorize_params, **(params or {})}
+    asked = dict(params or {})
+    scopes, request_params = authorization_params(login, asked)
+    scopes = split_scope([*scopes, *granted])
+    asked.pop("scope", None)
+    login_demands(login, asked)
     owner = linking_owner() if link else None
     attempt = begin_attempt(login, next, scopes, asked, owner, redirect_uri(login))
     url = login.handler.authorize_url(
@@ -67,7 +72,7 @@ def begin(
         state=attempt.state,
         redirect_uri=attempt.redirect_uri,
         **binding_params(login, attempt),
-        **asked,
+        **request_params,
     )
     return t.cast(Response, redirect(url))
 
@@ -145,7 +150,8 @@ def redeem(login: Login, attempt: Attempt, code: str) -> Token:
     if login.handler.openid:
         # What the ID token must answer to.
         params["nonce"] = attempt.nonce
-        params |= {name: attempt.asked.get(name) for name in ("max_age", "acr_values")}
+        demands = login_demands(login, attempt.asked)
+        params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
     token = login.handler.get_token(code, **params)
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")

@@ -6,7 +6,6 @@ import functools
 import inspect
 import time
 import typing as t
-from difflib import get_close_matches
 
 from flask import current_app
 from flask import request
@@ -15,10 +14,14 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
-from ..protocol.scope import split_scope
 from .answers import forbidden
+from .demands import require_id_tokens
 from .extension import Login
 from .extension import current_extension
+from .guard_arguments import ARGUMENTS
+from .guard_arguments import Check
+from .guard_arguments import Guard
+from .guard_arguments import read_guard
 from .home import RecordHome
 from .urls import is_own_view
 from .visit import current_login
@@ -26,12 +29,8 @@ from .visit import current_visit
 from .visit import find_home
 
 View = t.TypeVar("View", bound=t.Callable[..., t.Any])
-Check = t.Callable[[Identity], bool]
 
-#: What is demanded of a login; anything else is for the provider.
-DEMANDS = ("scope", "check", "max_age", "acr_values")
-
-#: Seconds after a sign-in in which what it was asked for counts as fulfilled.
+#: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
 COMING_BACK = 10
 
 # The name of the note that a guard leaves on the function it wraps.
@@ -49,9 +48,9 @@ def login_required(
     *,
     scope: Scope = (),
     check: Check | None = None,
-    max_age: int | None = None,
+    max_age: float | None = None,
     acr_values: Scope = (),
-    **params: t.Any,
+    authorize_params: t.Mapping[str, t.Any] | None = None,
 ) -> t.Callable[[View], View]: ...
 
 
@@ -66,11 +65,14 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
 
     A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
     for the arguments, and for what happens where something is missing.
+
+    :raises ConfigurationError: an argument has a name or a value that the guard can't check.
     """
     if callable(view):
-        return _guarded(view, None, demands)
+        return _guarded(view, None, read_guard(demands))
     if view is None or isinstance(view, str):
-        return lambda decorated: _guarded(decorated, view, demands)
+        guard = read_guard(demands)
+        return lambda decorated: _guarded(decorated, view, guard)
     raise ConfigurationError(
         "login_required decorates a view: @login_required, @login_required('github'), or"
         " @login_required(scope='repo', check=function)."
@@ -83,9 +85,10 @@ def require_login(
     *,
     scope: Scope = (),
     check: Check | None = None,
-    max_age: int | None = None,
+    max_age: float | None = None,
     acr_values: Scope = (),
-    **params: t.Any,
+    authorize_params: t.Mapping[str, t.Any] | None = None,
+    **unknown: t.Never,
 ) -> None:
     """Go on only if somebody has signed in: what :func:`login_required` does, as a function.
 
@@ -96,38 +99,56 @@ def require_login(
             require_login("sso", check=is_admin)
 
     :param login: the name of the login; any one by default.
-    :param scope: scopes that the access token must have. What is missing is asked for once.
-    :param check: a function of the :class:`Identity`; where it returns False, the answer is a 403.
-    :param max_age: seconds that the sign-in may be old (OpenID Connect Core 1.0,
-        section 3.1.2.1).
-    :param acr_values: one of these the sign-in must have satisfied (likewise).
-    :param params: what else to ask of the provider when somebody has to sign in, such as
-        ``prompt``. It guards nothing.
-    :raises ConfigurationError: a word that may be a misspelt demand; a ``check`` that is async.
+    :param scope: scopes that the access token must have. What is missing is asked for once. A scope
+        says what the API can be asked with this token. It is no permission of the person, who can
+        edit the request to the provider: for permissions take ``check``.
+    :param check: a plain function of the :class:`Identity`. True lets in; the answer to False is a
+        403.
+    :param max_age: seconds that the person's authentication at the provider may be old, by the
+        ``auth_time`` of the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
+    :param acr_values: one of these the sign-in must have satisfied, by the ``acr`` of the ID token
+        (likewise).
+    :param authorize_params: what else to ask of the provider when somebody has to sign in, such as
+        ``{"prompt": "login"}``. Beside the four above, it guards nothing.
+    :raises ConfigurationError: an argument that the guard does not have; a ``check`` that returns
+        no bool; ``max_age`` or ``acr_values`` at a login without ID tokens.
     :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
     :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
     """
-    if params:
-        _refuse_mistyped(params)
+    given = (scope, check, max_age, acr_values, authorize_params)
+    _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
+
+
+def _require(login: str | None, guard: Guard) -> None:
     if is_own_view(request.endpoint):
         # A guard for the whole app stands in nobody's way to sign in.
         return
     needed = current_extension().get(login) if login is not None else current_login()
+    if guard.proof:
+        needed = _able_to_prove(login, needed)
     home = find_home(needed) if needed is not None else None
     if needed is None or home is None:
-        asked = {
-            "scope": " ".join(split_scope(scope)) or None,
-            "max_age": max_age,
-            "acr_values": " ".join(split_scope(acr_values)) or None,
-        }
-        wanted = {name: value for name, value in asked.items() if value is not None}
-        raise LoginRequired(login=login, params={**wanted, **params})
-    _demand_scope(needed, home, split_scope(scope))
-    _demand_age(needed, home, max_age)
-    _demand_acr(needed, home, split_scope(acr_values))
-    if check is not None and not _passes(check, home.record.identity):
+        raise LoginRequired(login=login, params=guard.params)
+    _demand_scope(needed, home, guard.scopes)
+    _demand_age(needed, home, guard.proof.max_age)
+    _demand_acr(needed, home, guard.proof.acr_values)
+    if guard.check is not None and not _passes(guard.check, home.record.identity):
         raise forbidden()
     current_visit().admitted = needed.name
+
+
+def _able_to_prove(name: str | None, login: Login | None) -> Login | None:
+    """Return the login, or None where nobody is signed in at one that has ID tokens.
+
+    :raises ConfigurationError: there is no login that could prove what the guard demands.
+    """
+    if name is None and (login is None or not login.handler.openid):
+        logins = list(current_extension().logins.values())
+        login = next((each for each in logins if each.handler.openid), logins[0])
+        require_id_tokens(login)
+        return None
+    require_id_tokens(t.cast(Login, login))
+    return login
 
 
 def _demand_scope(login: Login, home: RecordHome, scopes: list[str]) -> None:
@@ -143,21 +164,24 @@ def _demand_scope(login: Login, home: RecordHome, scopes: list[str]) -> None:
     )
 
 
-def _demand_age(login: Login, home: RecordHome, max_age: int | None) -> None:
+def _demand_age(login: Login, home: RecordHome, max_age: float | None) -> None:
     if max_age is None:
         return
-    since = home.record.id_claims.get("auth_time", home.record.signed_in_at)
-    # What was asked for just now has been checked: coming back from there takes a while.
-    asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
-    if str(asked) == str(max_age) and age <= COMING_BACK:
-        return
-    if time.time() - since > max_age:
-        raise LoginRequired(
-            "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
-        )
+    # Only the ID token says when the person authenticated: the callback may have been a silent one.
+    auth_time = home.record.id_claims.get("auth_time")
+    if auth_time is not None:
+        # What was asked for just now has been checked: coming back from there takes a while.
+        asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
+        if str(asked) == str(max_age) and age <= COMING_BACK:
+            return
+        if time.time() - auth_time <= max_age:
+            return
+    raise LoginRequired(
+        "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
+    )
 
 
-def _demand_acr(login: Login, home: RecordHome, wanted: list[str]) -> None:
+def _demand_acr(login: Login, home: RecordHome, wanted: t.Collection[str]) -> None:
     if not wanted or home.record.id_claims.get("acr") in wanted:
         return
     raise LoginRequired(
@@ -169,15 +193,18 @@ def _demand_acr(login: Login, home: RecordHome, wanted: list[str]) -> None:
 
 def _passes(check: Check, identity: Identity) -> bool:
     passed: object = check(identity)
+    if isinstance(passed, bool):
+        return passed
     if inspect.iscoroutine(passed):
-        # It would count as true, whatever it comes to.
+        # Python warns of one that nobody awaits.
         passed.close()
-        raise ConfigurationError("check= takes a plain function; this one is async.")
-    return bool(passed)
+    raise ConfigurationError(
+        f"check= returned {type(passed).__name__}, where True lets in and False refuses. It takes a"
+        " plain function that returns a bool."
+    )
 
 
-def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any:
-    _refuse_mistyped(demands)
+def _guarded(view: t.Any, login: str | None, guard: Guard) -> t.Any:
     if inspect.isclass(view):
         raise ConfigurationError(
             f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
@@ -187,37 +214,18 @@ def _guarded(view: t.Any, login: str | None, demands: dict[str, t.Any]) -> t.Any
 
         @functools.wraps(view)
         async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            require_login(login, **demands)
+            _require(login, guard)
             return await view(*args, **kwargs)
 
     else:
 
         @functools.wraps(view)
         def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            require_login(login, **demands)
+            _require(login, guard)
             return view(*args, **kwargs)
 
     _note_wrapper(view, wrapper)
     return wrapper
-
-
-def _refuse_mistyped(demands: t.Mapping[str, t.Any]) -> None:
-    """Refuse a misspelt demand: it would go to the provider, and let everybody in who signed in.
-
-    :raises ConfigurationError: it says what may have been meant.
-    """
-    for name, value in demands.items():
-        if name in DEMANDS:
-            continue
-        meant = get_close_matches(name, [*DEMANDS, "login", "name"], 1, 0.75)
-        if name.startswith("acr"):
-            meant = ["acr_values"]
-        if meant in (["login"], ["name"]):
-            raise ConfigurationError(f"Name the login first, without {name}=: ({value!r}, …).")
-        if meant or callable(value):
-            raise ConfigurationError(
-                f"The guard has no argument {name!r}. Did you mean {' or '.join(meant or DEMANDS)}?"
-            )
 
 
 def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:

@@ -1,23 +1,43 @@
-"""Links to sign in, and the button that signs out."""
+"""Links to sign in, and the button that signs out.
+
+A link that somebody else made decides nothing but where to go afterwards, and little else. What
+:func:`login_url` and the guard ask of the provider is signed; ``next`` is not, so that a page may
+append its own. A link that adds an account counts only in the session that it was made for.
+"""
 
 from __future__ import annotations
 
+import hmac
+import json
 import typing as t
+from urllib.parse import parse_qsl
+from urllib.parse import unquote
+from urllib.parse import urlsplit
 
+from flask import Response
 from flask import render_template
+from flask import request
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.scope import split_scope
+from .demands import RESERVED_PARAMS
+from .demands import check_params
+from .demands import read_demands
+from .demands import scopes_of
 from .extension import Login
 from .extension import current_extension
 from .home import server_store
 from .mark import read_marks
 from .navigation import safe_next
+from .pages import render_page
 from .urls import login_url_of
 from .urls import url_of
 from .visit import current_login
 from .visit import find_home
+from .visit import find_identity
+
+#: What a link may ask of the provider that is not signed.
+UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})
 
 
 class Link(t.NamedTuple):
@@ -45,9 +65,10 @@ def login_url(
     :param next: a path of this app to come back to.
     :param link: add the account to whoever is signed in.
     :param params: names of the URL rule's variables fill it, ``scope`` asks for more than the
-        login does, the rest is asked of the provider (``prompt="consent"``).
-    :raises ConfigurationError: there is no such login, or several and no name; or an account is
-        to be added, and records don't rest on the server.
+        login does, the rest is asked of the provider (``prompt="consent"``). They are signed with
+        the app's key.
+    :raises ConfigurationError: there is no such login, or several and no name; the sign-in sets a
+        parameter itself; or an account is to be added, and records don't rest on the server.
     """
     extension = current_extension()
     names = list(extension.logins) if name is None else [name]
@@ -65,6 +86,9 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
     """The ways to sign in: one, if a login is named, else all of the app's."""
     extension = current_extension()
     logins = [extension.get(name)] if name is not None else list(extension.logins.values())
+    if name is None and read_demands(params):
+        # Only an ID token proves that the demand is fulfilled.
+        logins = [login for login in logins if login.handler.openid] or logins
     return [Link(login.name, login.label, _url(login, next, **params)) for login in logins]
 
 
@@ -94,6 +118,73 @@ def logout_token() -> str:
 
 
 def _url(login: Login, target: str | None, /, *, link: bool = False, **params: t.Any) -> str:
-    scope = " ".join(split_scope(params.pop("scope", None))) or None
-    linking = "1" if link else None
-    return login_url_of(login, safe_next(target), scope=scope, link=linking, **params)
+    check_params("login_url", params, RESERVED_PARAMS | {login.handler.client_id_param})
+    asked = {name: _as_text(value) for name, value in params.items()}
+    asked["scope"] = " ".join(scopes_of(params)) or None
+    asked["link"] = "1" if link else None
+    url = login_url_of(login, safe_next(target), **asked)
+    parts = urlsplit(url)
+    given = _parse(parts.query)
+    if {name for name, _ in given} <= _unsigned(login):
+        return url
+    signature = _sign(login, unquote(parts.path), given)[0]
+    return login_url_of(login, safe_next(target), **asked, signature=signature)
+
+
+class Asked(t.NamedTuple):
+    """What a link to ``/login`` asks for, as far as it may."""
+
+    params: dict[str, t.Any]
+    #: Whether the account is to be added to whoever is signed in.
+    link: bool
+    #: Whether the link was made by this app, and for this session where it adds an account.
+    is_signed: bool
+
+
+def read_link(login: Login) -> Asked:
+    """Return what this request's link to ``/login`` may ask of the provider."""
+    given = _parse(request.query_string.decode("utf-8", "replace"))
+    signature = request.args.get("signature", "").encode()
+    signatures = _sign(login, request.script_root + request.path, given)
+    is_signed = any(hmac.compare_digest(signature, known.encode()) for known in signatures)
+    names = {name for name, _ in given}
+    allowed = names - RESERVED_PARAMS if is_signed else names & _unsigned(login)
+    values = {name: [value for key, value in given if key == name] for name in allowed - {"link"}}
+    params = {name: value[0] if len(value) == 1 else value for name, value in values.items()}
+    return Asked(params, "link" in names, is_signed)
+
+
+def ask_to_link(login: Login, next: str | None) -> Response:
+    """Return the page that asks whether an account is to be added, for a link that proves nothing.
+
+    An attacker, to whose account this browser is signed in at the provider, could add it otherwise.
+    """
+    identity = find_identity(current_login())
+    name = identity.name or identity.email if identity is not None else None
+    url = _url(login, next, link=True)
+    return render_page("link.html", 200, name=name, label=login.label, url=url)
+
+
+def _parse(query: str) -> list[tuple[str, str]]:
+    """Return the parameters of a link that its signature is about: all but ``next``."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return sorted((name, value) for name, value in pairs if name not in {"next", "signature"})
+
+
+def _unsigned(login: Login) -> frozenset[str]:
+    """Return the parameters that anybody's link may have: none that the developer has fixed."""
+    return UNSIGNED_PARAMS - {*login.handler.authorize_params, *login.blueprint.authorize_params}
+
+
+def _sign(login: Login, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
+    """Return the signatures of a link by each of the app's secrets, the newest first."""
+    # A session's marks have another id after each sign-in and sign-out: that is the proof that the
+    # link that adds an account was made for this visitor, and for who is signed in now.
+    session_id = read_marks().id if ("link", "1") in params else ""
+    text = json.dumps([login.name, path, session_id, params])
+    return [digest[:22] for digest in current_extension().sealer.digests(text, "link")]
+
+
+def _as_text(value: t.Any) -> t.Any:
+    """Return a parameter as a URL can hold it: a dictionary, such as ``claims``, is JSON."""
+    return json.dumps(value) if isinstance(value, t.Mapping) else value

@@ -12,10 +12,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..protocol.errors import AuthorizationError
+from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.openid import OpenIDConnect
-from ..protocol.scope import split_scope
 from . import flow
 from . import homecoming
 from . import provider_logout
@@ -24,26 +24,18 @@ from . import signing_out
 from .extension import Login
 from .extension import current_extension
 from .hooks import require_own_urls
+from .links import ask_to_link
+from .links import read_link
 from .navigation import only_looks_ahead
 from .navigation import own_path
 from .navigation import safe_next
 from .pages import keep_private
 from .pages import render_error
+from .readiness import linking_owner
 from .urls import login_url_of
 from .visit import current_visit
 
 log = logging.getLogger("flask_oauth2_login")
-
-#: What a link to ``/login`` may not say: it is the flow's own, or the developer's.
-RESERVED_PARAMS = frozenset({
-    "client_id", "client_secret", "code_challenge", "code_challenge_method", "id_token_hint",
-    "nonce", "redirect_uri", "registration", "request", "request_uri", "response_mode",
-    "response_type", "state",
-})  # fmt: skip
-
-
-#: What such a link says to us, not to the provider.
-LINK_PARAMS = frozenset({"next", "scope", "link"})
 
 
 def _serving() -> Login:
@@ -61,19 +53,19 @@ def login(**_variables: object) -> Response:
     refuse_aside()
     if request.method == "POST" or "iss" in request.values:
         return _login_for_provider(serving)
-    given = request.args
-    own = {*serving.handler.authorize_params, serving.handler.client_id_param}
-    fixed = RESERVED_PARAMS | LINK_PARAMS | own
-    if given.get("link") and serving.store is None:
-        # `login_url(link=True)` tells the developer; this is anybody's link.
-        raise refuse("Accounts can't be added here.")
-    return flow.begin(
-        serving,
-        next=safe_next(given.get("next")),
-        scope=split_scope(given.get("scope")),
-        link=bool(given.get("link")),
-        params={name: value for name, value in given.items() if name not in fixed},
-    )
+    next = safe_next(request.args.get("next"))
+    asked = read_link(serving)
+    if not asked.link:
+        return flow.begin(serving, next=next, params=asked.params)
+    try:
+        if asked.is_signed:
+            return flow.begin(serving, next=next, link=True, params=asked.params)
+        linking_owner()
+        return ask_to_link(serving, next)
+    except ConfigurationError as error:
+        # `login_url(link=True)` tells the developer; this may be anybody's link.
+        log.warning("%s: an account can't be added. %s", serving.name, error)
+        raise refuse("Accounts can't be added here.") from None
 
 
 def _login_for_provider(login: Login) -> Response:

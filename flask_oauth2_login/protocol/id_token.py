@@ -24,6 +24,7 @@ from .errors import IDTokenError
 from .keys import Keys
 from .parsing import is_whole
 from .parsing import parse_json
+from .scope import split_scope
 
 Claims = dict[str, t.Any]
 
@@ -115,7 +116,7 @@ def validate_id_token(
 
     :param nonce: what the authentication request sent; None where it sent none.
     :param max_age: seconds, if the request demanded that.
-    :param acr_values: likewise: one of these must have been satisfied.
+    :param acr_values: likewise: one of these must have been satisfied, a string or several.
     :raises IDTokenError: a check failed.
     """
     header, claims = verify(token, verifier)
@@ -134,7 +135,7 @@ def validate_id_token(
         raise IDTokenError("its nonce is not the one that was sent")
     _check_rest(claims)
     # 12: acr.
-    wanted = str(acr_values or "").split()
+    wanted = split_scope(acr_values)
     if wanted and claims.get("acr") not in wanted:
         raise IDTokenError("its acr is none of those that were demanded")
     # 13: auth_time.

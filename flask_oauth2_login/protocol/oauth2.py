@@ -185,13 +185,15 @@ class OAuth2:
         :param params: added to the query, in place of defaults (``response_type="code"``); None
             takes a default away.
         """
+        fixed = dict(self.authorize_params)
+        scopes = [*split_scope(scope), *split_scope(fixed.pop("scope", None))]
         query: dict[str, t.Any] = {
             "response_type": "code",
             self.client_id_param: self.client_id,
             "redirect_uri": self.redirect_uri,
-            "scope": self.join_scope(scope) or None,
+            "scope": self.join_scope(scopes) or None,
             "response_mode": self.response_mode,
-            **self.authorize_params,
+            **fixed,
             **params,
         }
         return urls.add_params(self.endpoint("authorization_url"), query)

@@ -324,7 +324,10 @@ def _bearer_challenge(header: str) -> dict[str, str]:
 
 def _step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
     """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
-    return {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
+    asked = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
+    if not re.fullmatch("[0-9]{1,9}", asked.get("max_age", "0")):
+        del asked["max_age"]
+    return asked
 
 
 def _rewind(request: requests.PreparedRequest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import typing as t
 from urllib.parse import parse_qsl
@@ -36,11 +37,12 @@ def join(base: str, path: str) -> str:
 def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     """Add query parameters, each encoded once. The URL's own stay, unless they have the same name.
 
-    A list or tuple repeats the parameter; None leaves it out.
+    A list or tuple repeats the parameter; a dictionary, such as ``claims``, is JSON; None leaves
+    the parameter out.
     """
     parts = urlsplit(url)
     added = [
-        (name, value)
+        (name, json.dumps(value) if isinstance(value, t.Mapping) else value)
         for name, given in params.items()
         for value in (given if isinstance(given, (list, tuple)) else (given,))
         if value is not None

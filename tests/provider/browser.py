@@ -29,6 +29,7 @@ HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/w
 _REFRESH = re.compile(
     r"""<meta\s+http-equiv=["']refresh["']\s+content=["']0;\s*url=([^"']*)["']""", re.I
 )
+_LINK = re.compile(r'href="([^"]*[?&](?:amp;)?link=1[^"]*)"')
 
 
 class Browser:
@@ -242,6 +243,13 @@ class Browser:
         """Sign in: :meth:`begin`, then :meth:`finish`."""
         authorize_url = self.begin(login_path)
         return self.finish(authorize_url, provider=provider, person=person, **overrides)
+
+    def link_path(self, login_path: str = "/login") -> str:
+        """The path that adds an account, from the page that asks whether one is to be added."""
+        page = self.get(f"{login_path}?link=1", site="same-origin")
+        found = _LINK.search(page.text)
+        assert found is not None, f"{page.status}\n{page.text}"
+        return unescape(found[1])
 
 
 def next_step(response: TestResponse) -> tuple[str | None, bool]:

@@ -15,6 +15,7 @@ from flask_oauth2_login import OpenIDConnect
 from flask_oauth2_login import login_required
 from flask_oauth2_login import require_login
 
+from .apps import Clock
 from .conftest import MakeApp
 from .provider import REMOVED
 from .provider import Browser
@@ -274,3 +275,18 @@ def test_d1_a_proof_that_no_id_token_can_give_is_told_at_registration(
     login = OAuth2Login(handler, authorize_params=on_blueprint)
     with pytest.raises(ConfigurationError, match="ID tokens"):
         make_app(login)
+
+
+def test_d1_what_the_provider_understands_is_asked_again_with_a_recent_sign_in(
+    provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_app(make_login(provider))
+    guard = login_required(max_age=5, authorize_params={"prompt": "login"})
+    site.add_url_rule("/pay", "pay", guard(lambda: "paid"))
+    browser, clock = Browser(site, provider), Clock(monkeypatch)
+    for _ in range(3):
+        url = browser.begin(browser.get("/pay").location)
+        assert query_of(url)["prompt"] == "login"
+        assert browser.finish(url).location == "/pay"
+        assert browser.get("/pay").text == "paid"
+        clock.ahead += 20

@@ -19,6 +19,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.errors import ProviderError
 from ..protocol.errors import StoreError
+from .demands import COMING_BACK
 from .demands import read_demands
 from .extension import current_extension
 from .links import login_links
@@ -132,11 +133,13 @@ def _challenge(response: Response) -> Response:
 
 def _was_just_asked(error: LoginRequired) -> bool:
     """Whether the last sign-in asked for just this, and the provider gave too little."""
-    # An age is given by the clock: a provider that was asked for it has checked it.
+    # An age is given by the clock: the ID token of a sign-in that was asked for it has proved it.
+    age = read_demands(error.params).max_age
+    just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
     login = current_extension().logins.get(error.login or "") or current_login()
     home = find_home(login) if login is not None else None
-    if not wanted or home is None or time.time() - home.record.signed_in_at > JUST_NOW:
+    if not wanted or home is None or time.time() - home.record.signed_in_at > just_now:
         return False
     asked = home.record.asked
     return all(str(asked.get(name)) == str(value) for name, value in wanted.items())

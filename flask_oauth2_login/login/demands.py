@@ -28,6 +28,9 @@ FLOW_PARAMS = frozenset({
 #: Those that neither a link nor a view can set.
 RESERVED_PARAMS = FLOW_PARAMS | {"response_mode"}
 
+#: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
+COMING_BACK = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Demands:

@@ -15,6 +15,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
 from .answers import forbidden
+from .demands import COMING_BACK
 from .demands import require_id_tokens
 from .extension import Login
 from .extension import current_extension
@@ -29,9 +30,6 @@ from .visit import current_visit
 from .visit import find_home
 
 View = t.TypeVar("View", bound=t.Callable[..., t.Any])
-
-#: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
-COMING_BACK = 10
 
 # The name of the note that a guard leaves on the function it wraps.
 _WRAPPERS = "_oauth2_login_wrappers"
@@ -129,9 +127,8 @@ def _require(login: str | None, guard: Guard) -> None:
     home = find_home(needed) if needed is not None else None
     if needed is None or home is None:
         raise LoginRequired(login=login, params=guard.params)
-    _demand_scope(needed, home, guard.scopes)
-    _demand_age(needed, home, guard.proof.max_age)
-    _demand_acr(needed, home, guard.proof.acr_values)
+    _demand_scope(needed, home, guard)
+    _demand_proof(needed, home, guard)
     if guard.check is not None and not _passes(guard.check, home.record.identity):
         raise forbidden()
     current_visit().admitted = needed.name
@@ -151,44 +148,35 @@ def _able_to_prove(name: str | None, login: Login | None) -> Login | None:
     return login
 
 
-def _demand_scope(login: Login, home: RecordHome, scopes: list[str]) -> None:
-    missing = login.handler.missing_scopes(scopes, home.record.scopes)
+def _demand_scope(login: Login, home: RecordHome, guard: Guard) -> None:
+    missing = login.handler.missing_scopes(guard.scopes, home.record.scopes)
     if not missing:
         return
     if set(missing) <= set(home.record.asked.get("scope", ())):
         raise forbidden(f"Your account did not grant: {' '.join(missing)}.")
-    raise LoginRequired(
-        "This page needs more of your account.",
-        login=login.name,
-        params={"scope": " ".join(missing)},
-    )
+    text = "This page needs more of your account."
+    raise LoginRequired(text, login=login.name, params={**guard.params, "scope": " ".join(missing)})
 
 
-def _demand_age(login: Login, home: RecordHome, max_age: float | None) -> None:
-    if max_age is None:
-        return
+def _demand_proof(login: Login, home: RecordHome, guard: Guard) -> None:
+    proof = guard.proof
+    if proof.max_age is not None and not _is_recent(home, proof.max_age):
+        text = "This page needs a recent sign-in."
+        raise LoginRequired(text, login=login.name, params=guard.params)
+    if proof.acr_values and home.record.id_claims.get("acr") not in proof.acr_values:
+        text = "This page needs a stronger sign-in."
+        raise LoginRequired(text, login=login.name, params=guard.params)
+
+
+def _is_recent(home: RecordHome, max_age: float) -> bool:
     # Only the ID token says when the person authenticated: the callback may have been a silent one.
     auth_time = home.record.id_claims.get("auth_time")
-    if auth_time is not None:
-        # What was asked for just now has been checked: coming back from there takes a while.
-        asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
-        if str(asked) == str(max_age) and age <= COMING_BACK:
-            return
-        if time.time() - auth_time <= max_age:
-            return
-    raise LoginRequired(
-        "This page needs a recent sign-in.", login=login.name, params={"max_age": max_age}
-    )
-
-
-def _demand_acr(login: Login, home: RecordHome, wanted: t.Collection[str]) -> None:
-    if not wanted or home.record.id_claims.get("acr") in wanted:
-        return
-    raise LoginRequired(
-        "This page needs a stronger sign-in.",
-        login=login.name,
-        params={"acr_values": " ".join(wanted)},
-    )
+    if auth_time is None:
+        return False
+    # What was asked for just now has been checked: coming back from there takes a while.
+    asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
+    just_asked = str(asked) == str(max_age) and age <= COMING_BACK
+    return just_asked or time.time() - auth_time <= max_age
 
 
 def _passes(check: Check, identity: Identity) -> bool:

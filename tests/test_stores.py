@@ -121,6 +121,10 @@ class TestSQLAlchemyStoreOverAnEngine(StoreConformance):
         yield store
         engine.dispose()
 
+    @pytest.fixture
+    def elsewhere(self, postgresql: Server) -> Elsewhere:
+        return functools.partial(SQLAlchemyStore, postgresql.url, table_name="others")
+
 
 class TestRedisStore(StoreConformance):
     @pytest.fixture

@@ -1,29 +1,19 @@
-"""One request to a provider, bounded in time and size.
-
-A read timeout alone bounds nothing: each byte that drips in resets it. So each read of a response,
-from the status line on, has what is left until a deadline.
-"""
+"""One request to a provider, bounded in time and size."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import io
 import re
-import socket
 import time
 import typing as t
 import zlib
 from http.client import HTTPException
-from http.client import HTTPResponse
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
+from .deadline import DeadlineAdapter
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
 from .options import require_file
@@ -37,6 +27,8 @@ MAX_SECONDS = 30.0
 MAX_BODY = 1024 * 1024
 
 Timeout = float | tuple[float, float]
+
+_TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +113,8 @@ def send(
     """
     problem, nonsense = "", False
     with _OneRequest() as session:
-        adapter = _BoundedAdapter(time.monotonic() + transport.seconds)
+        deadline = time.monotonic() + transport.seconds
+        adapter = DeadlineAdapter(deadline)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         request.setdefault("headers", {}).setdefault("Accept-Encoding", "identity")
@@ -142,12 +135,12 @@ def send(
                 return Answer(response.status_code, response.headers, _read(response))
         except requests.exceptions.SSLError:
             problem = "its certificate was not accepted, or TLS failed"
-        except (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError):
-            problem = f"no complete answer within {transport.seconds:g} seconds"
+        except requests.exceptions.ConnectTimeout:
+            problem = f"no connection within {transport.pair[0]:g} seconds"
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
-            problem = type(error).__name__
-            if _is_nonsense(error):
-                nonsense = True
+            problem, nonsense = type(error).__name__, _is_nonsense(error)
+            if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
+                problem = f"no complete answer within {transport.seconds:g} seconds"
     # Raised out here: a chained exception would carry the request, and with it the secret.
     if nonsense:
         raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
@@ -203,73 +196,3 @@ def _inflate(body: bytes) -> bytes:
         return zlib.decompressobj(gzip_or_zlib).decompress(body, MAX_BODY + 1)
     except zlib.error:
         raise ProviderAnswerError("The provider's answer can't be decompressed.") from None
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until a deadline; its file keeps the socket open for the response."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: t.Any) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("deadline")
-        if (patience := self._sock.gettimeout()) is None or patience > left:
-            self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _DeadlineFiles:
-    """What `http.client.HTTPResponse` needs of a socket: a file to read from."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
-
-
-class _Deadline:
-    """For a connection: its responses are read until the deadline."""
-
-    def __init__(self, *args: t.Any, deadline: float, **kwargs: t.Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadline = deadline
-
-    def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
-        return HTTPResponse(t.cast(socket.socket, _DeadlineFiles(sock, self._deadline)), **kwargs)
-
-
-class _DeadlineHTTPConnection(_Deadline, HTTPConnection):  # type: ignore[misc]
-    pass
-
-
-class _DeadlineHTTPSConnection(_Deadline, HTTPSConnection):  # type: ignore[misc]
-    pass
-
-
-class _BoundedAdapter(HTTPAdapter):
-    """Opens connections whose responses end at a deadline (`time.monotonic` seconds)."""
-
-    def __init__(self, deadline: float) -> None:
-        super().__init__(pool_connections=1, pool_maxsize=1)
-        self._deadline = deadline
-
-    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
-        https = pool.scheme == "https"
-        pool.ConnectionCls = functools.partial(
-            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection, deadline=self._deadline
-        )
-        return pool

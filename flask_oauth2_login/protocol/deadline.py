@@ -1,0 +1,180 @@
+"""Connections that end at a deadline: name lookup, connecting, TLS, sending and reading together.
+
+A timeout alone bounds nothing: each address of a host has it anew, and each byte that drips in
+resets it. So every step has what is left until the deadline, and nothing is sent after it: a token
+would be spent for an answer that nobody reads.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import socket
+import threading
+import time
+import typing as t
+from concurrent.futures import Future
+from http.client import HTTPResponse
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import NewConnectionError
+from urllib3.util import connection as urllib3_connection
+
+Address = tuple[t.Any, ...]
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Opens connections that end at a deadline (`time.monotonic` seconds)."""
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1)
+        self._deadline = deadline
+
+    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
+        https = pool.scheme == "https"
+        pool.ConnectionCls = functools.partial(
+            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection, deadline=self._deadline
+        )
+        return pool
+
+
+class _Deadline:
+    """For a connection: whatever it does ends at the deadline."""
+
+    sock: t.Any
+    timeout: float
+    _dns_host: str
+    port: int
+    socket_options: t.Any
+
+    def __init__(self, *args: t.Any, deadline: float, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline = deadline
+
+    def _new_conn(self) -> socket.socket:
+        end = min(self._deadline, time.monotonic() + self.timeout)
+        connection = t.cast(HTTPConnection, self)
+        try:
+            sock = _connect(self._dns_host.strip("[]"), self.port, end, self.socket_options)
+        except TimeoutError as error:
+            raise ConnectTimeoutError(connection, "not connected in time") from error
+        except OSError as error:
+            raise NewConnectionError(connection, f"not connected: {error}") from error
+        sock.settimeout(self.timeout)
+        # A TLS handshake comes next, and has this as its time in all.
+        _limit(sock, self._deadline)
+        return sock
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        # A TLS handshake with the host behind the proxy comes next.
+        _limit(self.sock, self._deadline)
+
+    def send(self, data: t.Any) -> None:
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        _limit(self.sock, self._deadline)
+        super().send(data)  # type: ignore[misc]
+
+    def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
+        return HTTPResponse(t.cast(socket.socket, _DeadlineFiles(sock, self._deadline)), **kwargs)
+
+
+class _DeadlineHTTPConnection(_Deadline, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _DeadlineHTTPSConnection(_Deadline, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+def _connect(host: str, port: int, end: float, options: t.Any) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    The addresses share the time that is left, so that dead ones leave some to those behind them.
+
+    :param end: when to give up: `time.monotonic` seconds.
+    :raises TimeoutError: the time is over.
+    :raises OSError: the host has no address, or none that answers.
+    """
+    problem = OSError("the host has no address")
+    addresses = _look_up(host, port, end - time.monotonic())
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = None
+        try:
+            sock = socket.socket(family, kind, protocol)
+            for option in options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(_left(end) / (len(addresses) - tried))
+            sock.connect(address)
+        except OSError as error:
+            problem = error
+            if sock is not None:
+                sock.close()
+        else:
+            return sock
+    raise problem
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[Address]:
+    """The addresses of a host. A lookup can't be stopped, so it runs in a thread of its own."""
+    found: Future[list[Address]] = Future()
+
+    def look_up() -> None:
+        try:
+            family = urllib3_connection.allowed_gai_family()
+            found.set_result(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=look_up, daemon=True, name="oauth2-lookup").start()
+    return found.result(seconds)
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time is over")
+    return left
+
+
+def _limit(sock: socket.socket, deadline: float) -> None:
+    """See that the next operation on a socket ends at the deadline."""
+    left, timeout = _left(deadline), sock.gettimeout()
+    if timeout is None or timeout > left:
+        sock.settimeout(left)
+
+
+class _DeadlineFiles:
+    """What `http.client.HTTPResponse` needs of a socket: a file to read from."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket until a deadline; its file keeps the socket open for the response."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        _limit(self._sock, self._deadline)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

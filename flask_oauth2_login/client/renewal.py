@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 import typing as t
@@ -24,14 +23,13 @@ from ..protocol.errors import StoreError
 from ..protocol.errors import TokenError
 from ..protocol.process import PerProcess
 from ..protocol.token import Token
+from .backoff import BackOff
+from .backoff import Renewable
 
 log = logging.getLogger("flask_oauth2_login")
 
 #: Renew this many seconds before expiry, or a tenth of the token's life before, if that is less.
 MARGIN = 60
-#: Seconds for which a provider that is out of order is left alone, unless it says how long.
-COOL_DOWN = 3
-MAX_COOL_DOWN = 300
 #: Pauses, in seconds, between tries to keep a token that the store does not take.
 STORE_PAUSES = (0.1, 0.3, 1.0, 2.0)
 
@@ -43,20 +41,8 @@ class Kept(t.NamedTuple):
     version: str
 
 
-class Home(t.Protocol):
+class Home(Renewable, t.Protocol):
     """Where one login's token rests, as renewal sees it."""
-
-    @property
-    def key(self) -> str:
-        """Names this login, in all processes."""
-
-    @property
-    def login(self) -> str:
-        """The login's name."""
-
-    @property
-    def seconds(self) -> float:
-        """The most that one request to its provider takes."""
 
     def can_renew(self, token: Token) -> bool:
         """Whether there is a way to a new token."""
@@ -93,12 +79,11 @@ class Home(t.Protocol):
 
 
 class _Flights:
-    """What this process is renewing, and whom it leaves alone."""
+    """What this process is renewing."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.flying: dict[str, Future[None]] = {}
-        self.cooling: dict[str, tuple[float, type[ProviderError], str]] = {}
 
 
 class Renewals:
@@ -106,11 +91,15 @@ class Renewals:
 
     def __init__(self) -> None:
         self._flights = PerProcess(_Flights)
+        self._back_off = PerProcess(BackOff)
 
-    def usable(self, home: Home, rejected: Token | None = None) -> Token | None:
+    def usable(
+        self, home: Home, rejected: Token | None = None, again: bool = False
+    ) -> Token | None:
         """The token to send: fresh, renewed if that is due.
 
         :param rejected: a token that the API called invalid.
+        :param again: whether it had just taken the place of another one that the API rejected.
         :returns: the token, or None where there is no other than the rejected one.
         :raises LoginRequired: the login has ended, or its token has expired for good.
         :raises ProviderError: it had to be renewed, and the provider can't do it now.
@@ -120,9 +109,14 @@ class Renewals:
             raise _ended(home)
         token = kept.token
         if rejected is not None:
+            back_off = self._back_off.get()
+            if again:
+                back_off.rejected(home)
             if token.access_token != rejected.access_token:
                 return token
-            return self._renew(home, token) if home.can_renew(token) else None
+            if back_off.is_rejected(home) or not home.can_renew(token):
+                return None
+            return self._renew(home, token)
         if not _is_due(token):
             return token
         try:
@@ -151,7 +145,7 @@ class Renewals:
 
     def _fly(self, flights: _Flights, flight: Future[None], home: Home, stale: Token) -> Token:
         try:
-            token = self._renew_leased(flights, home, stale)
+            token = self._renew_leased(home, stale)
         except BaseException as error:
             flight.set_exception(error)
             raise
@@ -162,7 +156,7 @@ class Renewals:
             with flights.lock:
                 flights.flying.pop(home.key, None)
 
-    def _renew_leased(self, flights: _Flights, home: Home, stale: Token) -> Token:
+    def _renew_leased(self, home: Home, stale: Token) -> Token:
         """Renew while no other process does; take what another has renewed meanwhile."""
         # The holder of the lease may send one request, and then needs a little time to keep it.
         seconds = home.seconds + sum(STORE_PAUSES) + 2
@@ -178,28 +172,31 @@ class Renewals:
             if newer := _newer(home, home.reload(), stale):
                 return newer
         try:
-            return self._exchange(flights, home, stale)
+            return self._exchange(home, stale)
         finally:
             # Where the store is away the lease ends by itself.
             with contextlib.suppress(StoreError):
                 home.release(ticket)
 
-    def _exchange(self, flights: _Flights, home: Home, stale: Token) -> Token:
+    def _exchange(self, home: Home, stale: Token) -> Token:
         kept = home.reload()
         if newer := _newer(home, kept, stale):
             return newer
         assert kept is not None  # noqa: S101  (None has been raised as LoginRequired)
         if aside := home.find_aside(kept.version):
             return _keep(home, aside, kept.version)
-        _raise_if_cooling(flights, home)
+        back_off = self._back_off.get()
+        back_off.check(home)
         try:
             token = home.refresh(kept.token)
             if token is None:
                 raise ProviderAnswerError("The provider answered a renewal with no content.")
         except IDTokenError:
+            back_off.succeeded(home)
             home.end()
             raise _ended(home) from None
         except TokenError as refusal:
+            back_off.succeeded(home)
             if refusal.error == "invalid_grant":
                 if newer := _newer(home, home.reload(), stale):
                     return newer
@@ -209,13 +206,13 @@ class Renewals:
             error: ProviderError = ProviderAnswerError(
                 f"The provider refused to renew the token: {refusal.error}."
             )
-            # This token's own affair: others may have better ones.
-            _cool(flights, home.key, error)
+            back_off.failed(home, error)
             raise error from None
         except ProviderError as error:
             log.warning("%s: the token was not renewed. %s", home.login, error)
-            _cool(flights, home.login, error)
+            back_off.failed(home, error)
             raise
+        back_off.succeeded(home)
         return _keep(home, token, kept.version)
 
 
@@ -256,26 +253,9 @@ def _is_due(token: Token) -> bool:
 def _newer(home: Home, kept: Kept | None, stale: Token) -> Token | None:
     if kept is None:
         raise _ended(home)
-    return kept.token if kept.token.access_token != stale.access_token else None
+    # Compared as a whole: some providers renew by letting the same access token live on.
+    return kept.token if kept.token != stale else None
 
 
 def _ended(home: Home) -> LoginRequired:
     return LoginRequired("The login has ended. Sign in again.", login=home.login)
-
-
-def _cool(flights: _Flights, whom: str, error: ProviderError) -> None:
-    asked = error.retry_after if isinstance(error.retry_after, int) else COOL_DOWN
-    now = time.monotonic()
-    with flights.lock:
-        over = [key for key, (until, _, _) in flights.cooling.items() if until <= now]
-        for key in over:
-            del flights.cooling[key]
-        flights.cooling[whom] = (now + min(asked, MAX_COOL_DOWN), type(error), str(error))
-
-
-def _raise_if_cooling(flights: _Flights, home: Home) -> None:
-    for whom in (home.login, home.key):
-        until, kind, message = flights.cooling.get(whom, (0.0, ProviderError, ""))
-        left = until - time.monotonic()
-        if left > 0:
-            raise kind(message, retry_after=math.ceil(left))

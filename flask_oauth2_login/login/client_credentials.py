@@ -42,6 +42,11 @@ class ClientHome:
         return self._login.name
 
     @property
+    def person(self) -> str:
+        """The app itself, whatever the scope."""
+        return self._login.handler.client_id
+
+    @property
     def seconds(self) -> float:
         return self._login.handler.transport.seconds
 

@@ -171,6 +171,11 @@ class RecordHome:
         return self._login.name
 
     @property
+    def person(self) -> str:
+        identity = self.record.identity
+        return self._id if identity.id is None else f"{identity.tenant or ''}:{identity.id}"
+
+    @property
     def seconds(self) -> float:
         return self._login.handler.transport.seconds
 

@@ -40,7 +40,7 @@ def make_session(login: Login, home: Home) -> OAuth2Session:
     extension = current_extension()
     return OAuth2Session(
         login.handler.api,
-        lambda rejected: extension.renewals.usable(home, rejected),
+        lambda rejected, again: extension.renewals.usable(home, rejected, again),
         extension.pool,
     )
 

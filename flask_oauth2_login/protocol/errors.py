@@ -114,7 +114,11 @@ class ProviderAnswerError(ProviderError, BadGateway):
 
 
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
-    """The provider can't be reached, is too slow, or says that it is out of order."""
+    """The provider says that it is out of order (5xx, 429), or breaks off."""
+
+
+class ProviderUnreachableError(ProviderUnavailableError):
+    """The provider can't be reached, or is too slow to answer."""
 
 
 class StoreError(OAuth2Error, ServiceUnavailable):

@@ -11,11 +11,13 @@ from http.client import HTTPException
 
 import requests
 from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from .deadline import DeadlineAdapter
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
+from .errors import ProviderUnreachableError
 from .options import require_file
 from .options import timeout_pair
 from .parsing import parse_json
@@ -108,10 +110,12 @@ def send(
     """Send one request over a connection of its own; follow no redirect, try nothing twice.
 
     :param sign: puts credentials on the prepared request.
-    :raises ProviderUnavailableError: not reached, or not done within the bounds.
+    :raises ProviderUnreachableError: not reached, or not done within the bounds.
+    :raises ProviderUnavailableError: the connection was closed without an answer.
     :raises ProviderAnswerError: the body is too large, or can't be decoded.
     """
     problem, nonsense = "", False
+    unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
     with _OneRequest() as session:
         deadline = time.monotonic() + transport.seconds
         adapter = DeadlineAdapter(deadline)
@@ -141,10 +145,12 @@ def send(
             problem, nonsense = type(error).__name__, _is_nonsense(error)
             if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
                 problem = f"no complete answer within {transport.seconds:g} seconds"
+            if _is_broken_off(error):
+                unavailable = ProviderUnavailableError
     # Raised out here: a chained exception would carry the request, and with it the secret.
     if nonsense:
         raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
-    raise ProviderUnavailableError(f"{_host(url)} can't be reached: {problem}.")
+    raise unavailable(f"{_host(url)} can't be reached: {problem}.")
 
 
 class _OneRequest(requests.Session):
@@ -168,6 +174,11 @@ def _is_nonsense(error: Exception) -> bool:
         for outer in error.args
         for inner in (outer, *getattr(outer, "args", ()))
     )
+
+
+def _is_broken_off(error: Exception) -> bool:
+    """Whether there was a connection, and it was closed."""
+    return any(isinstance(inner, ProtocolError) for inner in error.args)
 
 
 def _read(response: requests.Response) -> bytes:

@@ -387,7 +387,7 @@ class OAuth2:
                 " provider gave none."
             )
         known = token if isinstance(token, Token) else Token(token)
-        return OAuth2Session(self.api, lambda rejected: known if rejected is None else None)
+        return OAuth2Session(self.api, lambda rejected, _again: known if rejected is None else None)
 
     @property
     def api(self) -> API:

@@ -24,7 +24,7 @@ from .errors import ProviderUnavailableError
 from .http import Transport
 from .token import Token
 
-Tokens = t.Callable[[Token | None], Token | None]
+Tokens = t.Callable[[Token | None, bool], Token | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +115,9 @@ class OAuth2Session(requests.Session):
 
     :param api: what to call.
     :param tokens: called with None it returns the token to send; called with a token that the API
-        rejected as invalid, a newer one, or None where there is none to be had. May raise
-        :exc:`LoginRequired`.
+        rejected as invalid, a newer one, or None where there is none to be had. The second argument
+        is True where that token had just taken the place of another rejected one: then it is told
+        for the next request. May raise :exc:`LoginRequired`.
     :param connections: a pool to share; without it the session has its own.
     """
 
@@ -170,7 +171,7 @@ class OAuth2Session(requests.Session):
         url = str(request.url)
         if not self._api.may_have_token(url):
             self._refuse(urls.origin(url) or "This URL")
-        token = self._tokens(None)
+        token = self._tokens(None, False)
         if token is None:
             raise LoginRequired
         return self._sign_with(request, token)
@@ -218,19 +219,22 @@ class OAuth2Session(requests.Session):
         # A response with a history was a redirected request's, which came through here itself.
         if response.status_code != 401 or response.history or token is None:
             return response
-        challenge = _bearer_challenge(response.headers.get("WWW-Authenticate", ""))
+        challenge = _bearer_challenge(response)
         if challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
                 "The provider's API asks for a stronger sign-in.", params=_step_up(challenge)
             )
-        if challenge.get("error") != "invalid_token" or not _rewind(request):
+        if not _is_invalid_token(challenge) or not _rewind(request):
             return response
-        newer = self._tokens(token)
+        newer = self._tokens(token, False)
         if newer is None:
             return response
         response.close()
-        return self._send(self._sign_with(request, newer), **kwargs)
+        response = self._send(self._sign_with(request, newer), **kwargs)
+        if response.status_code == 401 and _is_invalid_token(_bearer_challenge(response)):
+            self._tokens(newer, True)
+        return response
 
     def _send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         if kwargs.get("timeout") is None:
@@ -308,8 +312,9 @@ _CHALLENGE = re.compile(
 )
 
 
-def _bearer_challenge(header: str) -> dict[str, str]:
+def _bearer_challenge(response: requests.Response) -> dict[str, str]:
     """The parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
+    header = response.headers.get("WWW-Authenticate", "")
     params: dict[str, str] = {}
     scheme = ""
     for match in _CHALLENGE.finditer(header):
@@ -320,6 +325,11 @@ def _bearer_challenge(header: str) -> dict[str, str]:
             value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             params.setdefault(match["name"].lower(), value)
     return params
+
+
+def _is_invalid_token(challenge: t.Mapping[str, str]) -> bool:
+    """Whether the API calls the token expired, revoked or malformed: RFC 6750, section 3.1."""
+    return challenge.get("error") == "invalid_token"
 
 
 def _step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import typing as t
@@ -10,6 +11,7 @@ from types import NoneType
 
 from flask import Flask
 from flask import current_app
+from flask import has_app_context
 
 from ..client.pool import Pool
 from ..client.renewal import Renewals
@@ -77,6 +79,12 @@ class Extension:
     def machine(self) -> TokenStore:
         """What the processes of this machine share."""
         return open_machine_store(self._app.instance_path, self._app.name)
+
+    def context(self) -> contextlib.AbstractContextManager[object]:
+        """The app's context, where none is active, or another app's: in a thread, say."""
+        if has_app_context() and current_app == self._app:
+            return contextlib.nullcontext()
+        return self._app.app_context()
 
     @property
     def idle_seconds(self) -> float:

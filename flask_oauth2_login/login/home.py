@@ -14,6 +14,7 @@ from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.base import Outcome
 from ..stores.base import TokenStore
+from ..stores.browser import BrowserRecords
 from ..stores.sealing import name_of
 from . import signals
 from .extension import Login
@@ -141,7 +142,10 @@ def open_record(login: Login, sealed: str) -> Record | None:
 
 
 class RecordHome:
-    """One record in its store, as renewal sees it: `client.renewal.Home`."""
+    """One record in its store, as renewal sees it: `client.renewal.Home`.
+
+    It belongs to one browser, whatever request or thread uses it.
+    """
 
     record: Record
 
@@ -149,7 +153,11 @@ class RecordHome:
         self._login = login
         self._id = id
         self._store_id = name_of("record", id)
-        self._version: str | None = None
+        self._records = login.records
+        if isinstance(self._records, BrowserRecords):
+            self._records = self._records.of_this_request()
+        # Replaced as a whole: threads that share a session see one token or the other.
+        self._kept: Kept | None = None
         self._grant: RecordHome | None = None
 
     @classmethod
@@ -159,7 +167,7 @@ class RecordHome:
         Without a version, of one which does not rest yet: its token can be used, not renewed.
         """
         home = cls(login, record.id)
-        home.record, home._version = record, version
+        home.record, home._kept = record, Kept(record.token, version)
         return home
 
     @property
@@ -183,18 +191,16 @@ class RecordHome:
         return token.refresh_token is not None
 
     def current(self) -> Kept | None:
-        return None if self._version is None else Kept(self.record.token, self._version)
+        return self._kept
 
     def reload(self) -> Kept | None:
-        self._version = None
-        stored = self._login.records.read(self._store_id)
+        stored = self._records.read(self._store_id)
         record = open_record(self._login, stored.sealed) if stored else None
-        if stored is None or record is None or record.id != self._id:
-            return None
-        if is_over(record):
-            return None
-        self.record, self._version = record, stored.version
-        return self.current()
+        kept = None
+        if stored and record is not None and record.id == self._id and not is_over(record):
+            self.record, kept = record, Kept(record.token, stored.version)
+        self._kept = kept
+        return kept
 
     def refresh(self, token: Token) -> Token | None:
         return self._login.handler.renew(token, self.record.id_claims)
@@ -214,7 +220,7 @@ class RecordHome:
         """As :meth:`replace`, of a token that was not renewed but came with a sign-in."""
         record = dataclasses.replace(self.record, token=token)
         sealed = seal_record(self._login, record)
-        outcome = self._login.records.replace(self._store_id, sealed, version, expires_at(record))
+        outcome = self._records.replace(self._store_id, sealed, version, expires_at(record))
         if outcome == "replaced":
             if self._login.store is None and token.refresh_token != self.record.token.refresh_token:
                 self._say_where_it_counts()
@@ -252,8 +258,8 @@ class RecordHome:
 
         :returns: False where somebody else ended it at the same time.
         """
-        ended = self._login.records.delete(self._store_id)
-        self._version = None
+        ended = self._records.delete(self._store_id)
+        self._kept = None
         if ended:
             signals.send(
                 signals.logged_out, login=self.login, identity=self.record.identity, reason=reason
@@ -266,13 +272,14 @@ class RecordHome:
         if self.record.grant is None:
             return self
         if self._grant is None:
-            self._grant = RecordHome(self._login, self.record.grant)
-            self._grant.reload()
+            grant = RecordHome(self._login, self.record.grant)
+            grant.reload()
+            self._grant = grant
         return self._grant if self._grant.current() is not None else None
 
     def touch(self) -> None:
         """Note that the login is in use."""
-        self._login.records.touch(self._store_id, expires_at(self.record))
+        self._records.touch(self._store_id, expires_at(self.record))
 
     def lease(self, seconds: float) -> str | None:
         return self._login.shared.lease(name_of("renew", self._id), seconds)

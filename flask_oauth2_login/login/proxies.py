@@ -10,6 +10,7 @@ from ..client.renewal import Home
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
+from ..protocol.token import Token
 from .extension import Login
 from .extension import current_extension
 from .visit import current_login
@@ -36,13 +37,17 @@ def find_session(login: Login | None) -> OAuth2Session:
 
 
 def make_session(login: Login, home: Home) -> OAuth2Session:
-    """A session over the app's connections that renews the record's token when that is due."""
+    """A session over the app's connections that renews the record's token when that is due.
+
+    It needs no context, so that it may be handed to a thread.
+    """
     extension = current_extension()
-    return OAuth2Session(
-        login.handler.api,
-        lambda rejected, again: extension.renewals.usable(home, rejected, again),
-        extension.pool,
-    )
+
+    def usable(rejected: Token | None, again: bool) -> Token | None:
+        with extension.context():
+            return extension.renewals.usable(home, rejected, again)
+
+    return OAuth2Session(login.handler.api, usable, extension.pool)
 
 
 def _current_session() -> OAuth2Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import typing as t
 
@@ -50,16 +51,26 @@ class BrowserRecords:
         self._login = login
         self._machine = machine
         self._idle_seconds = idle_seconds
+        self._browser: _Browser | None = None
+
+    def of_this_request(self) -> BrowserRecords:
+        """The same for the browser of this request, also in a thread, or after the request.
+
+        What is renewed after it is not sent any more; the browser gets it with its next request.
+        """
+        own = copy.copy(self)
+        own._browser = _Browser(self._place.get(self._login), _pending())
+        return own
 
     def read(self, id: str) -> Stored | None:
-        waiting = _pending().get(self._login)
-        copy = waiting.sealed if waiting and waiting.id == id else self._place.get(self._login)
+        waiting = self._pending.get(self._login)
+        sealed = waiting.sealed if waiting and waiting.id == id else self._sent
         newest = self._machine.read(id)
         if newest is None:
-            return Stored(copy, IN_BROWSER) if copy else None
+            return Stored(sealed, IN_BROWSER) if sealed else None
         if newest.sealed == ENDED:
             return None
-        if newest.sealed != copy:
+        if newest.sealed != sealed:
             self._send_later(id, newest.sealed)
         return newest
 
@@ -107,9 +118,18 @@ class BrowserRecords:
 
     def send_again(self, id: str) -> None:
         """Send the browser's copy once more: how long it lasts has changed."""
-        copy = self._place.get(self._login)
-        if copy and self._login not in _pending():
-            self._send_later(id, copy)
+        if self._sent and self._login not in self._pending:
+            self._send_later(id, self._sent)
+
+    @property
+    def _sent(self) -> str | None:
+        """The copy that came with the request."""
+        return self._browser.sent if self._browser else self._place.get(self._login)
+
+    @property
+    def _pending(self) -> dict[str, _Copy]:
+        """The copies to be sent with the request's answer."""
+        return self._browser.pending if self._browser else _pending()
 
     def _note(self, id: str, sealed: str, expires_at: float) -> bool:
         """Whether this was the first note on a record."""
@@ -121,16 +141,15 @@ class BrowserRecords:
 
     def _send_later(self, id: str, sealed: str | None) -> None:
         """Have a copy sent, or taken away, with this request's answer."""
-        pending = _pending()
-        waiting = pending.get(self._login)
+        waiting = self._pending.get(self._login)
         # What ends may not be what is to be sent: that is a newer login's.
         if sealed is not None or waiting is None or waiting.id == id:
-            pending[self._login] = _Copy(self, id, sealed)
+            self._pending[self._login] = _Copy(self, id, sealed)
 
-    def _send(self, response: Response, copy: _Copy) -> None:
-        newest = self._machine.read(copy.id)
-        if copy.sealed is None or newest is None:
-            self._place.write(response, self._login, copy.sealed)
+    def _send(self, response: Response, waiting: _Copy) -> None:
+        newest = self._machine.read(waiting.id)
+        if waiting.sealed is None or newest is None:
+            self._place.write(response, self._login, waiting.sealed)
         elif newest.sealed != ENDED:
             self._place.write(response, self._login, newest.sealed)
 
@@ -143,10 +162,20 @@ class _Copy(t.NamedTuple):
     sealed: str | None
 
 
+class _Browser(t.NamedTuple):
+    """One request's browser."""
+
+    #: The copy that it sent.
+    sent: str | None
+    #: What is to be sent to it, by login.
+    pending: dict[str, _Copy]
+
+
 def send_copies(response: Response) -> None:
     """Send what this request has renewed, and take away what it has ended."""
-    for copy in _pending().values():
-        copy.records._send(response, copy)
+    # A list, for a thread of the app's may be about to renew something.
+    for waiting in list(_pending().values()):
+        waiting.records._send(response, waiting)
 
 
 def has_copies() -> bool:

@@ -6,13 +6,15 @@ An owner, the app's own key for a person, may have several logins and several ac
 from __future__ import annotations
 
 import dataclasses
+import secrets
 
+from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
-from ..stores.sealing import name_of
 from .extension import Login
+from .extension import current_extension
 from .home import RecordHome
 from .home import expires_at
 from .home import find_record_homes
@@ -64,36 +66,57 @@ def keep_grant(login: Login, record: Record) -> Record:
     """Put a login's token into the grant that jobs use, one for each owner and account.
 
     :returns: the record that stays with the browser, and points to the grant.
+    :raises ConfigurationError: nothing says which account it is.
     """
     identity, token = record.identity, record.token
-    id = "grant:" + name_of(login.name, owner_of(identity), str(identity.id))
-    home = RecordHome(login, id)
+    owner, account = owner_of(identity), identity.id
+    if account is None:
+        raise ConfigurationError(
+            f"offline=True keeps a grant for each account, and the login {login.name!r} does not"
+            " know which one signs in: give its handler a userinfo_url."
+        )
+    id = current_extension().sealer.keyed_hash("grant", *login.context, owner, account)
     while True:
-        kept, claims = home.reload(), record.id_claims
-        if kept is not None and token.refresh_token is None and kept.token.refresh_token:
+        home, claims = _find_grant(login, owner, account), record.id_claims
+        if home is not None and token.refresh_token is None and home.record.token.refresh_token:
             # Many providers send a refresh token the first time only.
-            token = Token(token, refresh_token=kept.token.refresh_token)
+            token = Token(token, refresh_token=home.record.token.refresh_token)
             # What comes with a renewal answers to the sign-in that this one came from.
             claims = home.record.id_claims
-        home.record = dataclasses.replace(
-            record, id=id, token=token, id_claims=claims, id_token=None
+        name = id if home is None else home.record.id
+        grant = dataclasses.replace(
+            record, id=name, grant=name, token=token, id_claims=claims, id_token=None
         )
-        if kept is None:
-            kept_now = _create_grant(login, home.record)
-        else:
-            kept_now = home.put(token, kept.version) == "replaced"
-        if kept_now:
-            return dataclasses.replace(record, token=Token(), grant=id)
+        kept = _create_grant(login, grant) if home is None else _replace_grant(home, grant)
+        if kept:
+            return dataclasses.replace(record, token=Token(), grant=name)
+        if home is None:
+            # Somebody else was first, and is found now. Or what has this name can't be opened:
+            # that is left alone, and this grant gets another name.
+            id = secrets.token_urlsafe(16)
+
+
+def _find_grant(login: Login, owner: str, account: str) -> RecordHome | None:
+    """An account's grant, which an older secret may have named."""
+    grants = [
+        home
+        for home in find_record_homes(login, owner=owner)
+        if home.record.is_grant and home.record.identity.id == account
+    ]
+    return max(grants, key=lambda home: home.record.signed_in_at, default=None)
+
+
+def _replace_grant(home: RecordHome, grant: Record) -> bool:
+    """Put a grant in the place of what was read; False where somebody else has changed that."""
+    read, home.record = home.current(), grant
+    return read is not None and home.put(grant.token, read.version) == "replaced"
 
 
 def _create_grant(login: Login, grant: Record) -> bool:
-    """Add a grant; False where somebody else did at the same time."""
-    store, name = server_store(login), name_of("record", grant.id)
-    # What could not be opened any more is worth nothing.
-    store.delete(name)
+    """Add a grant; False where something has its name already."""
+    sealed, labels = seal_record(login, grant), grant_labels(login, grant)
     try:
-        sealed, labels = seal_record(login, grant), grant_labels(login, grant)
-        store.create(name, sealed, labels, expires_at(grant))
+        server_store(login).create(grant.id, sealed, labels, expires_at(grant))
     except KeyError:
         return False
     return True

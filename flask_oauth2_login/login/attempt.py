@@ -19,7 +19,7 @@ from ..protocol.pkce import make_code_verifier
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from ..stores.cookie import fits
-from ..stores.sealing import name_of
+from ..stores.sealing import hashed_name
 from .extension import Login
 from .extension import current_extension
 
@@ -99,7 +99,7 @@ def _cookie(login: Login, attempt: Attempt) -> dict[str, t.Any]:
     values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
     return {
         "key": _name(login, attempt.state),
-        "value": current_extension().sealer.seal(values, "attempt", login.name),
+        "value": current_extension().sealer.seal(values, "attempt", *login.context),
         "max_age": LIFETIME,
         **brief_cookie(_path()),
     }
@@ -130,7 +130,7 @@ def use_attempt(login: Login, attempt: Attempt) -> None:
         response.delete_cookie(_name(login, attempt.state), **brief_cookie(_path()))
         return response
 
-    if not login.shared.once(name_of("state", attempt.state), LIFETIME + 60):
+    if not login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60):
         raise AuthorizationError("invalid_state", "it was used before; start again")
 
 
@@ -138,7 +138,7 @@ def _open(login: Login, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
     sealed = request.cookies.get(_name(login, state))
-    values = current_extension().sealer.open(sealed, "attempt", login.name)
+    values = current_extension().sealer.open(sealed, "attempt", *login.context)
     try:
         attempt = Attempt(*values)
     except TypeError:

@@ -8,15 +8,15 @@ from ..client.renewal import Kept
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
 from ..stores.base import Outcome
-from ..stores.sealing import name_of
+from ..stores.sealing import hashed_name
 from .extension import Login
 from .extension import current_extension
 from .proxies import make_session
 
 #: Seconds for which a token is kept that does not say how long it lives.
 UNKNOWN_LIFE = 3600
-#: What stands for a token that nobody has asked for yet.
-_NONE_YET = Kept(Token(access_token="", expires_at=0), "")
+#: What stands for a token that nobody has asked for yet: it is due, and so it is never sent.
+NONE_YET = Token(access_token="", expires_at=0)
 
 
 def client_session(login: Login, scope: str) -> OAuth2Session:
@@ -30,7 +30,8 @@ class ClientHome:
     def __init__(self, login: Login, scope: str) -> None:
         self._login = login
         self._scope = scope
-        self._name = name_of("client", login.name, login.handler.client_id, scope)
+        # With the newest secret: after a new one, the app asks for another token.
+        self._name = current_extension().sealer.keyed_hash("client", *login.context, scope)
         self._kept: Kept | None = None
 
     @property
@@ -59,19 +60,20 @@ class ClientHome:
     def reload(self) -> Kept:
         stored = self._login.shared.read(self._name)
         sealer = current_extension().sealer
-        opened = sealer.open(stored.sealed, "client", self._login.name) if stored else None
-        kept = _NONE_YET
+        opened = sealer.open(stored.sealed, "client", *self._login.context) if stored else None
         if stored is not None and isinstance(opened, dict):
-            kept = Kept(Token(opened), stored.version)
-        self._kept = kept
-        return kept
+            self._kept = Kept(Token(opened), stored.version)
+        else:
+            # It has expired, or can't be opened: the last one that was known is no newer one.
+            self._kept = Kept(self._kept.token if self._kept else NONE_YET, "")
+        return self._kept
 
     def refresh(self, token: Token) -> Token | None:  # noqa: ARG002
         return self._login.handler.client_token(self._scope)
 
     def replace(self, token: Token, version: str) -> Outcome:
         store = self._login.shared
-        sealed = current_extension().sealer.seal(token, "client", self._login.name)
+        sealed = current_extension().sealer.seal(token, "client", *self._login.context)
         expires_at = token.expires_at or time.time() + UNKNOWN_LIFE
         outcome: Outcome = "gone"
         if version:
@@ -82,8 +84,9 @@ class ClientHome:
                 outcome = "replaced"
             except KeyError:
                 outcome = "changed"
-        if outcome == "replaced":
-            self.reload()
+        # What rests there now counts, or else, where that can't be opened, the new token.
+        self._kept = Kept(token, "")
+        self.reload()
         return outcome
 
     def set_aside(self, token: Token, version: str) -> None:
@@ -100,7 +103,7 @@ class ClientHome:
         self._login.shared.delete(self._name)
 
     def lease(self, seconds: float) -> str | None:
-        return self._login.shared.lease(name_of("renew", self._name), seconds)
+        return self._login.shared.lease(hashed_name("renew", self._name), seconds)
 
     def release(self, ticket: str) -> None:
-        self._login.shared.release(name_of("renew", self._name), ticket)
+        self._login.shared.release(hashed_name("renew", self._name), ticket)

@@ -48,6 +48,9 @@ class Login:
     blueprint: OAuth2Login
     handler: OAuth2
     scopes: list[str]
+    #: What seals and names are bound to: the login's name, its provider and its client there, as
+    #: registered. What was made for another provider or client of that name opens nothing.
+    context: tuple[str, ...]
     #: The server-side store of its records; None where they rest in the browser.
     store: TokenStore | None
     records: TokenStore | BrowserRecords
@@ -73,7 +76,7 @@ class Extension:
         self._stores: dict[str, TokenStore] = {}
         self._checked: set[str] = set()
         # Loads what sealing needs now, not in the first visitor's request.
-        self.sealer.digest("", "ready")
+        self.sealer.keyed_hash("ready")
 
     @functools.cached_property
     def machine(self) -> TokenStore:
@@ -144,14 +147,15 @@ class Extension:
                 f"offline=True keeps the grants of the login {name!r} for jobs, which needs a"
                 " server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
             )
-        if server_side is not None:
-            login = Login(name, blueprint, handler, scopes, server_side, server_side, server_side)
-        else:
-            records = BrowserRecords(
-                t.cast(Place, place), name, self.machine, lambda: self.idle_seconds
-            )
-            login = Login(name, blueprint, handler, scopes, None, records, self.machine)
-        self.logins[name] = login
+        shared = server_side or self.machine
+        records = server_side or BrowserRecords(
+            t.cast(Place, place), name, shared, lambda: self.idle_seconds
+        )
+        # Read now: a handler's site may be assigned to later.
+        context = (name, *handler.registration)
+        self.logins[name] = Login(
+            name, blueprint, handler, scopes, context, server_side, records, shared
+        )
 
     def _find_store(self, given: t.Any) -> tuple[Place | None, TokenStore | None]:
         """The place in the browser, or the server-side store, that a setting means."""

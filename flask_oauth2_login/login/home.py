@@ -15,7 +15,7 @@ from ..protocol.token import Token
 from ..stores.base import Outcome
 from ..stores.base import TokenStore
 from ..stores.browser import BrowserRecords
-from ..stores.sealing import name_of
+from ..stores.sealing import hashed_name
 from . import signals
 from .extension import Login
 from .extension import current_extension
@@ -82,7 +82,7 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
     """What a server-side store finds a record by, as keyed hashes."""
     if login.store is None:
         return {}
-    identity, keyed = record.identity, current_extension().sealer.digest
+    identity, keyed = record.identity, current_extension().sealer.keyed_hash
     labels = {"provider": login.name, "tenant": identity.tenant or ""}
     if identity.id is not None:
         # What a provider that signs people out calls them, whatever the app takes for their id.
@@ -90,7 +90,7 @@ def labels_of(login: Login, record: Record) -> dict[str, str]:
         labels |= {"subject": subject, "owner": owner_of(identity)}
     if sid := record.id_claims.get("sid"):
         labels["sid"] = str(sid)
-    return {name: keyed(value, f"label:{name}") for name, value in labels.items()}
+    return {name: keyed(f"label:{name}", value) for name, value in labels.items()}
 
 
 def find_record_homes(login: Login, **labels: str) -> list[RecordHome]:
@@ -98,11 +98,11 @@ def find_record_homes(login: Login, **labels: str) -> list[RecordHome]:
     store, sealer = server_store(login), current_extension().sealer
     if "owner" not in labels:
         labels = {"provider": login.name, "tenant": "", **labels}
-    digests = [sealer.digests(value, f"label:{name}") for name, value in labels.items()]
+    hashes = [sealer.keyed_hashes(f"label:{name}", value) for name, value in labels.items()]
     homes: dict[str, RecordHome] = {}
     # By each of the app's secrets: an older one labelled what has not been sealed anew since.
-    for digest in zip(*digests, strict=True):
-        for found in store.find(**dict(zip(labels, digest, strict=True))):
+    for hashed in zip(*hashes, strict=True):
+        for found in store.find(**dict(zip(labels, hashed, strict=True))):
             stored = store.read(found)
             record = open_record(login, stored.sealed) if stored else None
             if stored and record is not None and not is_over(record):
@@ -130,14 +130,14 @@ def seal_record(login: Login, record: Record) -> str:
     :raises ProviderAnswerError: it is larger than what could be opened again.
     """
     try:
-        return current_extension().sealer.seal(pack(record), "record", login.name)
+        return current_extension().sealer.seal(pack(record), "record", *login.context)
     except ValueError:
         raise ProviderAnswerError("The provider's answers are too large to be kept.") from None
 
 
 def open_record(login: Login, sealed: str) -> Record | None:
     """The record that was sealed; None for one that is not this login's, or an older release's."""
-    opened = current_extension().sealer.open(sealed, "record", login.name)
+    opened = current_extension().sealer.open(sealed, "record", *login.context)
     return None if opened is None else unpack(opened, login.name)
 
 
@@ -149,10 +149,12 @@ class RecordHome:
 
     record: Record
 
-    def __init__(self, login: Login, id: str) -> None:
+    def __init__(self, login: Login, id: str, *, is_grant: bool = False) -> None:
         self._login = login
         self._id = id
-        self._store_id = name_of("record", id)
+        # A mark names records of browsers: whatever it says, it leads to no grant.
+        self._is_grant = is_grant
+        self._store_id = id if is_grant else hashed_name("record", id)
         self._records = login.records
         if isinstance(self._records, BrowserRecords):
             self._records = self._records.of_this_request()
@@ -166,7 +168,7 @@ class RecordHome:
 
         Without a version, of one which does not rest yet: its token can be used, not renewed.
         """
-        home = cls(login, record.id)
+        home = cls(login, record.id, is_grant=record.is_grant)
         home.record, home._kept = record, Kept(record.token, version)
         return home
 
@@ -197,10 +199,13 @@ class RecordHome:
         stored = self._records.read(self._store_id)
         record = open_record(self._login, stored.sealed) if stored else None
         kept = None
-        if stored and record is not None and record.id == self._id and not is_over(record):
+        if stored and record is not None and self._is_mine(record) and not is_over(record):
             self.record, kept = record, Kept(record.token, stored.version)
         self._kept = kept
         return kept
+
+    def _is_mine(self, record: Record) -> bool:
+        return (record.id, record.is_grant) == (self._id, self._is_grant)
 
     def refresh(self, token: Token) -> Token | None:
         return self._login.handler.renew(token, self.record.id_claims)
@@ -237,17 +242,19 @@ class RecordHome:
 
     def set_aside(self, token: Token, version: str) -> None:
         """Keep a new token where this machine's processes look, while the store is away."""
-        machine, name = current_extension().machine, name_of("aside", self._id)
-        sealed = current_extension().sealer.seal([version, dict(token)], "aside", self.login)
+        machine, name = current_extension().machine, hashed_name("aside", self._id)
+        sealed = current_extension().sealer.seal(
+            [version, dict(token)], "aside", *self._login.context
+        )
         machine.delete(name)
         with suppress(KeyError):
             machine.create(name, sealed, {}, time.time() + ASIDE_SECONDS)
 
     def find_aside(self, version: str) -> Token | None:
         """The token that was set aside to take this version's place."""
-        stored = current_extension().machine.read(name_of("aside", self._id))
+        stored = current_extension().machine.read(hashed_name("aside", self._id))
         sealed = stored.sealed if stored else None
-        opened = current_extension().sealer.open(sealed, "aside", self.login)
+        opened = current_extension().sealer.open(sealed, "aside", *self._login.context)
         return Token(opened[1]) if opened and opened[0] == version else None
 
     def revoke(self, token: Token) -> None:
@@ -269,10 +276,10 @@ class RecordHome:
     @property
     def token_home(self) -> RecordHome | None:
         """The record that has the token: this one, or the grant; None where that has ended."""
-        if self.record.grant is None:
+        if self.record.grant is None or self.record.is_grant:
             return self
         if self._grant is None:
-            grant = RecordHome(self._login, self.record.grant)
+            grant = RecordHome(self._login, self.record.grant, is_grant=True)
             grant.reload()
             self._grant = grant
         return self._grant if self._grant.current() is not None else None
@@ -282,7 +289,7 @@ class RecordHome:
         self._records.touch(self._store_id, expires_at(self.record))
 
     def lease(self, seconds: float) -> str | None:
-        return self._login.shared.lease(name_of("renew", self._id), seconds)
+        return self._login.shared.lease(hashed_name("renew", self._id), seconds)
 
     def release(self, ticket: str) -> None:
-        self._login.shared.release(name_of("renew", self._id), ticket)
+        self._login.shared.release(hashed_name("renew", self._id), ticket)

@@ -36,7 +36,9 @@ def must_wait() -> bool:
 
 def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
     """Keep the provider's answer, and send the page that comes back for it."""
-    sealed = current_extension().sealer.seal([int(time.time()), dict(answer)], "answer", login.name)
+    sealed = current_extension().sealer.seal(
+        [int(time.time()), dict(answer)], "answer", *login.context
+    )
     cookie = {"key": _name(login), "value": sealed, "max_age": LIFETIME, **_attributes(login)}
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
@@ -48,7 +50,7 @@ def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
 def take_waiting(login: Login) -> dict[str, str] | None:
     """The answer that waited for this request, or None."""
     sealed = request.cookies.get(_name(login))
-    opened = current_extension().sealer.open(sealed, "answer", login.name)
+    opened = current_extension().sealer.open(sealed, "answer", *login.context)
     if opened is None or not 0 <= time.time() + 1 - opened[0] <= LIFETIME + 1:
         return None
     return t.cast("dict[str, str]", opened[1])

@@ -114,7 +114,7 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
 
 def logout_token() -> str:
     """What a form of ours has, for browsers that don't say where a POST comes from."""
-    return current_extension().sealer.digest(read_marks().id, "logout")
+    return current_extension().sealer.keyed_hash("logout", read_marks().id)
 
 
 def _url(login: Login, target: str | None, /, *, link: bool = False, **params: t.Any) -> str:

@@ -23,7 +23,6 @@ from ..protocol.urls import add_params
 from ..protocol.urls import origin
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
-from ..stores.sealing import name_of
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
@@ -81,7 +80,7 @@ def provider_logout_url(login: Login, record: Record, state: str) -> str | None:
 
 def remember_round_trip(login: Login, response: Response, state: str, next: str | None) -> None:
     """Bind a ``state`` to this browser."""
-    sealed = current_extension().sealer.seal([state, next], "logout", login.name)
+    sealed = current_extension().sealer.seal([state, next], "logout", *login.context)
     response.set_cookie(
         _name(login), sealed, max_age=ROUND_TRIP, **brief_cookie(url_of(login, "logout"))
     )
@@ -90,7 +89,7 @@ def remember_round_trip(login: Login, response: Response, state: str, next: str 
 def finish_round_trip(login: Login) -> str | None:
     """Where a browser wanted to go that is back from the provider with the right ``state``."""
     opened = current_extension().sealer.open(
-        request.cookies.get(_name(login)), "logout", login.name
+        request.cookies.get(_name(login)), "logout", *login.context
     )
     state = request.args.get("state", "")
     if opened is None or not secrets.compare_digest(state.encode(), opened[0].encode()):
@@ -141,7 +140,8 @@ def _use_logout_token(login: Login, handler: OpenIDConnect) -> t.Mapping[str, t.
         raise IDTokenError("the request has no logout_token, or several")
     claims = handler.validate_logout_token(tokens[0])
     # Remembered last: a token that could not be validated may come again.
-    if not server_store(login).once(name_of("jti", login.name, str(claims["jti"])), REMEMBER_JTI):
+    name = current_extension().sealer.keyed_hash("jti", *login.context, str(claims["jti"]))
+    if not server_store(login).once(name, REMEMBER_JTI):
         raise IDTokenError("the logout token was used before")
     return claims
 

@@ -12,7 +12,7 @@ from flask import session
 from ..protocol.errors import AuthorizationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
-from ..stores.sealing import name_of
+from ..stores.sealing import hashed_name
 from .accounts import keep_grant
 from .attempt import Attempt
 from .extension import Login
@@ -49,7 +49,7 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
         if login.blueprint.offline:
             record = keep_grant(login, record)
         login.records.create(
-            name_of("record", record.id),
+            hashed_name("record", record.id),
             seal_record(login, record),
             labels_of(login, record),
             expires_at(record),
@@ -94,7 +94,7 @@ def make_session_ready(
     identity.owner = attempt.link_owner
     # For the hook it is the new person who is there: nobody's token is taken for another's.
     current_visit().forget()
-    current_visit().homes[record.id] = RecordHome.holding(login, record)
+    current_visit().homes[login.name, record.id] = RecordHome.holding(login, record)
     response = login.blueprint.run_on_login(identity, record.token)
     identity.owner = None if identity.owner is None else str(identity.owner)
     owner = owner_fingerprints(identity.owner)
@@ -113,15 +113,15 @@ def fingerprints(login: Login, identity: Identity) -> list[str]:
     """Keyed hashes of who it is at the provider, by each of the app's secrets; [] if unknown."""
     if identity.id is None:
         return []
-    digests = current_extension().sealer.digests(f"{login.name}:{identity.id}", "who")
-    return [digest[:6] for digest in digests]
+    hashes = current_extension().sealer.keyed_hashes("who", *login.context, identity.id)
+    return [full[:6] for full in hashes]
 
 
 def owner_fingerprints(owner: str | None) -> list[str]:
     """Likewise, of the app's own key for a person."""
     if owner is None:
         return []
-    return [digest[:6] for digest in current_extension().sealer.digests(owner, "owner")]
+    return [full[:6] for full in current_extension().sealer.keyed_hashes("owner", owner)]
 
 
 def clear_session() -> None:

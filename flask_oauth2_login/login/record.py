@@ -19,7 +19,7 @@ SHORT_LIFE = 600
 class Record:
     """A login that lives: whose, with which token, since when."""
 
-    #: 128 random bits; the mark in the session names the same.
+    #: 128 random bits; the mark in the session names the same. A grant's is its name in the store.
     id: str
     #: Empty where the grant has it.
     token: Token = dataclasses.field(repr=False)
@@ -34,13 +34,13 @@ class Record:
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The ID token itself, where it is kept for signing out at the provider.
     id_token: str | None = dataclasses.field(default=None, repr=False)
-    #: The id of the record that has the token instead, where jobs use it too.
+    #: The id of the grant that has the token, where jobs use it too. A grant names itself.
     grant: str | None = None
 
     @property
     def is_grant(self) -> bool:
-        """Whether this is such a record: it belongs to no browser, and outlives them all."""
-        return self.id.startswith("grant:")
+        """Whether this is a grant: it belongs to no browser, and outlives them all."""
+        return self.grant == self.id
 
 
 def pack(record: Record) -> list[t.Any]:

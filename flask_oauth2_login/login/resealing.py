@@ -46,7 +46,7 @@ def _reseal_one(login: Login, store: TokenStore, name: str) -> bool:
         # Whoever renewed it since the secret changed has sealed it, but not labelled it.
         labels = grant_labels(login, record) if record.is_grant else labels_of(login, record)
         store.relabel(name, labels)
-        if sealer.is_current(stored.sealed, "record", login.name):
+        if sealer.is_current(stored.sealed, "record", *login.context):
             return anew
         sealed, end = seal_record(login, record), expires_at(record)
         anew = store.replace(name, sealed, stored.version, end) == "replaced"

@@ -13,7 +13,7 @@ from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
 from ..stores.base import TokenStore
-from ..stores.sealing import name_of
+from ..stores.sealing import hashed_name
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
@@ -48,8 +48,8 @@ class Visit:
     came_without_session: bool = False
     #: The login of the guard that let this request in.
     admitted: str | None = None
-    #: By the record's id.
-    homes: dict[str, RecordHome | None] = dataclasses.field(default_factory=dict)
+    #: By the login's name and the record's id.
+    homes: dict[tuple[str, str], RecordHome | None] = dataclasses.field(default_factory=dict)
     sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
 
     def forget(self) -> None:
@@ -74,10 +74,10 @@ def find_home(login: Login) -> RecordHome | None:
 
 
 def _find_home(login: Login, mark: Mark) -> RecordHome | None:
-    homes = current_visit().homes
-    if mark.id not in homes:
-        homes[mark.id] = _open_home(login, mark) if mark.id else None
-    return homes[mark.id]
+    homes, key = current_visit().homes, (login.name, mark.id)
+    if key not in homes:
+        homes[key] = _open_home(login, mark) if mark.id else None
+    return homes[key]
 
 
 def current_login() -> Login | None:
@@ -112,7 +112,9 @@ def live_records(marks: Marks) -> list[tuple[Login, str]]:
     """Of marks, the logins that live, each with what its record is called in the store."""
     logins = current_extension().logins
     return [
-        (logins[row.login], name_of("record", row.id)) for row in marks.live if row.login in logins
+        (logins[row.login], hashed_name("record", row.id))
+        for row in marks.live
+        if row.login in logins
     ]
 
 
@@ -121,7 +123,7 @@ def displace_marks(marks: Marks) -> None:
     now = current_visit().displaced_at = time.time()
     if not marks.id:
         return
-    name = name_of("marks", marks.id)
+    name = hashed_name("marks", marks.id)
     for board in _boards(marks):
         board.delete(name)
         # Somebody else may be at the same: then theirs is as good.
@@ -137,7 +139,7 @@ def were_displaced(visit: Visit) -> bool:
     marks = parse_marks(visit.marks)
     if not marks.id:
         return False
-    name, since = name_of("marks", marks.id), visit.displaced_at or visit.started
+    name, since = hashed_name("marks", marks.id), visit.displaced_at or visit.started
     for board in _boards(marks):
         try:
             note = board.read(name)

@@ -176,6 +176,12 @@ class OAuth2:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
 
+    @property
+    def registration(self) -> tuple[str, ...]:
+        """What tells this client of this provider from any other, without asking the provider."""
+        endpoints = (urls.join(self.site, url) for url in (self.authorization_url, self.token_url))
+        return (*endpoints, self.client_id)
+
     # -- the authorization request: RFC 6749, section 4.1.1
 
     def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:

@@ -101,6 +101,11 @@ class OpenIDConnect(OAuth2):
     def __repr__(self) -> str:
         return f"<OpenIDConnect {self.client_id!r} at {self.issuer!r}>"
 
+    @property
+    def registration(self) -> tuple[str, ...]:
+        """What tells this client of this provider from any other, without asking the provider."""
+        return (self.issuer, self.client_id)
+
     # -- metadata
 
     @property

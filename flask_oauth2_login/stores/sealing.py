@@ -15,7 +15,6 @@ import json
 import os
 import typing as t
 import zlib
-from hashlib import sha256
 
 from ..protocol.base64url import decode
 from ..protocol.base64url import encode
@@ -74,14 +73,18 @@ class Sealer:
         """Whether a value is sealed with the newest secret, not with an older one."""
         return self._unseal(sealed, self._secrets()[:1], purpose, *context) is not None
 
-    def digest(self, text: str, purpose: str) -> str:
-        """A keyed hash of 256 bits, in 43 characters: what it was made of can't be guessed."""
-        return self.digests(text, purpose)[0]
+    def keyed_hash(self, purpose: str, *parts: str) -> str:
+        """Hash texts with the newest secret: 256 bits, in 43 characters.
 
-    def digests(self, text: str, purpose: str) -> list[str]:
-        """As :meth:`digest`, with each secret: what an older one has labelled is found too."""
+        Nobody without the secret can tell which texts they were, however few there are to guess
+        from. No other purpose or parts have the same hash.
+        """
+        return self.keyed_hashes(purpose, *parts)[0]
+
+    def keyed_hashes(self, purpose: str, *parts: str) -> list[str]:
+        """As :meth:`keyed_hash`, with each secret, the newest first: older hashes count too."""
         keys = (self._key(secret, purpose) for secret in self._secrets())
-        return [encode(hmac.digest(key, text.encode(), "sha256")) for key in keys]
+        return [_hash(key, *parts) for key in keys]
 
     def _unseal(
         self, sealed: str | None, secrets: t.Sequence[Secret], purpose: str, *context: str
@@ -118,9 +121,15 @@ class Sealer:
         return None
 
 
-def name_of(*parts: str) -> str:
-    """What a thing is called in a store: the things themselves open doors, so they rest nowhere."""
-    return encode(sha256(":".join(parts).encode()).digest())
+def hashed_name(purpose: str, id: str) -> str:
+    """Hash a random identifier for use as a store key; it is a credential and is never stored.
+
+    The identifier itself is the key, so that the name stays the same under another app secret.
+    What can be guessed (a person, an account) has too few bits for that: `Sealer.keyed_hash`.
+
+    :param id: drawn at random, with 128 bits where it opens anything; or a keyed hash.
+    """
+    return _hash(id.encode(), purpose, id)
 
 
 def derive_key(secret: Secret, *info: str) -> bytes:
@@ -130,9 +139,16 @@ def derive_key(secret: Secret, *info: str) -> bytes:
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     material = secret.encode() if isinstance(secret, str) else bytes(secret)
-    # Lengths in front, so that ("ab", "c") and ("a", "bc") are two.
-    label = "".join(f"{len(part)}:{part}" for part in ("flask-oauth2-login", *info))
-    return HKDF(SHA256(), 32, salt=None, info=label.encode()).derive(material)
+    return HKDF(SHA256(), 32, salt=None, info=_join("flask-oauth2-login", *info)).derive(material)
+
+
+def _hash(key: bytes, *parts: str) -> str:
+    return encode(hmac.digest(key, _join(*parts), "sha256"))
+
+
+def _join(*parts: str) -> bytes:
+    """Join texts with their lengths in front, so that ("ab", "c") and ("a", "bc") are two."""
+    return "".join(f"{len(part)}:{part}" for part in parts).encode()
 
 
 def _make_cipher(secret: Secret, *info: str) -> AESGCM:

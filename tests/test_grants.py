@@ -1,4 +1,4 @@
-"""Names under which records, grants and notes rest (C10)."""
+"""Names under which records, grants and notes rest (C10), and the owners of accounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask import session
 
+from flask_oauth2_login import ConfigurationError
 from flask_oauth2_login import Identity
 from flask_oauth2_login import LoginRequired
 from flask_oauth2_login import OAuth2
@@ -373,6 +375,69 @@ def test_c10_client_tokens_of_two_scopes_are_two(provider: Provider, make_site: 
     with app.app_context():
         found = {login.client_session(scope).get("x").json()["scope"] for scope in ("a", "a:b")}
     assert found == {"a", "a:b"}
+
+
+# -- owners
+
+
+@pytest.mark.parametrize("owner", [None, "", "None"])
+@STORES
+def test_an_owner_that_is_no_key_is_refused(
+    provider: Provider,
+    make_site: MakeSite,
+    caplog: pytest.LogCaptureFixture,
+    owner: str | None,
+    store: str,
+) -> None:
+    """A user who was not written to the database yet has none; str() makes a text of that."""
+    app, login = make_site(store=store)
+    app.testing = False
+
+    @app.get("/cart")
+    def cart() -> str:
+        session["cart"] = "full"
+        return "full"
+
+    @login.on_login
+    def own(identity: Identity, _token: Token) -> None:
+        assert identity.owner is None
+        if identity.id != "eve":
+            identity.owner = owner
+
+    browser = Browser(app, provider)
+    browser.sign_in(person=EVE)
+    browser.get("/cart")
+    assert browser.sign_in().status_code == 500
+    assert "identity.owner" in caplog.text
+    assert browser.fetch("/me").get_json()["id"] == "eve", "who was there before still is"
+    if store == "sqlite":
+        with app.app_context():
+            assert [found.id for found in login.accounts("oauth2::eve")] == ["eve"]
+
+
+def test_an_owner_that_on_login_does_not_set_is_the_account(
+    provider: Provider, make_site: MakeSite
+) -> None:
+    app, login = make_site()
+    login.on_login(lambda _identity, _token: None)
+    sign_in(app, provider)
+    assert called_for(app, login, "oauth2::ada") == "ada"
+
+
+def test_an_owner_may_be_a_number(provider: Provider, make_site: MakeSite) -> None:
+    app, login = make_site()
+    login.on_login(lambda identity, _token: setattr(identity, "owner", 7))
+    assert sign_in(app, provider).fetch("/me").get_json()["owner"] == "7"
+    assert called_for(app, login, 7) == called_for(app, login, "7") == "ada"
+
+
+@pytest.mark.parametrize("owner", [None, "", "None"])
+def test_nobody_is_looked_for_by_no_key(make_site: MakeSite, owner: t.Any) -> None:
+    app, login = make_site()
+    with app.app_context():
+        for ask in (login.session_for, login.accounts, lambda key: login.unlink(key, "ada")):
+            with pytest.raises(ConfigurationError, match="owner"):
+                ask(owner)
 
 
 def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> None:

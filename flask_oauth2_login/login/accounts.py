@@ -19,6 +19,7 @@ from .home import RecordHome
 from .home import expires_at
 from .home import find_record_homes
 from .home import grant_labels
+from .home import owner_key
 from .home import owner_of
 from .home import seal_record
 from .home import server_store
@@ -50,7 +51,7 @@ def unlink(login: Login, owner: str, id: str) -> bool:
     """End all that a person has of an account, and revoke it. False where there was nothing."""
     ended = [
         home
-        for home in find_record_homes(login, owner=str(owner))
+        for home in find_record_homes(login, owner=owner_key(owner))
         if home.record.identity.id == id and home.end("unlinked")
     ]
     revoke(*((login.handler, home.record.token) for home in ended))
@@ -59,7 +60,7 @@ def unlink(login: Login, owner: str, id: str) -> bool:
 
 def _homes_of(login: Login, owner: str) -> list[RecordHome]:
     """The owner's records that have a token."""
-    return [home for home in find_record_homes(login, owner=str(owner)) if home.record.token]
+    return [home for home in find_record_homes(login, owner=owner_key(owner)) if home.record.token]
 
 
 def keep_grant(login: Login, record: Record) -> Record:

@@ -72,6 +72,22 @@ def owner_of(identity: Identity) -> str:
     return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
 
 
+def owner_key(owner: object) -> str:
+    """Return the app's own key for a person as text.
+
+    :raises ConfigurationError: it is None, the text of that, or empty, so that everybody without
+        a key would be one person.
+    """
+    key = "" if owner is None else str(owner)
+    if key in {"", "None"}:
+        raise ConfigurationError(
+            f"{owner!r} can't be an owner: identity.owner, and the owner that session_for(),"
+            " accounts() and unlink() take, is your key for one person. A new user's primary key"
+            " is there after the session was flushed or committed."
+        )
+    return key
+
+
 def grant_labels(login: Login, record: Record) -> dict[str, str]:
     """What a grant is found by: a person's accounts, and not what signs browsers out."""
     labels = labels_of(login, record)

@@ -20,6 +20,7 @@ from .extension import current_extension
 from .home import RecordHome
 from .home import expires_at
 from .home import labels_of
+from .home import owner_key
 from .home import owner_of
 from .home import seal_record
 from .home import server_store
@@ -91,12 +92,17 @@ def make_session_ready(
     mark = Mark(login.name, record.id, who[0] if who else "", this_minute())
     write_marks([*others, mark])
     before_hook = copy.deepcopy(dict(session))
-    identity.owner = attempt.link_owner
+    if linking:
+        identity.owner = attempt.link_owner
+    else:
+        # It reads as None, and yet an assignment of None can be told from none at all.
+        vars(identity).pop("owner", None)
     # For the hook it is the new person who is there: nobody's token is taken for another's.
     current_visit().forget()
     current_visit().homes[login.name, record.id] = RecordHome.holding(login, record)
     response = login.blueprint.run_on_login(identity, record.token)
-    identity.owner = None if identity.owner is None else str(identity.owner)
+    if "owner" in vars(identity):
+        identity.owner = owner_key(identity.owner)
     owner = owner_fingerprints(identity.owner)
     if any(row.owner and row.owner not in owner for row in former.rows):
         # Somebody else, by the app's own word. What the hook has just written is his.

@@ -10,9 +10,16 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import flask_login
 import pytest
 from flask import Flask
+from flask import abort
 from flask import session
+from flask_login import LoginManager
+from flask_login import UserMixin
+from flask_login import login_user
+from flask_login import logout_user
+from flask_sqlalchemy import SQLAlchemy
 
 from flask_oauth2_login import ConfigurationError
 from flask_oauth2_login import Identity
@@ -24,6 +31,7 @@ from flask_oauth2_login import SQLAlchemyStore
 from flask_oauth2_login import Token
 from flask_oauth2_login import current_identity
 from flask_oauth2_login import login_required
+from flask_oauth2_login import login_url
 
 from .apps import Clock
 from .conftest import add_views
@@ -450,3 +458,59 @@ def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> No
     browser = Browser(app, provider)
     assert browser.sign_in().status_code == 500
     assert not is_signed_in(browser)
+
+
+# -- the recipe for users of one's own
+
+
+def recipe(heading: str) -> str:
+    """The code of a recipe."""
+    pages = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text("utf-8")
+    return pages.split(f"\n## {heading}\n")[1].split("```python\n")[1].split("```")[0]
+
+
+def test_a11_and_a10_the_recipe_keeps_whose_account_it_is(
+    provider: Provider, make_site: MakeSite
+) -> None:
+    app, login = make_site(config={"SQLALCHEMY_DATABASE_URI": "sqlite://"})
+    db, manager = SQLAlchemy(app), LoginManager(app)
+
+    class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
+        id = db.Column(db.Integer, primary_key=True)
+        name = db.Column(db.String)
+        is_blocked = db.Column(db.Boolean, default=False)
+
+    class Account(db.Model):  # type: ignore[misc, name-defined]
+        provider = db.Column(db.String, primary_key=True)
+        id = db.Column(db.String, primary_key=True)
+        user_id = db.Column(db.ForeignKey(User.id))
+        user = db.relationship(User)
+
+    manager.user_loader(lambda id: db.session.get(User, int(id)))
+    names = {"abort": abort, "login_user": login_user, "logout_user": logout_user}
+    exec(recipe("Your own users"), {**names, **locals()})  # noqa: S102
+    app.add_url_rule("/who", "who", lambda: f"{flask_login.current_user.get_id()}")
+    app.add_url_rule("/add", "add", lambda: login_url(link=True))
+    with app.app_context():
+        db.create_all()
+    ada, eve = (sign_in(app, provider, id) for id in ("ada", "eve"))
+    assert (ada.get("/who").text, eve.get("/who").text) == ("1", "2")
+
+    add = ada.get("/add").text
+    assert ada.sign_in(add, person={"sub": "ada-at-work", "name": "Ada"}).status_code == 302
+    assert ada.get("/who").text == "1"
+    assert sign_in(app, provider, "ada-at-work").get("/who").text == "1"
+    assert called_for(app, login, 1, "ada-at-work") == "ada-at-work"
+
+    # Of others nothing is taken: Eve still is Eve, and Ada Ada.
+    assert ada.sign_in(ada.get("/add").text, person={"sub": "eve"}).status_code == 409
+    assert ada.get("/who").text == "1"
+    assert eve.get("/who").text == sign_in(app, provider, "eve").get("/who").text == "2"
+    with app.app_context():
+        assert {found.id for found in login.accounts("1")} == {"ada", "ada-at-work"}
+        assert {found.id for found in login.accounts("2")} == {"eve"}
+        db.session.execute(db.update(User).where(User.name == "eve").values(is_blocked=True))
+        db.session.commit()
+    assert Browser(app, provider).sign_in(person={"sub": "eve"}).status_code == 403
+    ada.post("/logout")
+    assert ada.get("/who").text == "None"

@@ -181,8 +181,10 @@ def _sign(login: Login, path: str, params: t.Sequence[tuple[str, str]]) -> list[
     # A session's marks have another id after each sign-in and sign-out: that is the proof that the
     # link that adds an account was made for this visitor, and for who is signed in now.
     session_id = read_marks().id if ("link", "1") in params else ""
-    text = json.dumps([login.name, path, session_id, params])
-    return [digest[:22] for digest in current_extension().sealer.digests(text, "link")]
+    hashes = current_extension().sealer.keyed_hashes(
+        "link", login.name, path, session_id, json.dumps(params)
+    )
+    return [signature[:22] for signature in hashes]
 
 
 def _as_text(value: t.Any) -> t.Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 import typing as t
 
 from flask import Response
@@ -16,11 +17,12 @@ from werkzeug.exceptions import NotFound
 
 from ..protocol.errors import IDTokenError
 from ..protocol.errors import OAuth2Error
-from ..protocol.errors import ProviderError
 from ..protocol.openid import OpenIDConnect
 from ..protocol.patience import patiently
+from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params
 from ..protocol.urls import origin
+from ..stores.base import TokenStore
 from ..stores.cookie import brief_cookie
 from ..stores.cookie import cookie_name
 from .extension import Login
@@ -38,8 +40,10 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: Seconds in which a browser must be back from signing out at the provider.
 ROUND_TRIP = 600
-#: Seconds for which a logout token's ``jti`` is remembered: longer than one is valid.
-REMEMBER_JTI = 24 * 3600
+#: Seconds of a lease that is given back at once.
+A_MOMENT = 0.01
+#: Seconds for which a logout token's ``jti`` is remembered beyond its ``exp``: clocks differ.
+LEEWAY = 600
 
 
 def openid_handler(login: Login) -> OpenIDConnect:
@@ -114,36 +118,65 @@ def _name(login: Login) -> str:
 def back_channel(login: Login) -> Response:
     """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8.
 
-    :raises ConfigurationError: the provider sent one, and records rest in browsers.
+    Whatever keeps it from working is a 400, and then the token may be sent again.
     """
     handler = openid_handler(login)
     try:
-        claims = _use_logout_token(login, handler)
-    except (IDTokenError, ProviderError) as error:
+        # Without such a store nothing can be ended, whatever the token says.
+        store = server_store(login)
+        claims = _read_logout_token(handler)
+        name = current_extension().sealer.keyed_hash("jti", *login.context, str(claims["jti"]))
+        _require_unused(store, name)
+        _end_named(login, claims)
+        # Last: until all has worked, the provider may send the token again.
+        _remember_used(store, name, claims["exp"])
+    except OAuth2Error as error:
         log.warning("%s: a back-channel logout was refused. %s", login.name, error)
-        body = {"error": "invalid_request", "error_description": str(error)}
+        # What is wrong in this app is told to its log alone.
+        text = str(error) if isinstance(error, IDTokenError) else "It can't be acted on now."
+        body = {"error": "invalid_request", "error_description": text}
         return keep_private(Response(json.dumps(body), 400, content_type="application/json"))
-    if claims.get("sid"):
-        homes = find_record_homes(login, sid=str(claims["sid"]))
-    else:
-        homes = find_record_homes(login, subject=str(claims["sub"]))
-    for home in homes:
-        if "sub" not in claims or _subject(home) == claims["sub"]:
-            home.end("back-channel")
     return keep_private(Response(status=200))
 
 
-def _use_logout_token(login: Login, handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
-    """The claims of the request's logout token, which counts once."""
+def _read_logout_token(handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
+    """The claims of the request's logout token."""
     tokens = request.form.getlist("logout_token")
     if len(tokens) != 1:
         raise IDTokenError("the request has no logout_token, or several")
-    claims = handler.validate_logout_token(tokens[0])
-    # Remembered last: a token that could not be validated may come again.
-    name = current_extension().sealer.keyed_hash("jti", *login.context, str(claims["jti"]))
-    if not server_store(login).once(name, REMEMBER_JTI):
+    return handler.validate_logout_token(tokens[0])
+
+
+def _require_unused(store: TokenStore, name: str) -> None:
+    """See that nobody has the lease that a logout token leaves behind which was acted on.
+
+    :raises IDTokenError: somebody has.
+    """
+    # A lease can be asked for without leaving anything behind, should the store fail next.
+    ticket = store.lease(name, A_MOMENT)
+    if ticket is None:
         raise IDTokenError("the logout token was used before")
-    return claims
+    store.release(name, ticket)
+
+
+def _remember_used(store: TokenStore, name: str, exp: float) -> None:
+    """Leave a lease behind that is not given back: as long as the token could be sent again.
+
+    :raises IDTokenError: the token was acted on somewhere else at the same time.
+    """
+    if store.lease(name, min(max(exp - time.time(), 0), MAX_LIFETIME) + LEEWAY) is None:
+        raise IDTokenError("the logout token was used before")
+
+
+def _end_named(login: Login, claims: t.Mapping[str, t.Any]) -> None:
+    """End the records that a logout token names: by both ``sid`` and ``sub``, where it has both."""
+    if "sid" in claims:
+        homes = find_record_homes(login, sid=claims["sid"])
+    else:
+        homes = find_record_homes(login, subject=claims["sub"])
+    for home in homes:
+        if "sub" not in claims or _subject(home) == claims["sub"]:
+            home.end("back-channel")
 
 
 def _subject(home: RecordHome) -> str | None:

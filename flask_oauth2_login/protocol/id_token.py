@@ -32,6 +32,8 @@ Claims = dict[str, t.Any]
 SKEW = 90
 #: Seconds that a new ID token may be old when it comes with a renewal.
 NEW = 300
+#: Seconds after its ``iat`` for which a logout token counts that has no ``exp``.
+LOGOUT_SECONDS = 120
 MAX_LENGTH = 100_000
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
@@ -60,6 +62,13 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
     :raises IDTokenError: it is not, or the token is no such thing.
     :raises ProviderError: the keys can't be had.
     """
+    header, claims = _parse(token, verifier)
+    _check_signature(token, header, verifier)
+    return header, claims
+
+
+def _parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
+    """A JWT's header and claims, whoever has written them."""
     if not isinstance(token, str) or len(token) > MAX_LENGTH:
         raise IDTokenError("it is no JWT")
     parts = token.split(".")
@@ -78,6 +87,11 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
     kid = header.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise IDTokenError("its kid is no string")
+    return header, _json_object(parts[1])
+
+
+def _check_signature(token: str, header: Claims, verifier: Verifier) -> None:
+    alg, kid = header["alg"], header.get("kid")
 
     def is_signed(key: t.Any) -> bool:
         # Of `jku`, `x5u`, `x5c` and `jwk` in the header nothing is used: the key is given.
@@ -99,7 +113,6 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
         good = verifier.keys.try_each(alg, kid, is_signed)
     if not good:
         raise IDTokenError("its signature is not by a key of this provider")
-    return header, _json_object(parts[1])
 
 
 def validate_id_token(
@@ -201,15 +214,22 @@ def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
 def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     """The claims of a logout token: Back-Channel Logout, section 2.6. Its ``jti`` is the caller's.
 
+    ``exp`` is always among them: a token without it counts for two minutes.
+
+    Anybody may send one, so its signature is checked last: the keys may have to be fetched for it.
+
     :raises IDTokenError: a check failed.
+    :raises ProviderError: the keys can't be had.
     """
-    header, claims = verify(token, verifier)
+    header, claims = _parse(token, verifier)
     kind = str(header.get("typ", "logout+jwt")).lower().removeprefix("application/")
     if kind not in {"logout+jwt", "jwt"}:
         raise IDTokenError("it is another kind of token")
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
-    _check_times(claims)
+    _check_times(claims, needed=("iat",))
+    if "exp" not in claims and claims["iat"] < time.time() - LOGOUT_SECONDS:
+        raise IDTokenError("it has no exp, and its iat is old")
     if not _is_text(claims.get("jti")):
         raise IDTokenError("its jti is missing")
     events = claims.get("events")
@@ -220,7 +240,8 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     named = [name for name in ("sub", "sid") if name in claims]
     if not named or not all(_is_text(claims[name]) for name in named):
         raise IDTokenError("it has neither sub nor sid")
-    return claims
+    _check_signature(token, header, verifier)
+    return {"exp": claims["iat"] + LOGOUT_SECONDS, **claims}
 
 
 def _check_issuer(claims: Claims, verifier: Verifier) -> None:

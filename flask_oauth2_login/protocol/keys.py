@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import typing as t
 
@@ -12,15 +11,11 @@ from joserfc.jwk import RSAKey
 
 from . import base64url
 from .algorithms import KINDS
-from .process import PerProcess
+from .cache import Cache
 
 Key = RSAKey | ECKey | OKPKey
 JWK = t.Mapping[str, t.Any]
 
-#: Seconds after which a key set is fetched again.
-MAX_AGE = 24 * 3600
-#: Seconds between two fetches that tokens cause whose key is nowhere.
-COOL_DOWN = 30
 #: RFC 7518, section 3.3.
 MIN_RSA_BITS = 2048
 
@@ -34,49 +29,26 @@ class Keys:
     """
 
     def __init__(self, fetch: t.Callable[[], list[t.Any]]) -> None:
-        self._fetch = fetch
-        self._lock = PerProcess(threading.Lock)
-        self._keys: list[t.Any] | None = None
-        self._fetched_at = 0.0
-        self._in_vain_until = 0.0
+        self._cache = Cache(fetch)
 
     def try_each(self, alg: str, kid: t.Any, verify: t.Callable[[Key], bool]) -> bool:
         """Whether one of the keys that fit verifies a token.
 
         If none does, the set is fetched again: a key may be new, under a name that was another's
-        too. Bad tokens cause one fetch in :data:`COOL_DOWN` seconds, whatever their number.
+        too. Bad tokens cause one fetch in 30 seconds, whatever their number; a good one that waited
+        for a fetch ends these.
 
         :raises ProviderError: the keys can't be had.
         """
-        keys = self._current()
-        if any(verify(key) for key in find_keys(keys, alg, kid)):
-            return True
-        newer = self._refetch(keys)
-        if newer is keys:
-            return False
-        if any(verify(key) for key in find_keys(newer, alg, kid)):
-            return True
-        self._in_vain_until = time.monotonic() + COOL_DOWN
-        return False
-
-    def _current(self) -> list[t.Any]:
-        keys = self._keys
-        if keys is not None and time.monotonic() - self._fetched_at < MAX_AGE:
-            return keys
-        with self._lock.get():
-            if self._keys is keys:
-                self._set(self._fetch())
-            return t.cast("list[t.Any]", self._keys)
-
-    def _refetch(self, known: list[t.Any]) -> list[t.Any]:
-        """A newer set than ``known``; ``known`` itself where it is too early to ask."""
-        with self._lock.get():
-            if self._keys is known and time.monotonic() >= self._in_vain_until:
-                self._set(self._fetch())
-            return t.cast("list[t.Any]", self._keys)
-
-    def _set(self, keys: list[t.Any]) -> None:
-        self._keys, self._fetched_at = keys, time.monotonic()
+        came_at = time.monotonic()
+        keys = self._cache.get()
+        good = any(map(verify, find_keys(keys, alg, kid)))
+        if not good and self._cache.fetched_at < came_at:
+            newer = self._cache.refetch(keys)
+            good = newer is not keys and any(map(verify, find_keys(newer, alg, kid)))
+        if good and self._cache.fetched_at >= came_at:
+            self._cache.allow_refetch()
+        return good
 
 
 def find_keys(keys: list[t.Any], alg: str, kid: t.Any) -> t.Iterator[Key]:

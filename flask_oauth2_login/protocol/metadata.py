@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
-import time
 import typing as t
 from urllib.parse import urlsplit
 
 from . import http
 from .errors import ConfigurationError
 from .errors import ProviderAnswerError
-from .errors import ProviderError
-from .errors import ProviderUnavailableError
 from .http import Transport
-from .patience import patiently
-from .process import PerProcess
 from .urls import is_private
-
-log = logging.getLogger("flask_oauth2_login")
 
 Document = t.Mapping[str, t.Any]
 
-#: Seconds after which a document is fetched again.
-MAX_AGE = 24 * 3600
 #: Seconds for which nobody tries again after a failure: visitors would queue up behind it.
-COOL_DOWN = 2
+REMEMBER_FAILURE = 2
 
 #: What a document calls the endpoints of a handler. They get, or lead to, something secret.
 ENDPOINTS = {
@@ -44,48 +33,6 @@ TENANT = "{tenantid}"
 ALIASES: t.Mapping[str, t.Sequence[str]] = {
     "https://accounts.google.com": ("accounts.google.com",),
 }
-
-
-class Discovery:
-    """A provider's metadata, fetched on first use and kept for a day.
-
-    One thread fetches, however many wait. An old document serves while a new one can't be had,
-    or takes its time.
-    """
-
-    def __init__(self, fetch: t.Callable[[], Document]) -> None:
-        self._fetch = fetch
-        self._lock = PerProcess(threading.Lock)
-        self._document: Document | None = None
-        self._fresh_until = 0.0
-        self._failure: tuple[type[ProviderError], str] | None = None
-
-    def get(self) -> Document:
-        """The document.
-
-        :raises ProviderError: it can't be had, or is not one to trust.
-        """
-        if self._document is None:
-            self._refresh()
-        elif time.monotonic() >= self._fresh_until and not self._lock.get().locked():
-            patiently(self._refresh)
-        if self._document is not None:
-            return self._document
-        kind, message = self._failure or (ProviderUnavailableError, "")
-        raise kind(message, retry_after=COOL_DOWN)
-
-    def _refresh(self) -> None:
-        """Fetch the document, unless somebody else just did."""
-        with self._lock.get():
-            if time.monotonic() < self._fresh_until:
-                return
-            try:
-                self._document, self._failure = self._fetch(), None
-                self._fresh_until = time.monotonic() + MAX_AGE
-            except ProviderError as error:
-                log.warning("Provider metadata: %s", error)
-                self._failure = (type(error), str(error))
-                self._fresh_until = time.monotonic() + COOL_DOWN
 
 
 def fetch_metadata(transport: Transport, issuer: str, http_hosts: t.Collection[str]) -> Document:

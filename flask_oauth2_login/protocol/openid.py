@@ -12,6 +12,7 @@ from . import metadata as discovery
 from . import urls
 from .algorithms import HMACS
 from .algorithms import KINDS
+from .cache import Cache
 from .client_auth import ClientAuth
 from .client_auth import client_secret_basic
 from .client_auth import client_secret_post
@@ -96,7 +97,7 @@ class OpenIDConnect(OAuth2):
         fetch = functools.partial(self._fetch_metadata, metadata)
         if metadata is not None:
             discovery.check_given(metadata, issuer, self.http_hosts)
-        self._discovery = discovery.Discovery(fetch)
+        self._metadata = Cache(fetch, remember_failure=discovery.REMEMBER_FAILURE)
 
     def __repr__(self) -> str:
         return f"<OpenIDConnect {self.client_id!r} at {self.issuer!r}>"
@@ -114,7 +115,7 @@ class OpenIDConnect(OAuth2):
 
         :raises ProviderError: it can't be had, or is not one to trust.
         """
-        return self._discovery.get()
+        return self._metadata.get()
 
     def endpoint(self, name: str) -> str:
         given = getattr(self, name)
@@ -246,6 +247,7 @@ class OpenIDConnect(OAuth2):
 
         Back-Channel Logout 1.0, section 2.6.
 
+        :returns: the claims, ``exp`` always among them.
         :raises IDTokenError: it is not one to act on.
         :raises ProviderError: the provider's keys can't be had.
         """

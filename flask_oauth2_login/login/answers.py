@@ -6,6 +6,7 @@ import logging
 import time
 import typing as t
 
+from flask import Flask
 from flask import Response
 from flask import current_app
 from flask import redirect
@@ -15,10 +16,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.http import quote_header_value
 
+from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.errors import ProviderError
 from ..protocol.errors import StoreError
+from ..protocol.parsing import one_line
 from .demands import COMING_BACK
 from .demands import read_demands
 from .extension import current_extension
@@ -46,18 +49,41 @@ JUST_NOW = 60
 def answer_error(error: OAuth2Error) -> t.Any:
     """Answer what neither the view nor the app has handled.
 
-    It is registered for the base class alone, so a handler of the app's for any of our classes,
-    or for a status, comes first, whenever it was registered.
+    It is registered for the base class, so a handler of the app's for any of our classes, or for a
+    status, comes first, whenever it was registered. For `LoginRequired` and `ConfigurationError` it
+    is registered by class: handlers for more than these are not meant for them.
     """
+    if isinstance(error, ConfigurationError):
+        answer = _app_answer(error, ConfigurationError)
+        if answer is None:
+            # The developer's mistake: for his eyes, and the log.
+            raise error
+        return answer
     if isinstance(error, LoginRequired):
         return _app_answer(error, OAuth2Error) or answer_login_required(error)
     if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
-        log.warning("%s %s: %s", request.method, request.path, error)
+        log.warning("%s %s: %s", request.method, one_line(request.path), error)
     if not isinstance(error, HTTPException):
-        # The developer's mistake: for his eyes, and the log.
         raise error
     again_url = current_visit().again_url
     return _app_answer(error, HTTPException) or render_error(error, again_url)
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Register :func:`answer_error` in an app, for what its blueprints don't handle."""
+    for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
+        app.error_handler_spec[None][code].setdefault(error, answer_error)
+    keep_mistakes_out(app)
+
+
+def keep_mistakes_out(app: Flask) -> None:
+    """Keep the developer's mistakes out of handlers for visitors' errors, those of blueprints too.
+
+    Flask asks a blueprint's handlers first, and there finds one for `OAuth2Error`, or for every
+    `Exception`, before the app's for `ConfigurationError`.
+    """
+    for name in (*app.blueprints, None):
+        app.error_handler_spec[name][None].setdefault(ConfigurationError, answer_error)
 
 
 def _app_answer(error: OAuth2Error, kind: type[Exception]) -> t.Any:

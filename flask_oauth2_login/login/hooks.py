@@ -16,13 +16,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.errors import LoginRequired
-from ..protocol.errors import OAuth2Error
 from ..stores.browser import BrowserRecords
 from ..stores.browser import has_copies
 from ..stores.browser import send_copies
 from . import proxies
-from .answers import answer_error
+from .answers import keep_mistakes_out
+from .answers import register_error_handlers
 from .extension import SECRET_KEY_FIX
 from .extension import current_extension
 from .extension import extension_of
@@ -95,13 +94,15 @@ def attach(app: Flask, name: str) -> None:
     app.url_value_preprocessors.setdefault(None, []).insert(0, _begin_request)
     app.after_request(_end_request)
     app.context_processor(_template_context)
-    for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
-        app.error_handler_spec[None][code].setdefault(error, answer_error)
+    register_error_handlers(app)
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
     visit, (_, session) = current_visit(), _raw_session()
     visit.marks, visit.was_permanent = _peek(session, KEY), bool(_peek(session, "_permanent"))
+    if current_extension().once("blueprints"):
+        # Once the first request is there, Flask takes no more of them.
+        keep_mistakes_out(current_app)
     refuse_unguarded(endpoint)
     if request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")

@@ -30,6 +30,7 @@ from flask_oauth2_login import OpenIDConnect
 from flask_oauth2_login import SQLAlchemyStore
 from flask_oauth2_login import Token
 from flask_oauth2_login import current_identity
+from flask_oauth2_login import logged_in
 from flask_oauth2_login import login_required
 from flask_oauth2_login import login_url
 
@@ -427,8 +428,16 @@ def test_an_owner_that_on_login_does_not_set_is_the_account(
     provider: Provider, make_site: MakeSite
 ) -> None:
     app, login = make_site()
-    login.on_login(lambda _identity, _token: None)
-    sign_in(app, provider)
+    owners: list[str | None] = []
+    login.on_login(lambda identity, _token: owners.append(identity.owner))
+
+    def note(_sender: t.Any, identity: Identity, **_: t.Any) -> None:
+        owners.append(identity.owner)
+
+    with logged_in.connected_to(note, app):
+        browser = sign_in(app, provider)
+    assert owners == [None, "oauth2::ada"]
+    assert browser.fetch("/me").get_json()["owner"] == "oauth2::ada"
     assert called_for(app, login, "oauth2::ada") == "ada"
 
 

@@ -20,6 +20,7 @@ from . import signals
 from .extension import Login
 from .extension import current_extension
 from .record import Record
+from .record import default_owner
 from .record import pack
 from .record import unpack
 from .revocation import revoke
@@ -62,14 +63,13 @@ def owner_of(identity: Identity) -> str:
 
     :raises ConfigurationError: nothing says who it is.
     """
-    if identity.owner is not None:
-        return identity.owner
-    if identity.id is None:
+    owner = default_owner(identity) if identity.owner is None else identity.owner
+    if owner is None:
         raise ConfigurationError(
             f"The login {identity.provider!r} does not know who signs in, so it has no owners:"
             " give its handler a userinfo_url, or set identity.owner in on_login."
         )
-    return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
+    return owner
 
 
 def owner_key(owner: object) -> str:

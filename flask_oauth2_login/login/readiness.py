@@ -30,6 +30,7 @@ from .mark import read_marks
 from .mark import this_minute
 from .mark import write_marks
 from .record import Record
+from .record import default_owner
 from .visit import current_login
 from .visit import current_visit
 from .visit import displace_marks
@@ -111,6 +112,8 @@ def make_session_ready(
         session.update(his)
         others = []
     mark.owner = owner[0] if owner else ""
+    if identity.owner is None:
+        identity.owner = default_owner(identity)
     write_marks([*others, mark])
     return response, {row.id for row in others}
 

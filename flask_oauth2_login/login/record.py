@@ -43,6 +43,13 @@ class Record:
         return self.grant == self.id
 
 
+def default_owner(identity: Identity) -> str | None:
+    """Return what a person is called whom ``on_login`` gave no owner; None without an id."""
+    if identity.id is None:
+        return None
+    return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
+
+
 def pack(record: Record) -> list[t.Any]:
     """A record as a list, which is shorter than an object: it may have to fit into a cookie."""
     token, identity = record.token, record.identity
@@ -72,7 +79,8 @@ def pack(record: Record) -> list[t.Any]:
             int(identity.email_verified),
             identity.picture,
             identity.claims,
-            identity.owner,
+            # What the rest tells needs no room in a cookie.
+            None if identity.owner == default_owner(identity) else identity.owner,
         ],
         rest,
         record.asked,
@@ -104,12 +112,15 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):
         return None
+    identity = Identity(
+        login, subject, name, email, bool(verified), picture, None, dict(claims or {}), owner
+    )
+    if owner is None:
+        identity.owner = default_owner(identity)
     return Record(
         id,
         token,
-        Identity(
-            login, subject, name, email, bool(verified), picture, None, dict(claims or {}), owner
-        ),
+        identity,
         signed_in_at,
         split_scope(scope) if scopes is None else scopes,
         dict(asked or {}),

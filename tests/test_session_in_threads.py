@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask import session
 
 from flask_oauth2_login import LoginRequired
 from flask_oauth2_login import OAuth2Login
@@ -18,9 +20,11 @@ from flask_oauth2_login import SQLAlchemyStore
 from flask_oauth2_login import login_required
 from flask_oauth2_login import token_refreshed
 
+from .apps import Clock
 from .conftest import MakeApp
 from .provider import Answer
 from .provider import Browser
+from .provider import Hold
 from .provider import Provider
 from .test_part_a_authorization import is_signed_in
 from .test_part_a_authorization import make_handler
@@ -187,3 +191,86 @@ def test_c6_a_record_that_is_read_anew_ends_no_login_for_another_thread(
         assert [first.result(), second.result()] == [200, 200]
     assert refreshes(provider) == 1
     store.close()
+
+
+# -- machines whose clocks differ
+
+
+@pytest.mark.parametrize("ahead", [-30, -5, 5, 30])
+@pytest.mark.parametrize("meanwhile", ["sign-out", "somebody else"])
+def test_c8_a_slow_request_on_a_machine_with_another_clock_loses_nobody(
+    provider: Provider,
+    make_app: MakeApp,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    meanwhile: str,
+    ahead: int,
+) -> None:
+    def make_machine() -> Flask:
+        login = OAuth2Login(make_handler(provider), store=f"sqlite:///{tmp_path}/logins.db")
+        return make_app(login, SECRET_KEY="the same on both machines")
+
+    here, there = make_machine(), make_machine()
+    clock_of, wall = threading.local(), time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + getattr(clock_of, "ahead", 0))
+
+    @there.get("/slow")
+    @login_required
+    def slow() -> str:
+        login = t.cast(OAuth2Login, there.blueprints["oauth2"])
+        login.session.get("hold")
+        session["slow"] = True
+        return "done"
+
+    browser, slow_browser = Browser(here, provider), Browser(there, provider)
+    # Long ago: Flask takes no session from the future.
+    clock_of.ahead = -40
+    assert browser.sign_in().status_code == 302
+    clock_of.ahead = 0
+    slow_browser.jar = browser.jar.copy()
+    hold = Hold()
+    provider.on("/api/hold", hold, times=1)
+
+    def request_slowly() -> t.Any:
+        clock_of.ahead = ahead
+        return slow_browser.get("/slow")
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(request_slowly)
+        hold.wait(5)
+        if meanwhile == "sign-out":
+            browser.post("/logout")
+        else:
+            browser.sign_in(person={"sub": "bob"})
+        hold.release()
+        assert not answer.result().headers.getlist("Set-Cookie")
+    who = t.cast("dict[str, str]", browser.fetch("/me").get_json())
+    assert who.get("id") == (None if meanwhile == "sign-out" else "bob")
+
+
+@pytest.mark.parametrize("kind", ["cookie", "sqlite"])
+def test_a_browser_that_never_got_the_answer_of_a_sign_out_has_a_session_again(
+    provider: Provider,
+    make_app: MakeApp,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    store = f"sqlite:///{tmp_path}/logins.db" if kind == "sqlite" else kind
+    site = make_app(OAuth2Login(make_handler(provider), store=store))
+
+    @site.get("/cart")
+    def cart() -> str:
+        session["cart"] = session.get("cart", 0) + 1
+        return str(session["cart"])
+
+    browser = Browser(site, provider)
+    browser.sign_in()
+    lost = browser.jar.copy()
+    browser.post("/logout")
+    browser.jar = lost
+    clock = Clock(monkeypatch)
+    clock.ahead += 61 if kind == "sqlite" else 0
+    assert [browser.get("/cart").text for _ in range(2)] == ["1", "2"]
+    assert browser.sign_in().status_code == 302
+    assert is_signed_in(browser)

@@ -26,6 +26,8 @@ from .mark import touch_mark
 
 #: Seconds for which a request may run after its login was displaced, and still be known for old.
 SLOWEST_REQUEST = 24 * 3600
+#: Seconds by which the clocks of two machines may differ that share a store.
+CLOCK_SKEW = 60
 
 
 @dataclasses.dataclass
@@ -33,7 +35,7 @@ class Visit:
     """What this request has found out so far."""
 
     #: Unix seconds; what was displaced later than this was displaced while the request ran.
-    started: float = dataclasses.field(default_factory=time.time)
+    started: float = dataclasses.field(default_factory=lambda: time.time())
     #: Where a sign-in that this request takes up would have led.
     attempted_next: str | None = None
     #: Where a person may try again what has just failed.
@@ -134,20 +136,27 @@ def displace_marks(marks: Marks) -> None:
 def were_displaced(visit: Visit) -> bool:
     """Whether somebody else displaced the marks that came with a request, while it ran.
 
-    And later than this request itself, where it did that: the newest counts.
+    Where this request did that itself, whoever did it last counts.
     """
     marks = parse_marks(visit.marks)
     if not marks.id:
         return False
-    name, since = hashed_name("marks", marks.id), visit.displaced_at or visit.started
+    name, machine = hashed_name("marks", marks.id), current_extension().machine
     for board in _boards(marks):
         try:
             note = board.read(name)
         except StoreError:
             # Nobody knows. Whoever looks for a record there finds none now.
             continue
-        if note is not None and float(note.sealed) >= since:
-            return float(note.sealed) != visit.displaced_at
+        if note is None:
+            continue
+        at = float(note.sealed)
+        if visit.displaced_at is not None:
+            return at != visit.displaced_at
+        # An older note is about a browser that never got the answer with the marks that followed.
+        # Where nobody can say which came first, the request is taken for old.
+        if at >= visit.started - (0 if board is machine else CLOCK_SKEW):
+            return True
     return False
 
 

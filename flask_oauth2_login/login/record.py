@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as t
 
 from ..protocol.identity import Identity
@@ -51,40 +52,48 @@ def default_owner(identity: Identity) -> str | None:
 
 
 def pack(record: Record) -> list[t.Any]:
-    """A record as a list, which is shorter than an object: it may have to fit into a cookie."""
+    """A record as a list, which is shorter than an object: it may have to fit into a cookie.
+
+    Each element is packed by itself (`stores.packing`): secrets are texts of their own, and apart
+    from each other is what the provider, the person, and the link to a sign-in can choose.
+    """
     token, identity = record.token, record.identity
     rest = {k: v for k, v in token.items() if k not in (*_OWN_PLACE, "id_token")}
     if rest.get("token_type") == "Bearer":
         del rest["token_type"]
     scope = token.get("scope")
     expires_at, life = token.expires_at, token.get("expires_in")
-    own = [
-        token.get("access_token"),
-        token.refresh_token,
-        # Counted from the sign-in, which takes fewer digits.
-        None if expires_at is None else expires_at - record.signed_in_at,
-        life if life is not None and life <= SHORT_LIFE else None,
-    ]
     packed = [
         record.id,
-        record.signed_in_at,
-        _without_end(own),
-        # Scopes are mostly those that the token answer names: one copy will do.
-        scope,
-        None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
+        token.get("access_token"),
+        token.refresh_token,
         [
-            identity.id,
-            identity.name,
-            identity.email,
-            int(identity.email_verified),
-            identity.picture,
-            identity.claims,
-            # What the rest tells needs no room in a cookie.
-            None if identity.owner == default_owner(identity) else identity.owner,
+            record.signed_in_at,
+            # Counted from the sign-in, which takes fewer digits.
+            None if expires_at is None else expires_at - record.signed_in_at,
+            life if life is not None and life <= SHORT_LIFE else None,
         ],
-        rest,
-        record.asked,
-        record.id_claims,
+        _without_end(
+            [
+                identity.id,
+                identity.name,
+                identity.email,
+                int(identity.email_verified),
+                identity.picture,
+                identity.claims,
+                # What the rest tells needs no room in a cookie.
+                None if identity.owner == default_owner(identity) else identity.owner,
+            ]
+        ),
+        # Scopes are mostly those that the token answer names, or that were asked for.
+        [
+            scope,
+            None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
+        ],
+        record.asked or None,
+        record.id_claims or None,
+        # There may be further tokens among it, so it is a text.
+        json.dumps(rest) if rest else None,
         record.id_token,
         record.grant,
     ]
@@ -102,13 +111,15 @@ def unpack(packed: t.Any, login: str) -> Record | None:
     """The record of a list that :func:`pack` made; None where an older release made it."""
     try:
         packed = [*packed, *[None] * (11 - len(packed))]
-        id, signed_in_at, own, scope, scopes, who, rest, asked, id_claims, id_token, grant = packed
-        if len(own) > 2 and own[2] is not None:
-            own[2] += signed_in_at
-        members = {**dict(zip(_OWN_PLACE, own, strict=False)), "scope": scope}
-        token = Token({k: v for k, v in members.items() if v is not None})
+        id, access, refresh, times, who, scopes, asked, id_claims, rest, id_token, grant = packed
+        signed_in_at, expires_in, life = times
+        scope, granted = scopes
+        expires_at = None if expires_in is None else signed_in_at + expires_in
+        own = dict(zip(_OWN_PLACE, (access, refresh, expires_at, life, scope), strict=True))
+        token = Token({k: v for k, v in own.items() if v is not None})
         if token:
-            token.update({"token_type": "Bearer", **(rest or {})})
+            token.update({"token_type": "Bearer", **json.loads(rest or "{}")})
+        who = [*who, *[None] * (7 - len(who))]
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):
         return None
@@ -122,7 +133,7 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         token,
         identity,
         signed_in_at,
-        split_scope(scope) if scopes is None else scopes,
+        split_scope(scope) if granted is None else granted,
         dict(asked or {}),
         dict(id_claims or {}),
         id_token,

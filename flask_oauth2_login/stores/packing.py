@@ -1,0 +1,130 @@
+"""Packing: a value as bytes, before they are sealed, so that their number tells no secret.
+
+What is compressed together tells by its length how alike its parts are: who chooses one part, and
+sees how long the whole is, finds another letter by letter (CRIME, BREACH). So each element of a
+list is packed by itself:
+
+- a text by a code of fixed width, so that its length alone decides how many bytes there are: six
+  bits for each letter of a token (base64url, and dots), else UTF-8;
+- anything else as JSON, compressed.
+
+A secret is an element of its own, and a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+import zlib
+from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64encode
+
+#: What may become of a packed value, in bytes. More is a forgery that inflates, or a mistake.
+MAX_PLAIN = 2 * 1024 * 1024
+
+_LIST, _JSON, _TEXT, _TOKEN = range(4)
+_TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")
+# Deflate without zlib's header and checksum: the seal is a better one.
+_RAW = -15
+
+
+def pack(value: t.Any) -> bytes:
+    """Pack what JSON can hold.
+
+    :raises ValueError: it is larger than what can be unpacked again.
+    """
+    elements = value if isinstance(value, list) else [value]
+    plain = [_as_bytes(element) for element in elements]
+    if sum(map(len, plain)) > MAX_PLAIN:
+        raise ValueError("too large to be packed")
+    packed = [_pack_one(*pair) for pair in zip(elements, plain, strict=True)]
+    if not isinstance(value, list):
+        return packed[0]
+    return bytes([_LIST]) + b"".join(_number(len(one)) + one for one in packed)
+
+
+def unpack(packed: bytes) -> t.Any:
+    """The value; None where it was packed in another way, as by another release."""
+    try:
+        if packed[0] != _LIST:
+            return _unpack_one(packed)
+        return [_unpack_one(one) for one in _split(packed[1:])]
+    except (ValueError, IndexError, zlib.error):
+        return None
+
+
+def _as_bytes(element: t.Any) -> bytes:
+    if isinstance(element, str):
+        return element.encode()
+    return json.dumps(element, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _pack_one(element: t.Any, plain: bytes) -> bytes:
+    if not isinstance(element, str):
+        return bytes([_JSON]) + zlib.compress(plain, level=9, wbits=_RAW)
+    if _TOKEN_TEXT.fullmatch(element):
+        return bytes([_TOKEN]) + b"".join(map(_pack_run, plain.split(b".")))
+    return bytes([_TEXT]) + plain
+
+
+def _unpack_one(packed: bytes) -> t.Any:
+    kind, packed = packed[0], packed[1:]
+    if kind == _TOKEN:
+        return b".".join(_unpack_runs(packed)).decode()
+    if kind == _TEXT:
+        return packed.decode()
+    if kind != _JSON:
+        raise ValueError("packed in another way")
+    inflate = zlib.decompressobj(_RAW)
+    plain = inflate.decompress(packed, MAX_PLAIN)
+    if not inflate.eof:
+        raise ValueError("cut, or too large")
+    return json.loads(plain)
+
+
+def _pack_run(run: bytes) -> bytes:
+    """Letters of base64url, six bits each: their number, then the bits."""
+    bits = urlsafe_b64decode(run + b"A" * (-len(run) % 4))
+    return _number(len(run)) + bits[: _bytes_for(len(run))]
+
+
+def _unpack_runs(packed: bytes) -> t.Iterator[bytes]:
+    while packed:
+        letters, packed = _read_number(packed)
+        size = _bytes_for(letters)
+        bits, packed = packed[:size], packed[size:]
+        yield urlsafe_b64encode(bits + bytes(-size % 3))[:letters]
+
+
+def _bytes_for(letters: int) -> int:
+    return (letters * 6 + 7) // 8
+
+
+def _split(packed: bytes) -> t.Iterator[bytes]:
+    """Parts, each with its length in front."""
+    while packed:
+        size, packed = _read_number(packed)
+        if size > len(packed):
+            raise ValueError("cut")
+        yield packed[:size]
+        packed = packed[size:]
+
+
+def _number(number: int) -> bytes:
+    """A number, seven bits a byte, the lowest first; the last byte is below 128."""
+    packed = bytearray()
+    while number >= 128:
+        packed.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*packed, number])
+
+
+def _read_number(packed: bytes) -> tuple[int, bytes]:
+    number = shift = 0
+    for index, byte in enumerate(packed):
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, packed[index + 1 :]
+        shift += 7
+    raise ValueError("cut")

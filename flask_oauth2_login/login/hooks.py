@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 from contextlib import suppress
 
@@ -16,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..protocol.errors import ConfigurationError
+from ..protocol.errors import StoreError
 from ..stores.browser import BrowserRecords
 from ..stores.browser import has_copies
 from ..stores.browser import send_copies
@@ -31,6 +33,7 @@ from .links import logout_button
 from .mark import KEY
 from .mark import parse_marks
 from .pages import keep_private
+from .pages import render_error
 from .urls import is_own_view
 from .visit import current_visit
 from .visit import live_records
@@ -38,6 +41,8 @@ from .visit import were_displaced
 
 if t.TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 def require_secret_key(app: Flask) -> None:
@@ -132,11 +137,31 @@ def _end_request(response: Response) -> Response:
             if isinstance(login.records, BrowserRecords):
                 login.records.send_again(id)
     writes = not idle or permanent or has_copies()
-    if visit.came_without_session or (visit.marks and writes and were_displaced(visit)):
+    unsaved = visit.came_without_session or (visit.marks and writes and were_displaced(visit))
+    if not unsaved:
+        try:
+            send_copies(response)
+        except StoreError as error:
+            # Nobody knows which copy is the newest: the browser keeps what it has.
+            log.warning("%s %s: %s", request.method, request.path, error)
+            response, unsaved = render_error(error), True
+    if unsaved:
         setattr(request_ctx, attribute, _Unsaved(session))
-    else:
-        send_copies(response)
+        # Flask would have said so, had it written the session.
+        response.vary.add("Cookie")
+    if visit.admitted is not None:
+        _keep_from_shared_caches(response)
     return response
+
+
+def _keep_from_shared_caches(response: Response) -> None:
+    """Say that an answer behind a guard is one person's, unless the view has said for whom it is.
+
+    RFC 9111, section 5.2.2: a proxy or a content network may keep any other.
+    """
+    said = response.cache_control
+    if not (said.public or said.private or said.no_store or said.s_maxage is not None):
+        said.private = True
 
 
 def _is_ours() -> bool:

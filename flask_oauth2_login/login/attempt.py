@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import secrets
-import time
 import typing as t
 from hashlib import sha256
 
@@ -16,18 +14,23 @@ from flask import request
 from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
-from ..stores.cookie import brief_cookie
-from ..stores.cookie import cookie_name
-from ..stores.cookie import fits
+from ..protocol.urls import is_private
+from ..stores.cookies import SealedCookie
+from ..stores.cookies import cookie_name
 from ..stores.sealing import hashed_name
 from .extension import Login
 from .extension import current_extension
 
 #: Seconds in which a person must be back from the provider.
 LIFETIME = 600
-#: Attempts that a browser may have under way at one login; more than that are forgotten.
+#: Attempts that a browser may have under way; the next one takes the oldest away.
 MAX_PARALLEL = 8
+#: Bytes of all their cookies in a request. On https they travel with every one, and a server
+#: refuses a request whose cookies are longer than some 8,000 bytes.
+MAX_BYTES = 3000
 
+# What a Cookie header has beside name and value: "=", and "; ".
+_AROUND = 3
 _STATE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -35,9 +38,7 @@ _STATE = re.compile(r"[0-9a-f]{32}")
 class Attempt:
     """One sign-in under way."""
 
-    #: 128 random bits, in characters that every provider takes.
-    state: str
-    #: The PKCE verifier. The nonce is made of it.
+    #: The PKCE verifier, 256 random bits. State and nonce are made of it.
     code_verifier: str = dataclasses.field(repr=False)
     #: Where to go then; None for the default.
     next: str | None
@@ -48,8 +49,14 @@ class Attempt:
     link_owner: str | None
     #: The same string in both requests: RFC 6749, section 4.1.3.
     redirect_uri: str
-    #: Unix seconds, finely enough to tell which of two is the newer.
-    began_at: float
+    #: One more than that of any attempt that the browser had when this one began: no clock tells
+    #: apart what begins within one of its ticks.
+    number: int
+
+    @property
+    def state(self) -> str:
+        """128 bits, in characters that every provider takes. They tell nothing of the verifier."""
+        return sha256(f"state:{self.code_verifier}".encode()).hexdigest()[:32]
 
     @property
     def nonce(self) -> str:
@@ -68,41 +75,33 @@ def begin_attempt(
 
     :raises AuthorizationError: what it was begun with has no room there.
     """
+    under_way = _find_attempts(login)
     attempt = Attempt(
-        state=secrets.token_hex(16),
         code_verifier=make_code_verifier(),
         next=next,
         scopes=scopes,
         asked=dict(asked),
         link_owner=link_owner,
         redirect_uri=redirect_uri,
-        began_at=round(time.time(), 3),
+        number=1 + max((former.number for former, _ in under_way), default=0),
     )
-    if not fits(cookie := _cookie(login, attempt)):
-        # Where to go then, one can do without.
+    cookie = _make_cookie(login, attempt)
+    if _size(cookie) > MAX_BYTES:
+        # `next` is optional, so it goes first.
         attempt.next = None
-        if not fits(cookie := _cookie(login, attempt)):
-            raise AuthorizationError("invalid_request", "the link to it is too long")
-    older = _attempts(login)
+        cookie = _make_cookie(login, attempt)
+    if _size(cookie) > MAX_BYTES:
+        raise AuthorizationError("invalid_request", "the link to it is too long")
+    surplus = _find_surplus(under_way, MAX_BYTES - _size(cookie))
 
     @after_this_request
     def send(response: Response) -> Response:
-        for state in older:
-            response.delete_cookie(_name(login, state), **brief_cookie(_path()))
+        for oldest in surplus:
+            oldest.delete(response)
         response.set_cookie(**cookie)
         return response
 
     return attempt
-
-
-def _cookie(login: Login, attempt: Attempt) -> dict[str, t.Any]:
-    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
-    return {
-        "key": _name(login, attempt.state),
-        "value": current_extension().sealer.seal(values, "attempt", *login.context),
-        "max_age": LIFETIME,
-        **brief_cookie(_path()),
-    }
 
 
 def find_attempt(login: Login, state: str | None) -> Attempt:
@@ -124,48 +123,102 @@ def use_attempt(login: Login, attempt: Attempt) -> None:
 
     :raises AuthorizationError: it was used before.
     """
-
-    @after_this_request
-    def send(response: Response) -> Response:
-        response.delete_cookie(_name(login, attempt.state), **brief_cookie(_path()))
-        return response
-
+    after_this_request(_deleting(_cookie(login, attempt.state)))
     if not login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60):
         raise AuthorizationError("invalid_state", "it was used before; start again")
+
+
+def answers_by_form(login: Login) -> bool:
+    """Whether this login's provider answers by a form (``response_mode=form_post``)."""
+    asked = {**login.handler.authorize_params, **login.blueprint.authorize_params}
+    return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
+
+
+def attempts_come_by_post() -> bool:
+    """Whether a browser can be made to send an attempt's cookie with another site's POST.
+
+    Such a cookie is Secure, which browsers take on https and from this machine only.
+    """
+    return is_private(request.host_url)
+
+
+def _deleting(cookie: SealedCookie) -> t.Callable[[Response], Response]:
+    def delete(response: Response) -> Response:
+        cookie.delete(response)
+        return response
+
+    return delete
 
 
 def _open(login: Login, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
-    sealed = request.cookies.get(_name(login, state))
-    values = current_extension().sealer.open(sealed, "attempt", *login.context)
+    values = _cookie(login, state).read()
     try:
-        attempt = Attempt(*values)
+        attempt = Attempt(*values or ())
     except TypeError:
         return None
-    if attempt.state != state:
-        return None
-    return attempt if 0 <= time.time() + 60 - attempt.began_at <= LIFETIME + 60 else None
+    # Under another name somebody else has put it there.
+    return attempt if attempt.state == state else None
 
 
-def _attempts(login: Login) -> list[str]:
-    """The states of attempts that there is no more room for, dead ones among them."""
-    prefix = _name(login, "")
-    states = [
-        name.removeprefix(prefix)
-        for name in request.cookies
-        if name.startswith(prefix) and _STATE.fullmatch(name, len(prefix))
-    ]
-    alive = [attempt for state in states if (attempt := _open(login, state))]
-    alive.sort(key=lambda attempt: attempt.began_at, reverse=True)
-    kept = {attempt.state for attempt in alive[: MAX_PARALLEL - 1]}
-    return [state for state in states if state not in kept]
+def _find_attempts(login: Login) -> list[tuple[Attempt, SealedCookie]]:
+    """Return the attempts under way that this login's page may take away, the newest first.
+
+    What can't be opened is left alone: it may be another app's.
+    """
+    # On https they are sent to every page, so there all logins' count together.
+    logins = current_extension().logins.values() if request.is_secure else [login]
+    found = []
+    for each in logins:
+        prefix = _cookie(each, "").name
+        states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
+        attempts = [attempt for state in states if (attempt := _open(each, state))]
+        found += [(attempt, _cookie(each, attempt.state)) for attempt in attempts]
+    return sorted(found, key=lambda pair: pair[0].number, reverse=True)
 
 
-def _name(login: Login, state: str) -> str:
-    return f"{cookie_name(login.name)}__{state}"
+def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> list[SealedCookie]:
+    """Return the cookies of the oldest attempts, for which there is no room beside a new one.
+
+    :param under_way: the newest first.
+    :param room: bytes.
+    """
+    surplus = []
+    for count, (_, cookie) in enumerate(under_way, 2):
+        room -= len(cookie.name) + len(request.cookies[cookie.name]) + _AROUND
+        if count > MAX_PARALLEL or room < 0:
+            surplus.append(cookie)
+    return surplus
 
 
-def _path() -> str:
+def _make_cookie(login: Login, attempt: Attempt) -> dict[str, t.Any]:
+    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
+    return _cookie(login, attempt.state).make(values)
+
+
+def _size(cookie: t.Mapping[str, t.Any]) -> int:
+    return len(cookie["key"]) + len(cookie["value"]) + _AROUND
+
+
+def _cookie(login: Login, state: str) -> SealedCookie:
+    """Return the cookie of an attempt, which is named for its ``state``.
+
+    On https no other host can have set one with this prefix: RFC 6265bis, section 4.1.3.2. The
+    prefix wants the path to be that of every page.
+    """
+    name = f"{cookie_name(login.name)}__{state}"
+    return SealedCookie(
+        sealer=current_extension().sealer,
+        purpose="attempt",
+        context=login.context,
+        name=f"__Host-{name}" if request.is_secure else name,
+        path="/" if request.is_secure else _common_path(),
+        lifetime=LIFETIME,
+        samesite="None" if answers_by_form(login) and attempts_come_by_post() else "Lax",
+    )
+
+
+def _common_path() -> str:
     """What ``/login`` and ``/callback`` have in common."""
     return (request.script_root + request.path).rpartition("/")[0] or "/"

@@ -111,21 +111,14 @@ def read_answer() -> dict[str, str]:
         values = given.getlist(name)
         if not values:
             continue
-        # RFC 6749, section 3.1: no parameter twice. An empty one counts as left out, but then
-        # there is no answer without it.
+        # RFC 6749, section 3.1: no parameter twice. An empty one would count as left out; no
+        # provider sends one, and an empty `iss` must not stand for a provider that sends none.
         if len(values) > 1:
             raise AuthorizationError("invalid_request", "a parameter was sent twice")
-        if len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
+        if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
             raise AuthorizationError("invalid_request", "a parameter is not well-formed")
-        if values[0]:
-            answer[name] = values[0]
+        answer[name] = values[0]
     return answer
-
-
-def answers_by_form(login: Login) -> bool:
-    """Whether this login's provider answers by a form (``response_mode=form_post``)."""
-    asked = {**login.handler.authorize_params, **login.blueprint.authorize_params}
-    return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
 
 
 def check_answer(login: Login, answer: t.Mapping[str, str]) -> None:

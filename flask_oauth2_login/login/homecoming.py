@@ -1,24 +1,30 @@
-"""Coming home: an answer that arrives across sites waits until our own page asks for it.
+"""Coming home: an answer that arrives across sites is held until our own page asks for it.
 
 A `SameSite=Strict` session cookie does not come along with a request that another site caused, and
 with a POST from there no Lax cookie does. To write the session then would overwrite the visitor's.
-So the answer waits, sealed, in a Strict cookie, while a page of ours goes on to the same path; that
-request carries everything. The cookie, not the URL, tells it: a link to it does nothing.
+So the answer is held, sealed, in a Strict cookie, while a page of ours goes on to the same path;
+that request carries everything. The cookie tells it, and the URL only which: a link to it from
+another site does nothing. Each answer has a cookie of its own, named for its `state`, so that none
+takes another's place.
 """
 
 from __future__ import annotations
 
-import time
+import re
 import typing as t
 
 from flask import Response
+from flask import after_this_request
 from flask import current_app
 from flask import request
 
 from ..protocol.errors import AuthorizationError
-from ..stores.cookie import brief_cookie
-from ..stores.cookie import cookie_name
-from ..stores.cookie import fits
+from ..stores.cookies import SealedCookie
+from ..stores.cookies import cookie_name
+from ..stores.cookies import fits
+from ..stores.sealing import hashed_name
+from .attempt import attempts_come_by_post
+from .attempt import find_attempt
 from .extension import Login
 from .extension import current_extension
 from .pages import render_page
@@ -27,39 +33,54 @@ from .urls import url_of
 #: Seconds in which the page must have gone on.
 LIFETIME = 60
 
+# A keyed hash of a `state`, 132 bits of it.
+_WAITING = re.compile(r"[A-Za-z0-9_-]{22}")
 
-def must_wait() -> bool:
+
+def crosses_sites() -> bool:
     """Whether this request can't have brought the visitor's session cookie along."""
     samesite = current_app.session_interface.get_cookie_samesite(current_app) or ""
     return request.method == "POST" or samesite.lower() == "strict"
 
 
-def wait_for_home(login: Login, answer: t.Mapping[str, str]) -> Response:
-    """Keep the provider's answer, and send the page that comes back for it."""
-    sealed = current_extension().sealer.seal(
-        [int(time.time()), dict(answer)], "answer", *login.context
-    )
-    cookie = {"key": _name(login), "value": sealed, "max_age": LIFETIME, **_attributes(login)}
+def hold_response(login: Login, answer: t.Mapping[str, str]) -> Response:
+    """Hold the provider's answer, and send the page that comes back for it.
+
+    :raises AuthorizationError: it belongs to no attempt of this browser, or is too long.
+    """
+    state = answer.get("state", "")
+    if request.method != "POST" or attempts_come_by_post():
+        # What another site sends of its own accord is held by no cookie, or it could send any
+        # number. Where no attempt can come along, that is found out later.
+        find_attempt(login, state)
+    waiting = hashed_name("held", state)[:22]
+    # The code is a secret, and so is an element of its own.
+    rest = {name: value for name, value in answer.items() if name != "code"}
+    cookie = _cookie(login, waiting).make([answer.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
-    response = go_on_page(url_of(login, "callback"))
+    response = go_on_page(url_of(login, "callback", waiting=waiting))
     response.set_cookie(**cookie)
     return response
 
 
-def take_waiting(login: Login) -> dict[str, str] | None:
-    """The answer that waited for this request, or None."""
-    sealed = request.cookies.get(_name(login))
-    opened = current_extension().sealer.open(sealed, "answer", *login.context)
-    if opened is None or not 0 <= time.time() + 1 - opened[0] <= LIFETIME + 1:
+def take_response(login: Login) -> dict[str, str] | None:
+    """Return the answer that was held for this request, and let it go; None where there is none."""
+    waiting = request.args.get("waiting", "")
+    if request.method != "GET" or not _WAITING.fullmatch(waiting):
         return None
-    return t.cast("dict[str, str]", opened[1])
+    cookie = _cookie(login, waiting)
+    held = cookie.read()
+    if held is None:
+        return None
 
+    @after_this_request
+    def let_go(response: Response) -> Response:
+        cookie.delete(response)
+        return response
 
-def forget_waiting(login: Login, response: Response) -> None:
-    """Take the answer's cookie away."""
-    if _name(login) in request.cookies:
-        response.delete_cookie(_name(login), **_attributes(login))
+    code, rest = held
+    return {**rest, "code": code} if code is not None else t.cast("dict[str, str]", rest)
 
 
 def go_on_page(url: str) -> Response:
@@ -71,9 +92,13 @@ def go_on_page(url: str) -> Response:
     return render_page("continue.html", 200, url=url)
 
 
-def _name(login: Login) -> str:
-    return f"{cookie_name(login.name)}__answer"
-
-
-def _attributes(login: Login) -> dict[str, t.Any]:
-    return brief_cookie(url_of(login, "callback"), "Strict")
+def _cookie(login: Login, waiting: str) -> SealedCookie:
+    return SealedCookie(
+        sealer=current_extension().sealer,
+        purpose="answer",
+        context=login.context,
+        name=f"{cookie_name(login.name)}__held_{waiting}",
+        path=url_of(login, "callback"),
+        lifetime=LIFETIME,
+        samesite="Strict",
+    )

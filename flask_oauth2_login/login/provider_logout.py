@@ -23,8 +23,8 @@ from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params
 from ..protocol.urls import origin
 from ..stores.base import TokenStore
-from ..stores.cookie import brief_cookie
-from ..stores.cookie import cookie_name
+from ..stores.cookies import SealedCookie
+from ..stores.cookies import cookie_name
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
@@ -84,32 +84,35 @@ def provider_logout_url(login: Login, record: Record, state: str) -> str | None:
 
 def remember_round_trip(login: Login, response: Response, state: str, next: str | None) -> None:
     """Bind a ``state`` to this browser."""
-    sealed = current_extension().sealer.seal([state, next], "logout", *login.context)
-    response.set_cookie(
-        _name(login), sealed, max_age=ROUND_TRIP, **brief_cookie(url_of(login, "logout"))
-    )
+    response.set_cookie(**_cookie(login).make([state, next]))
 
 
 def finish_round_trip(login: Login) -> str | None:
     """Where a browser wanted to go that is back from the provider with the right ``state``."""
-    opened = current_extension().sealer.open(
-        request.cookies.get(_name(login)), "logout", *login.context
-    )
+    kept = _cookie(login).read()
     state = request.args.get("state", "")
-    if opened is None or not secrets.compare_digest(state.encode(), opened[0].encode()):
+    if kept is None or not secrets.compare_digest(state.encode(), kept[0].encode()):
         return None
-    return t.cast("str | None", opened[1])
+    return t.cast("str | None", kept[1])
 
 
 def forget_round_trip(login: Login, response: Response) -> Response:
     """Take the ``state`` away from this browser: it counts once."""
-    if _name(login) in request.cookies:
-        response.delete_cookie(_name(login), **brief_cookie(url_of(login, "logout")))
+    cookie = _cookie(login)
+    if cookie.name in request.cookies:
+        cookie.delete(response)
     return response
 
 
-def _name(login: Login) -> str:
-    return f"{cookie_name(login.name)}__logout"
+def _cookie(login: Login) -> SealedCookie:
+    return SealedCookie(
+        sealer=current_extension().sealer,
+        purpose="logout",
+        context=login.context,
+        name=f"{cookie_name(login.name)}__logout",
+        path=url_of(login, "logout"),
+        lifetime=ROUND_TRIP,
+    )
 
 
 # -- by the provider, behind the browser's back: Back-Channel Logout

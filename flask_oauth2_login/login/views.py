@@ -21,6 +21,7 @@ from . import homecoming
 from . import provider_logout
 from . import signals
 from . import signing_out
+from .attempt import answers_by_form
 from .extension import Login
 from .extension import current_extension
 from .hooks import require_own_urls
@@ -110,7 +111,7 @@ def callback(**_variables: object) -> Response:
         raise MethodNotAllowed(["GET"])
     serving = _serving()
     try:
-        response = _come_home(serving)
+        return _come_home(serving)
     except LoginRequired as error:
         # To sign in is what was tried just now: sent there again, a browser would go in circles.
         raise _gone_wrong(serving, AuthorizationError("invalid_state", str(error))) from None
@@ -120,8 +121,6 @@ def callback(**_variables: object) -> Response:
         if refusal.response is None and (refusal.code or 500) >= 400:
             refusal.response = render_error(refusal)
         raise
-    homecoming.forget_waiting(serving, response)
-    return response
 
 
 def _gone_wrong(login: Login, error: OAuth2Error) -> OAuth2Error:
@@ -133,17 +132,17 @@ def _gone_wrong(login: Login, error: OAuth2Error) -> OAuth2Error:
 
 
 def _come_home(login: Login) -> Response:
-    if request.method == "POST" and not flow.answers_by_form(login):
+    held = homecoming.take_response(login)
+    if held is not None:
+        return flow.finish(login, held)
+    # Without such a cookie nothing shows that the session's came along.
+    crosses = current_visit().came_without_session = homecoming.crosses_sites()
+    if request.method == "POST" and not answers_by_form(login):
         raise MethodNotAllowed(["GET"])
-    waits = homecoming.must_wait() and (request.method == "POST" or bool(request.query_string))
-    current_visit().came_without_session = waits
     answer = flow.read_answer()
-    if answer:
-        return homecoming.wait_for_home(login, answer) if waits else flow.finish(login, answer)
-    waiting = homecoming.take_waiting(login)
-    if waiting is None:
+    if not answer:
         raise AuthorizationError("invalid_request", "there is no answer; start again")
-    return flow.finish(login, waiting)
+    return homecoming.hold_response(login, answer) if crosses else flow.finish(login, answer)
 
 
 def logout(**_variables: object) -> Response:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import re
 import typing as t
 
 from flask import Response
 from flask import current_app
 from flask import request
 from flask import session
-from werkzeug.http import dump_cookie
 
 from ..protocol.errors import ConfigurationError
+from .cookies import cookie_name
+from .cookies import fits
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: The most that browsers take (RFC 6265, section 6.1), less a little for how they count.
-MAX_COOKIE = 4093
-#: More than name and attributes of any of our cookies have.
-LONGEST_ATTRIBUTES = 1000
 #: As long as browsers keep a cookie, in seconds. Without the mark in the session it is nothing.
 LONG = 400 * 24 * 3600
 
@@ -74,14 +69,6 @@ class CookieStore:
         }
 
 
-def fits(cookie: t.Mapping[str, t.Any]) -> bool:
-    """Whether browsers take a cookie, given as the arguments of `Response.set_cookie`."""
-    if len(cookie["value"]) < MAX_COOKIE - LONGEST_ATTRIBUTES:
-        return True
-    # 0: it need not warn, somebody asks.
-    return len(dump_cookie(**cookie, max_size=0)) <= MAX_COOKIE
-
-
 def too_large(login: str, sealed: str) -> ConfigurationError:
     """What to raise for a record that does not fit."""
     return ConfigurationError(
@@ -89,20 +76,3 @@ def too_large(login: str, sealed: str) -> ConfigurationError:
         " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
         " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims."
     )
-
-
-def cookie_name(login: str) -> str:
-    """What a login's cookies begin with: they are as much this app's own as its session's is."""
-    return _cookie_name(login, current_app.session_interface.get_cookie_name(current_app))
-
-
-@functools.lru_cache(maxsize=64)
-def _cookie_name(login: str, session_name: str) -> str:
-    own = "" if session_name == "session" else re.sub(r"^__(Host|Secure)-", "", session_name) + "_"
-    return own + "oauth2_login_" + re.sub(r"[^A-Za-z0-9_.-]", "_", login)
-
-
-def brief_cookie(path: str, samesite: str = "Lax") -> dict[str, t.Any]:
-    """The attributes of a cookie that one sign-in or sign-out needs, and no other page."""
-    secure = request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"])
-    return {"path": path, "secure": secure, "httponly": True, "samesite": samesite}

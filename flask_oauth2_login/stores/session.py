@@ -9,8 +9,8 @@ from flask import current_app
 from flask import session
 from flask.sessions import SecureCookieSessionInterface
 
-from .cookie import fits
 from .cookie import too_large
+from .cookies import fits
 
 KEY = "_oauth2_login_records"
 #: Attributes that a session's cookie may have, for its length.

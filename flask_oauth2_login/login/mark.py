@@ -78,6 +78,12 @@ def write_marks(rows: t.Iterable[Mark]) -> None:
     session[KEY] = [secrets.token_urlsafe(6), *map(_row, rows)]
 
 
+def renew_marks_id(kept: dict[str, t.Any]) -> None:
+    """Give the marks in a session's content a new id, as :func:`write_marks` does."""
+    if parse_marks(kept.get(KEY)).rows:
+        kept[KEY] = [secrets.token_urlsafe(6), *kept[KEY][1:]]
+
+
 def touch_mark(id: str) -> None:
     """Note that the login with this record is in use; the session is written by that."""
     marks = read_marks()

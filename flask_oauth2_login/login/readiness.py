@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import typing as t
+from contextlib import ExitStack
+from contextlib import suppress
 
 from flask import Response
 from flask import current_app
@@ -11,7 +14,10 @@ from flask import session
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.errors import LoginRequired
+from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
+from ..stores.browser import copies_to_send
+from ..stores.browser import restore_copies
 from ..stores.sealing import hashed_name
 from .accounts import keep_grant
 from .attempt import Attempt
@@ -27,6 +33,7 @@ from .home import server_store
 from .mark import Mark
 from .mark import Marks
 from .mark import read_marks
+from .mark import renew_marks_id
 from .mark import this_minute
 from .mark import write_marks
 from .record import Record
@@ -37,38 +44,70 @@ from .visit import displace_marks
 from .visit import find_homes
 from .visit import find_identity
 
+log = logging.getLogger("flask_oauth2_login")
+
 
 def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
-    """Make the session ready and keep the record; on any failure the session is as it was.
+    """Make the session ready and keep the record; on any failure all is as it was.
 
     :returns: what ``on_login`` wants sent in place of the redirect.
+    :raises StoreError: nothing has happened; whoever was signed in before still is.
     """
-    before = copy.deepcopy(dict(session))
-    former = read_marks()
+    before, former = copy.deepcopy(dict(session)), read_marks()
     homes = find_homes(former)
-    try:
+    with ExitStack() as undo:
+        undo.callback(current_visit().forget)
+        undo.callback(restore_session, before)
+        undo.callback(restore_copies, copies_to_send())
         response, kept = make_session_ready(login, attempt, record, former)
-        if login.blueprint.offline:
-            record = keep_grant(login, record)
-        login.records.create(
-            hashed_name("record", record.id),
-            seal_record(login, record),
-            labels_of(login, record),
-            expires_at(record),
-        )
-    except BaseException:
-        restore_session(before)
-        current_visit().forget()
-        raise
-    displace_marks(former)
+        undo.callback(forget_record, login, record)
+        keep_record(login, record)
+        if hasattr(current_app.session_interface, "regenerate"):
+            # Flask-Session's; it does nothing to an empty session, so the marks come before it.
+            current_app.session_interface.regenerate(session)
+        # What is noted as displaced stays so, whatever becomes of this.
+        undo.callback(renew_marks_id, before)
+        displace_marks(former)
+        end_replaced([home for id, home in homes.items() if id not in kept])
+        undo.pop_all()
     current_visit().forget()
-    for id, home in homes.items():
-        if id not in kept:
-            home.end("replaced")
-    if hasattr(current_app.session_interface, "regenerate"):
-        # Flask-Session's; it does nothing to an empty session, so it comes last.
-        current_app.session_interface.regenerate(session)
     return response
+
+
+def keep_record(login: Login, record: Record) -> None:
+    """Put the record into its store, and its token into the grant where jobs use it."""
+    if login.blueprint.offline:
+        record = keep_grant(login, record)
+    login.records.create(
+        hashed_name("record", record.id),
+        seal_record(login, record),
+        labels_of(login, record),
+        expires_at(record),
+    )
+
+
+def forget_record(login: Login, record: Record) -> None:
+    """Delete the record of a sign-in that came to nothing; nobody has its id."""
+    if login.store is not None:
+        with suppress(StoreError):
+            login.store.delete(hashed_name("record", record.id))
+
+
+def end_replaced(homes: t.Iterable[RecordHome]) -> None:
+    """End the logins whose place a new one takes.
+
+    :raises StoreError: the first can't be ended, so all of them live on. Once one has ended there
+        is no way back, and what can't be ended then is left to run out: no session names it.
+    """
+    ended = False
+    for home in homes:
+        try:
+            home.end("replaced")
+        except StoreError as error:
+            if not ended:
+                raise
+            log.warning("%s: a login that was replaced could not be ended. %s", home.login, error)
+        ended = True
 
 
 def make_session_ready(

@@ -13,12 +13,17 @@ from flask import redirect
 from flask import request
 from flask import session
 
+from ..protocol.errors import StoreError
+from ..stores.browser import copies_to_send
+from ..stores.browser import restore_copies
 from .answers import forbidden
 from .extension import Login
 from .extension import current_extension
+from .home import RecordHome
 from .homecoming import go_on_page
 from .links import login_links
 from .links import logout_token
+from .mark import Marks
 from .mark import read_marks
 from .mark import write_marks
 from .navigation import UserAgent
@@ -31,6 +36,7 @@ from .provider_logout import finish_round_trip
 from .provider_logout import forget_round_trip
 from .provider_logout import provider_logout_url
 from .provider_logout import remember_round_trip
+from .readiness import restore_session
 from .revocation import revoke
 from .urls import url_of
 from .visit import current_visit
@@ -97,35 +103,66 @@ def require_own_post() -> None:
 
 
 def end_logins(names: t.Collection[str]) -> None:
-    """End logins of this browser: their records go, their tokens are revoked where that can be."""
+    """End logins of this browser: their records go, their tokens are revoked where that can be.
+
+    :raises StoreError: some could not be ended. This browser still has these, and no others.
+    """
     extension = current_extension()
     former = read_marks()
     if not former.rows:
         # Nobody was here: what the session has is an anonymous visitor's.
         return
     homes = find_homes(former)
-    ending = [home for home in homes.values() if home.login in names]
-    last = len(ending) == len(homes)
+    ending = {id: home for id, home in homes.items() if home.login in names}
     before = copy.deepcopy(dict(session))
-    for home in ending:
+    for home in ending.values():
         try:
             extension.logins[home.login].blueprint.run_on_logout(home.record.identity)
         except Exception:
             # Nobody stays signed in for that.
             log.exception("%s: a function of on_logout failed.", home.login)
-    if last:
+    ended, failed = _end(ending)
+    if failed:
+        # What the hooks have written goes as well: they will be called once more.
+        restore_session(before)
+    if failed or len(ending) < len(homes):
+        for mark in former.rows:
+            mark.id = "" if mark.login in names and mark.id not in failed else mark.id
+        write_marks(former.rows)
+    else:
         # As Django does: what is left behind is the next person's. What the hooks have just written
         # stays: a flashed message, or how Flask-Login takes its remember cookie away.
         written = {key: value for key, value in session.items() if before.get(key) != value}
         session.clear()
         session.update(written)
-    else:
-        for mark in former.rows:
-            mark.id = "" if mark.login in names else mark.id
-        write_marks(former.rows)
-    if not were_displaced(current_visit()):
-        # Otherwise this browser has somebody else's session by now, which is not ours to end.
-        displace_marks(former)
-    ended = [home for home in ending if home.end("asked")]
+    _displace(former)
     revoke(*((extension.logins[home.login].handler, home.record.token) for home in ended))
     current_visit().forget()
+    for problem in failed.values():
+        raise problem
+
+
+def _end(homes: t.Mapping[str, RecordHome]) -> tuple[list[RecordHome], dict[str, StoreError]]:
+    """End records; return those that ended by this, and by id what became of those that live on."""
+    ended, failed = [], {}
+    for id, home in homes.items():
+        copies = copies_to_send()
+        try:
+            if home.end("asked"):
+                ended.append(home)
+        except StoreError as error:
+            restore_copies(copies)
+            failed[id] = error
+    return ended, failed
+
+
+def _displace(former: Marks) -> None:
+    """Keep slow requests from bringing the session of before back."""
+    if were_displaced(current_visit()):
+        # This browser has somebody else's session by now, which is not ours to end.
+        return
+    try:
+        displace_marks(former)
+    except StoreError as error:
+        # The records have ended: what a slow request may bring back signs nobody in.
+        log.warning("A slow request may bring back a session that was signed out. %s", error)

@@ -183,6 +183,18 @@ def has_copies() -> bool:
     return bool(_pending())
 
 
+def copies_to_send() -> dict[str, _Copy]:
+    """Return what is to be sent so far, for :func:`restore_copies`."""
+    return dict(_pending())
+
+
+def restore_copies(before: t.Mapping[str, _Copy]) -> None:
+    """Send what was to be sent before, and nothing else: what came since has been undone."""
+    pending = _pending()
+    pending.clear()
+    pending.update(before)
+
+
 def _pending() -> dict[str, _Copy]:
     """By login, on the request: an app context may outlive one."""
     kept = request._get_current_object().__dict__  # type: ignore[attr-defined]

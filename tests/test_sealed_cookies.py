@@ -62,6 +62,35 @@ def go_on(browser: Browser, page: TestResponse) -> TestResponse:
     return browser.get(str(target), site="same-origin")
 
 
+# -- A1
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(590, 302), (601, 400)])
+def test_a1_an_attempt_that_the_browser_kept_too_long_is_rejected(
+    site: Flask,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
+    status: int,
+) -> None:
+    browser = Browser(site, provider)
+    url, now = browser.begin(), time.time()
+    (cookie,) = browser.cookies
+    browser.jar.put(dataclasses.replace(cookie, expires_at=None))
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    assert browser.finish(url).status_code == status
+
+
+def test_a1_an_attempt_under_another_name_is_rejected(site: Flask, provider: Provider) -> None:
+    browser = Browser(site, provider)
+    url = browser.begin()
+    (cookie,) = browser.cookies
+    state = "0" * 32
+    name = cookie.name.replace(query_of(url)["state"], state)
+    browser.jar.put(dataclasses.replace(cookie, name=name))
+    assert_rejected(browser, provider, browser.finish(url, state=state))
+
+
 # -- A3: many attempts
 
 

@@ -1,4 +1,4 @@
-"""SECURITY C3 and E7: a preset that the app's configuration moves to a server of its own."""
+"""SECURITY C3 and E7: presets that the app's configuration moves; whose word an address has."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from flask_oauth2_login import current_identity
 from flask_oauth2_login import current_oauth_session
 from flask_oauth2_login import login_required
 
+from .conftest import MakeApp
+from .provider import REMOVED
+from .provider import Answer
 from .provider import Browser
 from .provider import Provider
+from .test_part_a_authorization import make_handler
 
 GITHUB = "https://api.github.com/user"
 GOOGLE = "https://www.googleapis.com/oauth2/v3/userinfo"
@@ -40,8 +44,8 @@ def make_site(name: str, overlay: dict[str, t.Any]) -> Flask:
 
     @app.get("/call")
     @login_required
-    def call() -> int:
-        return current_oauth_session.get(request.args["url"]).status_code
+    def call() -> str:
+        return current_oauth_session.get(request.args["url"]).text
 
     return app
 
@@ -154,3 +158,30 @@ def test_what_is_named_stays_where_it_is_named(
     assert handler.api_url == GITHUB
     assert handler.email_url is None
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "verified"),
+    [
+        ("[primary,verified].email", True),
+        ("data[verified].email", True),
+        ("unverified_email", False),
+        ("verified_email", False),
+        ("[unverified].email", False),
+        ("[verified=False].email", False),
+        ("verified.email", False),
+    ],
+)
+def test_e7_an_address_counts_only_where_it_was_picked_for_being_verified(
+    provider: Provider, make_app: MakeApp, path: str, verified: bool
+) -> None:
+    mine = {"email": "ada@example.com", "primary": True, "verified": verified, "unverified": True}
+    told = {"data": [mine], "unverified_email": mine["email"], "verified_email": mine["email"]}
+    told["verified"] = {"email": mine["email"]}
+    provider.on("/userinfo/emails", Answer(body=[mine] if path.startswith("[") else told))
+    handler = make_handler(provider, email_url="userinfo/emails", email_path=path)
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    provider.userinfo_overrides = {"email": REMOVED, "email_verified": REMOVED}
+    browser.sign_in()
+    me = browser.fetch("/me").json or {}
+    assert (me["email"], me["email_verified"]) == ("ada@example.com", verified)

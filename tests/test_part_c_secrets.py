@@ -199,6 +199,58 @@ def test_c3_a_redirect_at_the_provider_is_signed_again(provider: Provider) -> No
     assert answer.json()["sub"] == "ada"
 
 
+@pytest.mark.parametrize("bearer_method", ["header", "query", "header:X-Token"])
+@pytest.mark.parametrize("hops", [1, 2])
+def test_c3_a_redirect_that_was_elsewhere_comes_back_without_the_token(
+    provider: Provider, make_provider: MakeProvider, bearer_method: str, hops: int
+) -> None:
+    other = make_provider()
+    api = make_session(provider, bearer_method=bearer_method, headers={"X-Key": "key"})
+    provider.on("/api/redirect", REDIRECT(f"{other.url}/elsewhere"))
+    other.on("/elsewhere", REDIRECT(f"{provider.api_url}/delete-everything"))
+    if hops == 2:
+        provider.on("/api/delete-everything", REDIRECT(f"{provider.api_url}/once-more"))
+    api.get("redirect")
+    for call in [*provider.calls("/api/delete-everything"), *provider.calls("/api/once-more")]:
+        headers = {name.lower() for name in call.headers}
+        assert headers.isdisjoint({"authorization", "x-token", "x-key"})
+        assert "access_token" not in call.query
+    assert len(provider.calls("/api/*")) == 1 + hops
+    # The session itself goes on.
+    api.get("x")
+    (call,) = provider.calls("/api/x")
+    sent = {name.lower() for name in call.headers} | set(call.query)
+    assert sent & {"authorization", "x-token", "access_token"}
+
+
+@pytest.mark.parametrize(
+    "header", ["Host", "host", "X-Forwarded-Host", "Forwarded", "X-Original-URL", "X-Rewrite-URL"]
+)
+@pytest.mark.parametrize("where", ["request", "session", "prepared"])
+def test_c3_no_header_of_the_caller_leads_the_token_to_another_host(
+    provider: Provider, header: str, where: str
+) -> None:
+    api = make_session(provider)
+    named = {header: "evil.example"}
+    if where == "session":
+        api.headers.update(named)
+    request = requests.Request("GET", f"{provider.api_url}/x")
+    prepared = api.prepare_request(request)
+    if where == "prepared":
+        prepared.headers.update(named)
+        api.send(prepared)
+    else:
+        api.get("x", headers=named if where == "request" else None)
+    (call,) = provider.calls("/api/x")
+    assert call.access_token()
+    assert "evil.example" not in str(call.headers)
+    # The developer's own handler may know of a gateway.
+    api = make_session(provider, headers=named)
+    api.get("gateway")
+    (call,) = provider.calls("/api/gateway")
+    assert "evil.example" in str(call.headers)
+
+
 def test_c3_nothing_replaces_the_token(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any
 ) -> None:

@@ -140,6 +140,12 @@ def find_path(answer: t.Any, path: str, token: t.Mapping[str, t.Any] | None = No
     return value
 
 
+def picks_by(path: str, member: str) -> bool:
+    """Whether a path leads through an element of a list that was picked because this is true."""
+    conditions = re.findall(r"\[([^\]]*)\]", path) if "+" not in path else []
+    return any(member in one.split(",") for one in conditions)
+
+
 def _pick(items: t.Any, conditions: t.Sequence[str]) -> t.Any:
     def fits(item: t.Any) -> bool:
         for condition in conditions:

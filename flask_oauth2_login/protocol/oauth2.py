@@ -23,6 +23,7 @@ from .identity import Identity
 from .identity import check_fields
 from .identity import find_path
 from .identity import make_identity
+from .identity import picks_by
 from .options import credential
 from .options import list_of
 from .options import one_of
@@ -359,7 +360,7 @@ class OAuth2:
         email = find_path(answer.json(), self.email_path)
         if isinstance(email, str) and 200 <= answer.status < 300:
             identity.email = email
-            identity.email_verified = "verified" in self.email_path
+            identity.email_verified = picks_by(self.email_path, "verified")
 
     def fetch(self, method: str, url: str, token: Token) -> Answer:
         """Send one bounded request with the token: for the endpoints that say who it is.

@@ -110,8 +110,9 @@ class OAuth2Session(requests.Session):
 
     A URL may be relative to the API's base. The token goes to the provider's origins only; any
     other URL is refused with a :exc:`ConfigurationError`, and a redirect elsewhere is followed
-    without it. A provider that can't be reached is a :exc:`ProviderError`; an API's 4xx and 5xx
-    are answers. Requests without a ``timeout`` of their own have the provider's.
+    without it. Nor does a header lead it to another host: ``Host`` and the like count only among the
+    handler's ``headers``. A provider that can't be reached is a :exc:`ProviderError`; an API's 4xx
+    and 5xx are answers. Requests without a ``timeout`` of their own have the provider's.
 
     :param api: what to call.
     :param tokens: called with None it returns the token to send; called with a token that the API
@@ -198,12 +199,19 @@ class OAuth2Session(requests.Session):
         return request
 
     def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, _response: requests.Response
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """Sign a redirected request again where the token may go, else send it without."""
+        """Sign a redirected request again where the token may go, else send it without.
+
+        What has been elsewhere comes back without it: from there on, somebody else says what is
+        asked of the API.
+        """
         self._api.unsign(prepared_request)
         prepared_request._cleared = prepared_request.url  # type: ignore[attr-defined]
-        if self._api.may_have_token(str(prepared_request.url)):
+        was_elsewhere = getattr(response.request, "_was_elsewhere", False)
+        if was_elsewhere or not self._api.may_have_token(str(prepared_request.url)):
+            prepared_request._was_elsewhere = True  # type: ignore[attr-defined]
+        else:
             self._sign(prepared_request)
 
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
@@ -214,6 +222,8 @@ class OAuth2Session(requests.Session):
         url = str(request.url)
         if getattr(request, "_cleared", None) != url and not self._api.may_have_token(url):
             self._refuse(urls.origin(url) or "This URL")
+        for name in _ROUTING_HEADERS - {name.lower() for name in self._api.headers}:
+            request.headers.pop(name, None)
         response = self._send(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
         # A response with a history was a redirected request's, which came through here itself.
@@ -289,6 +299,14 @@ class OAuth2Session(requests.Session):
             "cert": self.cert if cert is None else cert,
         }
 
+
+#: Headers by which a server, or a proxy before it, may take a request for another host's or URL's:
+#: who passes a visitor's headers on would let the visitor say where the token goes.
+_ROUTING_HEADERS = frozenset({
+    "forwarded", "host", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-server", "x-host", "x-http-host-override", "x-original-host", "x-original-url",
+    "x-rewrite-url",
+})  # fmt: skip
 
 _NO_URL = (
     requests.exceptions.InvalidSchema,

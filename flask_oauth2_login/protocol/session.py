@@ -111,8 +111,8 @@ class OAuth2Session(requests.Session):
     A URL may be relative to the API's base. The token goes to the provider's origins only; any
     other URL is refused with a :exc:`ConfigurationError`, and a redirect elsewhere is followed
     without it. Nor does a header lead it to another host: ``Host`` and the like count only among
-    the handler's ``headers``. A provider that can't be reached is a :exc:`ProviderError`; an API's 4xx
-    and 5xx are answers. Requests without a ``timeout`` of their own have the provider's.
+    the handler's ``headers``. A provider that can't be reached is a :exc:`ProviderError`; an API's
+    4xx and 5xx are answers. Requests without a ``timeout`` of their own have the provider's.
 
     :param api: what to call.
     :param tokens: called with None it returns the token to send; called with a token that the API

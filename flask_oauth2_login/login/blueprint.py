@@ -24,6 +24,7 @@ from ..protocol.scope import Scope
 from ..protocol.scope import split_scope
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
+from ..protocol.tracebacks import without_locals
 from . import accounts
 from . import resealing
 from . import views
@@ -201,6 +202,7 @@ class OAuth2Login(Blueprint):
     # -- who is signed in at this login
 
     @property
+    @without_locals
     def session(self) -> OAuth2Session:
         """The session of whoever is signed in at this login.
 
@@ -209,6 +211,7 @@ class OAuth2Login(Blueprint):
         return find_session(self._here())
 
     @property
+    @without_locals
     def token(self) -> Token | None:
         """The token of whoever is signed in at this login; None where nobody is."""
         home = find_home(self._here())
@@ -216,12 +219,14 @@ class OAuth2Login(Blueprint):
         return home.record.token if home is not None else None
 
     @property
+    @without_locals
     def identity(self) -> Identity | None:
         """Who is signed in at this login; None where nobody is."""
         return find_identity(self._here())
 
     # -- for somebody who is not there, and for the app itself
 
+    @without_locals
     def session_for(self, owner: str, account: str | None = None) -> OAuth2Session:
         """The session of a person, for a job, a command, a webhook: an app context is enough.
 
@@ -238,6 +243,7 @@ class OAuth2Login(Blueprint):
         """
         return accounts.session_for(self._here(), owner, account)
 
+    @without_locals
     def accounts(self, owner: str) -> list[Identity]:
         """A person's accounts at this login.
 
@@ -245,6 +251,7 @@ class OAuth2Login(Blueprint):
         """
         return accounts.accounts(self._here(), owner)
 
+    @without_locals
     def unlink(self, owner: str, id: str) -> bool:
         """End a person's logins and grant of one account, and revoke their tokens.
 
@@ -254,6 +261,7 @@ class OAuth2Login(Blueprint):
         """
         return accounts.unlink(self._here(), owner, id)
 
+    @without_locals
     def reseal(self) -> int:
         """Seal and label this login's records with the newest secret.
 
@@ -264,6 +272,7 @@ class OAuth2Login(Blueprint):
         """
         return resealing.reseal(self._here())
 
+    @without_locals
     def client_session(self, scope: Scope = "") -> OAuth2Session:
         """A session for the app itself, with nobody signed in: RFC 6749, section 4.4.
 

@@ -14,6 +14,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
+from ..protocol.tracebacks import without_locals
 from .answers import forbidden
 from .demands import COMING_BACK
 from .demands import require_id_tokens
@@ -117,6 +118,7 @@ def require_login(
     _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
 
 
+@without_locals
 def _require(login: str | None, guard: Guard) -> None:
     if is_own_view(request.endpoint):
         # A guard for the whole app stands in nobody's way to sign in.

@@ -11,6 +11,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
 from ..protocol.token import Token
+from ..protocol.tracebacks import without_locals
 from .extension import Login
 from .extension import current_extension
 from .visit import current_login
@@ -50,10 +51,12 @@ def make_session(login: Login, home: Home) -> OAuth2Session:
     return OAuth2Session(login.handler.api, usable, extension.pool)
 
 
+@without_locals
 def _current_session() -> OAuth2Session:
     return find_session(current_login())
 
 
+@without_locals
 def _current_identity() -> Identity | None:
     return find_identity(current_login())
 

@@ -16,6 +16,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
 from ..protocol.openid import OpenIDConnect
+from ..protocol.tracebacks import without_locals
 from . import flow
 from . import homecoming
 from . import provider_logout
@@ -44,6 +45,7 @@ def _serving() -> Login:
     return current_extension().get(str(request.blueprint))
 
 
+@without_locals
 def login(**_variables: object) -> Response:
     """``/login``: begin a sign-in."""
     serving = _serving()
@@ -105,6 +107,7 @@ def refuse(text: str) -> BadRequest:
     return error
 
 
+@without_locals
 def callback(**_variables: object) -> Response:
     """``/callback``: take the provider's answer."""
     if request.method == "HEAD":
@@ -131,6 +134,7 @@ def _gone_wrong(login: Login, error: OAuth2Error) -> OAuth2Error:
     return error
 
 
+@without_locals
 def _come_home(login: Login) -> Response:
     held = homecoming.take_response(login)
     if held is not None:
@@ -145,17 +149,20 @@ def _come_home(login: Login) -> Response:
     return homecoming.hold_response(login, answer) if crosses else flow.finish(login, answer)
 
 
+@without_locals
 def logout(**_variables: object) -> Response:
     """``/logout``: ask, or end the login."""
     serving = _serving()
     return signing_out.sign_out(serving) if request.method == "POST" else signing_out.ask(serving)
 
 
+@without_locals
 def backchannel_logout(**_variables: object) -> Response:
     """``/backchannel-logout``: the provider says who has signed out."""
     return provider_logout.back_channel(_serving())
 
 
+@without_locals
 def frontchannel_logout(**_variables: object) -> Response:
     """``/frontchannel-logout``: likewise, by a frame in somebody's browser."""
     return provider_logout.front_channel(_serving())

@@ -38,6 +38,7 @@ from .token import Token
 from .token import find_refusal
 from .token import read_object
 from .token import read_token
+from .tracebacks import without_locals
 
 
 class OAuth2:
@@ -211,6 +212,7 @@ class OAuth2:
 
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 
+    @without_locals
     def get_token(self, /, code: str, **params: t.Any) -> Token | None:
         """Redeem a code. It is sent once, whatever happens.
 
@@ -230,6 +232,7 @@ class OAuth2:
         }
         return self._request_token(query)
 
+    @without_locals
     def refresh_token(self, /, refresh_token: Token | str | None, **params: t.Any) -> Token | None:
         """Trade a refresh token for a new token, which keeps it where the provider sent no other.
 
@@ -250,6 +253,7 @@ class OAuth2:
             token.setdefault("refresh_token", refresh_token)
         return token
 
+    @without_locals
     def renew(
         self,
         token: Token,
@@ -286,6 +290,7 @@ class OAuth2:
             if scope not in granted and self.scope_aliases.get(scope) not in granted
         ]
 
+    @without_locals
     def client_token(self, /, scope: Scope = "", **params: t.Any) -> Token | None:
         """A token for the app itself, by the client credentials grant.
 
@@ -296,6 +301,7 @@ class OAuth2:
         scopes = self.join_scope(scope) or None
         return self._request_token({"grant_type": "client_credentials", "scope": scopes, **params})
 
+    @without_locals
     def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
         """Tell the provider that a token is not needed any more: RFC 7009.
 
@@ -325,6 +331,7 @@ class OAuth2:
 
     # -- who it is
 
+    @without_locals
     def fetch_identity(
         self,
         token: Token,
@@ -362,6 +369,7 @@ class OAuth2:
             identity.email = email
             identity.email_verified = picks_by(self.email_path, "verified")
 
+    @without_locals
     def fetch(self, method: str, url: str, token: Token) -> Answer:
         """Send one bounded request with the token: for the endpoints that say who it is.
 

@@ -30,6 +30,7 @@ from .options import list_of
 from .options import one_of
 from .scope import split_scope
 from .token import Token
+from .tracebacks import without_locals
 
 if t.TYPE_CHECKING:
     from .id_token import Verifier
@@ -158,6 +159,7 @@ class OpenIDConnect(OAuth2):
 
     # -- ID tokens
 
+    @without_locals
     def get_token(
         self,
         code: str,
@@ -194,6 +196,7 @@ class OpenIDConnect(OAuth2):
         token.identity = make_identity(token.id_claims, fields=self.identity, token=token)
         return token
 
+    @without_locals
     def renew(self, token: Token, id_claims: t.Mapping[str, t.Any] | None = None) -> Token | None:
         """As :meth:`OAuth2.renew`; an ID token in the answer must be the same person's.
 
@@ -219,6 +222,7 @@ class OpenIDConnect(OAuth2):
                 newer.id_claims = read_renewed(newer["id_token"], id_claims or {})
         return newer
 
+    @without_locals
     def fetch_identity(
         self, token: Token, claims: t.Iterable[str] = (), scopes: t.Iterable[str] = ()
     ) -> Identity:
@@ -242,6 +246,7 @@ class OpenIDConnect(OAuth2):
             known = {**told, **known}
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
+    @without_locals
     def validate_logout_token(self, logout_token: str) -> dict[str, t.Any]:
         """The claims of a back-channel logout token; its ``jti`` is the caller's to remember.
 

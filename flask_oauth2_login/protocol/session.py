@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import re
 import typing as t
 from urllib.parse import urlsplit
 
@@ -17,12 +16,15 @@ from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from . import urls
+from .challenge import bearer_challenge
+from .challenge import step_up
 from .errors import ConfigurationError
 from .errors import LoginRequired
 from .errors import ProviderAnswerError
 from .errors import ProviderUnavailableError
 from .http import Transport
 from .token import Token
+from .tracebacks import without_locals
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
 
@@ -133,6 +135,7 @@ class OAuth2Session(requests.Session):
             self.mount("https://", connections.adapter)
             self.mount("http://", connections.adapter)
 
+    @without_locals
     def request(
         self, method: str | bytes, url: str | bytes, *args: t.Any, **kwargs: t.Any
     ) -> requests.Response:
@@ -161,6 +164,7 @@ class OAuth2Session(requests.Session):
         if self._connections is None:
             super().close()
 
+    @without_locals
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         # Whatever the caller, a netrc file or the URL has to say about credentials, ours count. On
         # a copy: the caller's may be everybody's.
@@ -214,6 +218,7 @@ class OAuth2Session(requests.Session):
         else:
             self._sign(prepared_request)
 
+    @without_locals
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         """As in requests; a request whose token was bad is sent once more, with a newer one.
 
@@ -229,11 +234,11 @@ class OAuth2Session(requests.Session):
         # A response with a history was a redirected request's, which came through here itself.
         if response.status_code != 401 or response.history or token is None:
             return response
-        challenge = _bearer_challenge(response)
+        challenge = bearer_challenge(response.headers.get("WWW-Authenticate", ""))
         if challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
-                "The provider's API asks for a stronger sign-in.", params=_step_up(challenge)
+                "The provider's API asks for a stronger sign-in.", params=step_up(challenge)
             )
         if not _is_invalid_token(challenge) or not _rewind(request):
             return response
@@ -322,40 +327,10 @@ _OUT_OF_REACH = (
     requests.exceptions.RetryError,
 )
 
-# A challenge's parameter, or else its scheme: RFC 9110, section 11.6.1.
-_CHALLENGE = re.compile(
-    r"""(?P<name>[\w!#$%&'*+.^`|~-]+)
-    (?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+)))?""",
-    re.VERBOSE,
-)
-
-
-def _bearer_challenge(response: requests.Response) -> dict[str, str]:
-    """The parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
-    header = response.headers.get("WWW-Authenticate", "")
-    params: dict[str, str] = {}
-    scheme = ""
-    for match in _CHALLENGE.finditer(header):
-        quoted, bare = match["quoted"], match["bare"]
-        if quoted is None and bare is None:
-            scheme = match["name"].lower()
-        elif scheme == "bearer":
-            value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            params.setdefault(match["name"].lower(), value)
-    return params
-
 
 def _is_invalid_token(challenge: t.Mapping[str, str]) -> bool:
     """Whether the API calls the token expired, revoked or malformed: RFC 6750, section 3.1."""
     return challenge.get("error") == "invalid_token"
-
-
-def _step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
-    """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
-    asked = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
-    if not re.fullmatch("[0-9]{1,9}", asked.get("max_age", "0")):
-        del asked["max_age"]
-    return asked
 
 
 def _rewind(request: requests.PreparedRequest) -> bool:

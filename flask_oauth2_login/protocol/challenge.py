@@ -1,0 +1,35 @@
+"""What an API says is wrong with a token: RFC 6750, section 3, and RFC 9470."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+# A challenge's parameter, or else its scheme: RFC 9110, section 11.6.1.
+_CHALLENGE = re.compile(
+    r"""(?P<name>[\w!#$%&'*+.^`|~-]+)
+    (?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+)))?""",
+    re.VERBOSE,
+)
+
+
+def bearer_challenge(header: str) -> dict[str, str]:
+    """The parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
+    params: dict[str, str] = {}
+    scheme = ""
+    for match in _CHALLENGE.finditer(header):
+        quoted, bare = match["quoted"], match["bare"]
+        if quoted is None and bare is None:
+            scheme = match["name"].lower()
+        elif scheme == "bearer":
+            value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            params.setdefault(match["name"].lower(), value)
+    return params
+
+
+def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
+    """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
+    asked = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
+    if not re.fullmatch("[0-9]{1,9}", asked.get("max_age", "0")):
+        del asked["max_age"]
+    return asked

@@ -16,6 +16,7 @@ from ..protocol.token import Token
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
+from .home import end_homes
 from .home import expires_at
 from .home import find_record_homes
 from .home import grant_labels
@@ -25,7 +26,6 @@ from .home import seal_record
 from .home import server_store
 from .proxies import make_session
 from .record import Record
-from .revocation import revoke
 
 
 def session_for(login: Login, owner: str, account: str | None = None) -> OAuth2Session:
@@ -49,13 +49,8 @@ def accounts(login: Login, owner: str) -> list[Identity]:
 
 def unlink(login: Login, owner: str, id: str) -> bool:
     """End all that a person has of an account, and revoke it. False where there was nothing."""
-    ended = [
-        home
-        for home in find_record_homes(login, owner=owner_key(owner))
-        if home.record.identity.id == id and home.end("unlinked")
-    ]
-    revoke(*((login.handler, home.record.token) for home in ended))
-    return bool(ended)
+    homes = find_record_homes(login, owner=owner_key(owner))
+    return end_homes([home for home in homes if home.record.identity.id == id], "unlinked")
 
 
 def _homes_of(login: Login, owner: str) -> list[RecordHome]:

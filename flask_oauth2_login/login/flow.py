@@ -15,6 +15,7 @@ from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
+from ..protocol.revocation import revoke
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from . import signals
@@ -88,8 +89,12 @@ def finish(login: Login, answer: t.Mapping[str, str]) -> Response:
     use_attempt(login, attempt)
     check_answer(login, answer)
     token = redeem(login, attempt, answer["code"])
-    identity = identify(login, attempt, token)
-    record = make_record(login, attempt, token, identity)
+    try:
+        identity = identify(login, attempt, token)
+        record = make_record(login, attempt, token, identity)
+    except BaseException:
+        revoke((login.handler, token))
+        raise
     response = sign_in(login, attempt, record)
     signals.send(signals.logged_in, login=login.name, identity=identity, token=token)
     return response or t.cast(Response, redirect(safe_next(attempt.next) or default_next()))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+import typing as t
 from contextlib import suppress
 
 from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
+from ..protocol.oauth2 import OAuth2
+from ..protocol.revocation import revoke
 from ..protocol.token import Token
 from ..stores.base import Outcome
 from ..stores.base import TokenStore
@@ -23,7 +26,6 @@ from .record import Record
 from .record import default_owner
 from .record import pack
 from .record import unpack
-from .revocation import revoke
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -157,6 +159,20 @@ def open_record(login: Login, sealed: str) -> Record | None:
     return None if opened is None else unpack(opened, login.name)
 
 
+def end_homes(homes: t.Iterable[RecordHome], reason: str) -> bool:
+    """End logins, and revoke their tokens where the provider can.
+
+    :returns: False where there were none, or somebody else ended them at the same time.
+    """
+    ended: list[RecordHome] = []
+    try:
+        ended.extend(home for home in homes if home.end(reason))
+    finally:
+        # Also those before one at which the store failed.
+        revoke(*((home.handler, home.record.token) for home in ended))
+    return bool(ended)
+
+
 class RecordHome:
     """One record in its store, as renewal sees it: `client.renewal.Home`.
 
@@ -195,6 +211,10 @@ class RecordHome:
     @property
     def login(self) -> str:
         return self._login.name
+
+    @property
+    def handler(self) -> OAuth2:
+        return self._login.handler
 
     @property
     def person(self) -> str:

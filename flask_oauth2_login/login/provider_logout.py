@@ -28,6 +28,7 @@ from ..stores.cookies import cookie_name
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
+from .home import end_homes
 from .home import find_record_homes
 from .home import server_store
 from .pages import keep_private
@@ -177,9 +178,8 @@ def _end_named(login: Login, claims: t.Mapping[str, t.Any]) -> None:
         homes = find_record_homes(login, sid=claims["sid"])
     else:
         homes = find_record_homes(login, subject=claims["sub"])
-    for home in homes:
-        if "sub" not in claims or _subject(home) == claims["sub"]:
-            home.end("back-channel")
+    named = [home for home in homes if "sub" not in claims or _subject(home) == claims["sub"]]
+    end_homes(named, "back-channel")
 
 
 def _subject(home: RecordHome) -> str | None:
@@ -206,8 +206,7 @@ def front_channel(login: Login) -> Response:
     ]
     if not homes and not (well_formed and iss[0] == handler.issuer):
         return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
-    for home in homes:
-        home.end("front-channel")
+    end_homes(homes, "front-channel")
     response = render_page("signed_out.html", 200, links=[])
     policy = response.headers["Content-Security-Policy"]
     response.headers["Content-Security-Policy"] = policy.replace(

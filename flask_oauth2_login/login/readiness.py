@@ -16,6 +16,7 @@ from ..protocol.errors import AuthorizationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
+from ..protocol.revocation import revoke
 from ..stores.browser import copies_to_send
 from ..stores.browser import restore_copies
 from ..stores.sealing import hashed_name
@@ -50,17 +51,23 @@ log = logging.getLogger("flask_oauth2_login")
 def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
     """Make the session ready and keep the record; on any failure all is as it was.
 
+    Then the token is revoked, unless a grant has it already.
+
     :returns: what ``on_login`` wants sent in place of the redirect.
     :raises StoreError: nothing has happened; whoever was signed in before still is.
     """
-    before, former = copy.deepcopy(dict(session)), read_marks()
-    homes = find_homes(former)
     with ExitStack() as undo:
+        # Once a grant has the token, the record has none.
+        undo.callback(lambda: revoke((login.handler, record.token)))
+        before, former = copy.deepcopy(dict(session)), read_marks()
+        homes = find_homes(former)
         undo.callback(current_visit().forget)
         undo.callback(restore_session, before)
         undo.callback(restore_copies, copies_to_send())
         response, kept = make_session_ready(login, attempt, record, former)
         undo.callback(forget_record, login, record)
+        if login.blueprint.offline:
+            record = keep_grant(login, record)
         keep_record(login, record)
         if hasattr(current_app.session_interface, "regenerate"):
             # Flask-Session's; it does nothing to an empty session, so the marks come before it.
@@ -68,16 +75,14 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
         # What is noted as displaced stays so, whatever becomes of this.
         undo.callback(renew_marks_id, before)
         displace_marks(former)
-        end_replaced([home for id, home in homes.items() if id not in kept])
+        end_replaced([home for id, home in homes.items() if id not in kept], record.identity)
         undo.pop_all()
     current_visit().forget()
     return response
 
 
 def keep_record(login: Login, record: Record) -> None:
-    """Put the record into its store, and its token into the grant where jobs use it."""
-    if login.blueprint.offline:
-        record = keep_grant(login, record)
+    """Put the record into its store."""
     login.records.create(
         hashed_name("record", record.id),
         seal_record(login, record),
@@ -93,13 +98,16 @@ def forget_record(login: Login, record: Record) -> None:
             login.store.delete(hashed_name("record", record.id))
 
 
-def end_replaced(homes: t.Iterable[RecordHome]) -> None:
-    """End the logins whose place a new one takes.
+def end_replaced(homes: t.Iterable[RecordHome], identity: Identity) -> None:
+    """End the logins whose place a new one takes, and revoke the tokens of other accounts.
+
+    Some providers, Google for one, end all tokens of an account with one of them: to revoke an old
+    one of the same account would take the new one along.
 
     :raises StoreError: the first can't be ended, so all of them live on. Once one has ended there
         is no way back, and what can't be ended then is left to run out: no session names it.
     """
-    ended = False
+    ended: list[RecordHome] = []
     for home in homes:
         try:
             home.end("replaced")
@@ -107,7 +115,10 @@ def end_replaced(homes: t.Iterable[RecordHome]) -> None:
             if not ended:
                 raise
             log.warning("%s: a login that was replaced could not be ended. %s", home.login, error)
-        ended = True
+        ended.append(home)
+    account = (identity.provider, identity.id)
+    others = [home for home in ended if (home.login, home.record.identity.id) != account]
+    revoke(*((home.handler, home.record.token) for home in others))
 
 
 def make_session_ready(

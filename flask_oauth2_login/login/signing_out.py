@@ -14,6 +14,7 @@ from flask import request
 from flask import session
 
 from ..protocol.errors import StoreError
+from ..protocol.revocation import revoke
 from ..stores.browser import copies_to_send
 from ..stores.browser import restore_copies
 from .answers import forbidden
@@ -37,7 +38,6 @@ from .provider_logout import forget_round_trip
 from .provider_logout import provider_logout_url
 from .provider_logout import remember_round_trip
 from .readiness import restore_session
-from .revocation import revoke
 from .urls import url_of
 from .visit import current_visit
 from .visit import displace_marks
@@ -136,7 +136,7 @@ def end_logins(names: t.Collection[str]) -> None:
         session.clear()
         session.update(written)
     _displace(former)
-    revoke(*((extension.logins[home.login].handler, home.record.token) for home in ended))
+    revoke(*((home.handler, home.record.token) for home in ended))
     current_visit().forget()
     for problem in failed.values():
         raise problem

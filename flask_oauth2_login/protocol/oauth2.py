@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from . import http
@@ -14,7 +15,9 @@ from .client_auth import client_secret_post
 from .client_auth import find_client_auth
 from .client_auth import no_client_auth
 from .errors import ConfigurationError
+from .errors import OAuth2Error
 from .errors import ProviderAnswerError
+from .errors import TokenError
 from .http import Answer
 from .http import Timeout
 from .http import Transport
@@ -305,19 +308,34 @@ class OAuth2:
     def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
         """Tell the provider that a token is not needed any more: RFC 7009.
 
-        :param token: a :class:`Token`, whose refresh token is revoked if it has one (and with it,
-            at most providers, the access token), or either of these as a string.
-        :param params: added to the request.
+        :param token: a :class:`Token`, whose refresh token and access token are revoked, each by a
+            request of its own (section 2.1 asks the provider to end the one that was sent, no
+            more); or one of these as a string.
+        :param params: added to each request.
         :raises ConfigurationError: this provider has no ``revoke_url``.
-        :raises TokenError: the provider refused.
-        :raises ProviderError: it can't be reached, or its answer is neither.
+        :raises TokenError: the provider refused. Where it refuses the refresh token, the access
+            token is sent all the same; a refusal of that one alone is no error.
+        :raises ProviderError: the provider can't be reached, or its answer is neither.
         """
         if not self.has_endpoint("revoke_url"):
             raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
-        hint = None
-        if isinstance(token, Token):
-            hint = "refresh_token" if token.refresh_token else "access_token"
-            token = token.refresh_token or token.access_token
+        if not isinstance(token, Token):
+            self._revoke(token, None, params)
+        elif token.refresh_token is None:
+            self._revoke(token.access_token, "access_token", params)
+        else:
+            try:
+                self._revoke(token.refresh_token, "refresh_token", params)
+            except (TokenError, ProviderAnswerError):
+                with contextlib.suppress(OAuth2Error):
+                    self._revoke(token.access_token, "access_token", params)
+                raise
+            # Most providers have ended it together with the refresh token; some call it unknown
+            # then, and some revoke no access tokens at all.
+            with contextlib.suppress(TokenError):
+                self._revoke(token.access_token, "access_token", params)
+
+    def _revoke(self, token: str, hint: str | None, params: t.Mapping[str, t.Any]) -> None:
         answer = self._send_params(
             "revoke_url", {"token": token, "token_type_hint": hint, **params}
         )

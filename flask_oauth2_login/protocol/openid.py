@@ -19,6 +19,7 @@ from .client_auth import client_secret_post
 from .errors import AuthorizationError
 from .errors import ConfigurationError
 from .errors import IDTokenError
+from .errors import OAuth2Error
 from .errors import ProviderAnswerError
 from .errors import ProviderError
 from .identity import Identity
@@ -28,6 +29,7 @@ from .oauth2 import OAuth2
 from .options import HandlerOptions
 from .options import list_of
 from .options import one_of
+from .revocation import revoke
 from .scope import split_scope
 from .token import Token
 from .tracebacks import without_locals
@@ -175,24 +177,29 @@ class OpenIDConnect(OAuth2):
         :param max_age: seconds, where the request demanded a recent sign-in.
         :param acr_values: where it demanded one of these.
         :returns: the token, with ``identity`` and ``id_claims``; see :meth:`OAuth2.get_token`.
-        :raises IDTokenError: the ID token is missing, or not one to trust.
+        :raises IDTokenError: the ID token is missing, or not one to trust. What came with it is
+            revoked, where the provider can.
         """
         token = super().get_token(code, **params)
         if token is None:
             return None
-        if "id_token" not in token:
-            raise IDTokenError("the answer has none")
-        from .id_token import validate_id_token
+        try:
+            if "id_token" not in token:
+                raise IDTokenError("the answer has none")
+            from .id_token import validate_id_token
 
-        token.id_claims = validate_id_token(
-            token["id_token"],
-            self._verifier(),
-            nonce=nonce,
-            max_age=max_age,
-            acr_values=acr_values,
-            access_token=token.access_token,
-            code=code,
-        )
+            token.id_claims = validate_id_token(
+                token["id_token"],
+                self._verifier(),
+                nonce=nonce,
+                max_age=max_age,
+                acr_values=acr_values,
+                access_token=token.access_token,
+                code=code,
+            )
+        except OAuth2Error:
+            revoke((self, token))
+            raise
         token.identity = make_identity(token.id_claims, fields=self.identity, token=token)
         return token
 
@@ -202,25 +209,30 @@ class OpenIDConnect(OAuth2):
 
         Core, section 12.2.
 
-        :raises IDTokenError: it is not.
+        :raises IDTokenError: it is not. The new token is revoked, where the provider can.
         """
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
-            from .id_token import read_renewed
-            from .id_token import validate_renewed
-
             try:
-                verifier = self._verifier()
-                newer.id_claims = validate_renewed(
-                    newer["id_token"], verifier, id_claims or {}, newer.access_token
-                )
-            except ProviderError as error:
-                # The old refresh token is spent: to give the new one up would end the login. The
-                # ID token came over TLS from the token endpoint, which is enough by Core, section
-                # 3.1.3.7, point 6; what it says is checked all the same.
-                log.warning("A renewed ID token is taken without its signature: %s", error)
-                newer.id_claims = read_renewed(newer["id_token"], id_claims or {})
+                newer.id_claims = self._read_renewed(newer, id_claims or {})
+            except IDTokenError:
+                revoke((self, newer))
+                raise
         return newer
+
+    def _read_renewed(self, newer: Token, id_claims: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        from .id_token import read_renewed
+        from .id_token import validate_renewed
+
+        id_token = newer["id_token"]
+        try:
+            return validate_renewed(id_token, self._verifier(), id_claims, newer.access_token)
+        except ProviderError as error:
+            # The old refresh token is spent: to give the new one up would end the login. The ID
+            # token came over TLS from the token endpoint, which is enough by Core, section 3.1.3.7,
+            # point 6; what it says is checked all the same.
+            log.warning("A renewed ID token is taken without its signature: %s", error)
+            return read_renewed(id_token, id_claims)
 
     @without_locals
     def fetch_identity(

@@ -234,7 +234,7 @@ class OAuth2Session(requests.Session):
         # A response with a history was a redirected request's, which came through here itself.
         if response.status_code != 401 or response.history or token is None:
             return response
-        challenge = bearer_challenge(response.headers.get("WWW-Authenticate", ""))
+        challenge = _challenge_of(response)
         if challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
@@ -247,7 +247,7 @@ class OAuth2Session(requests.Session):
             return response
         response.close()
         response = self._send(self._sign_with(request, newer), **kwargs)
-        if response.status_code == 401 and _is_invalid_token(_bearer_challenge(response)):
+        if response.status_code == 401 and _is_invalid_token(_challenge_of(response)):
             self._tokens(newer, True)
         return response
 
@@ -326,6 +326,10 @@ _OUT_OF_REACH = (
     requests.exceptions.ContentDecodingError,
     requests.exceptions.RetryError,
 )
+
+
+def _challenge_of(response: requests.Response) -> dict[str, str]:
+    return bearer_challenge(response.headers.get("WWW-Authenticate", ""))
 
 
 def _is_invalid_token(challenge: t.Mapping[str, str]) -> bool:

@@ -1,20 +1,23 @@
-"""Giving tokens back to the provider: RFC 7009."""
+"""Revoking tokens without waiting for the provider: RFC 7009."""
 
 from __future__ import annotations
 
 import functools
 import logging
 
-from ..protocol.errors import OAuth2Error
-from ..protocol.oauth2 import OAuth2
-from ..protocol.patience import patiently
-from ..protocol.token import Token
+from .errors import OAuth2Error
+from .oauth2 import OAuth2
+from .patience import patiently
+from .token import Token
 
 log = logging.getLogger("flask_oauth2_login")
 
 
 def revoke(*tokens: tuple[OAuth2, Token]) -> None:
-    """Revoke tokens where their provider can. One that is down delays nobody."""
+    """Revoke tokens, each with its refresh token, where their provider can.
+
+    One that is down delays nobody, and what it says is logged.
+    """
     patiently(*(functools.partial(_revoke, *pair) for pair in tokens))
 
 

@@ -17,6 +17,7 @@ from flask_oauth2_login import LoginRequired
 from flask_oauth2_login import OAuth2Login
 from flask_oauth2_login import OAuth2Session
 from flask_oauth2_login import SQLAlchemyStore
+from flask_oauth2_login import StoreError
 from flask_oauth2_login import login_required
 from flask_oauth2_login import token_refreshed
 
@@ -274,3 +275,88 @@ def test_a_browser_that_never_got_the_answer_of_a_sign_out_has_a_session_again(
     assert [browser.get("/cart").text for _ in range(2)] == ["1", "2"]
     assert browser.sign_in().status_code == 302
     assert is_signed_in(browser)
+
+
+# -- whoever renews does not come to an end
+
+
+class Leaves(BaseException):
+    """Ends one thread, as SystemExit or a greenlet's end does, and is no error of renewal."""
+
+
+def test_c6_what_ends_the_thread_that_renews_ends_none_that_waits_for_it(
+    provider: Provider, make_app: MakeApp, tmp_path: Path
+) -> None:
+    class Store(SQLAlchemyStore):
+        is_leased = threading.Event()
+        waits = threading.Event()
+        leaves = True
+
+        def lease(self, *arguments: t.Any) -> t.Any:
+            if Store.leaves:
+                Store.leaves = False
+                Store.is_leased.set()
+                Store.waits.wait(30)
+                raise Leaves
+            return super().lease(*arguments)
+
+    store = Store(f"sqlite:///{tmp_path}/logins.db")
+    store.create_tables()
+    site = make_app(OAuth2Login(make_handler(provider), store=store))
+    given = hand_out_sessions(site)
+    browser = Browser(site, provider)
+    browser.sign_in()
+    browser.fetch("/give")
+    provider.grants.expire_access()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(given[0].get, "x")
+        assert store.is_leased.wait(30)
+        others = [pool.submit(given[0].get, "y") for _ in range(2)]
+        provider.wait_for("/api/y", 2)
+        wait(others, 0.5)
+        store.waits.set()
+        with pytest.raises(Leaves):
+            first.result()
+        assert [other.result().status_code for other in others] == [200, 200]
+    assert refreshes(provider) == 1
+    store.close()
+
+
+class Unreliable(SQLAlchemyStore):
+    """Fails at some calls, for as long as it is told to."""
+
+    failing: frozenset[str] = frozenset()
+
+    def release(self, name: str, ticket: str) -> None:
+        self._fail("release")
+        super().release(name, ticket)
+
+    def replace(self, *arguments: t.Any) -> t.Any:
+        self._fail("replace")
+        return super().replace(*arguments)
+
+    def _fail(self, name: str) -> None:
+        if name in self.failing:
+            raise StoreError("The database has a bad day.")
+
+
+@pytest.mark.parametrize("failing", ["release", "release and replace"])
+def test_c6_a_lease_that_could_not_be_released_makes_nobody_wait_for_its_end(
+    provider: Provider, make_app: MakeApp, tmp_path: Path, failing: str
+) -> None:
+    store = Unreliable(f"sqlite:///{tmp_path}/logins.db")
+    store.create_tables()
+    login = OAuth2Login(make_handler(provider, timeout=(3, 3)), store=store)
+    browser = Browser(make_app(login), provider)
+    browser.sign_in()
+    provider.grants.expire_access()
+    if failing == "release":
+        provider.on("/token", Answer(status=500, headers={"Retry-After": "0"}), times=1)
+    store.failing = frozenset(failing.split())
+    assert browser.fetch("/call/x").status_code == (503 if failing == "release" else 200)
+    store.failing = frozenset()
+    began = time.monotonic()
+    assert browser.fetch("/call/x").status_code == 200
+    assert time.monotonic() - began < 5, "the lease would last for eleven seconds"
+    assert not provider.latest_grant.reused
+    store.close()

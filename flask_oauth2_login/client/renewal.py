@@ -7,7 +7,7 @@ lease where all processes ask; what it receives is kept where they all look.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
 import threading
 import time
@@ -21,6 +21,7 @@ from ..protocol.errors import ProviderError
 from ..protocol.errors import ProviderUnavailableError
 from ..protocol.errors import StoreError
 from ..protocol.errors import TokenError
+from ..protocol.patience import patiently
 from ..protocol.process import PerProcess
 from ..protocol.token import Token
 from .backoff import BackOff
@@ -144,17 +145,18 @@ class Renewals:
                 return newer
 
     def _fly(self, flights: _Flights, flight: Future[None], home: Home, stale: Token) -> Token:
+        failure: Exception | None = None
         try:
-            token = self._renew_leased(home, stale)
-        except BaseException as error:
-            flight.set_exception(error)
+            return self._renew_leased(home, stale)
+        except Exception as error:
+            failure = error
             raise
-        else:
-            flight.set_result(None)
-            return token
         finally:
             with flights.lock:
                 flights.flying.pop(home.key, None)
+            # What ends this thread alone (SystemExit, a greenlet's end) is no outcome for those who
+            # wait: one of them goes on.
+            flight.set_exception(failure) if failure else flight.set_result(None)
 
     def _renew_leased(self, home: Home, stale: Token) -> Token:
         """Renew while no other process does; take what another has renewed meanwhile."""
@@ -169,14 +171,14 @@ class Renewals:
                 raise ProviderUnavailableError("The renewal of the token takes too long.")
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
-            if newer := _newer(home, home.reload(), stale):
+            kept = home.reload()
+            if newer := _newer(home, kept, stale) or (kept and home.find_aside(kept.version)):
                 return newer
+        ends = time.monotonic() + seconds
         try:
             return self._exchange(home, stale)
         finally:
-            # Where the store is away the lease ends by itself.
-            with contextlib.suppress(StoreError):
-                home.release(ticket)
+            _release(home, ticket, ends)
 
     def _exchange(self, home: Home, stale: Token) -> Token:
         kept = home.reload()
@@ -242,6 +244,26 @@ def _replace(home: Home, token: Token, version: str) -> str | None:
             if pause is not None:
                 time.sleep(pause)
     return None
+
+
+def _release(home: Home, ticket: str, ends: float) -> None:
+    """Give a lease back, later if the store is away: whoever is next would wait for its end."""
+    try:
+        home.release(ticket)
+    except StoreError:
+        patiently(functools.partial(_release_later, home, ticket, ends))
+
+
+def _release_later(home: Home, ticket: str, ends: float) -> None:
+    pause = 0.05
+    while time.monotonic() + pause < ends:
+        time.sleep(pause)
+        try:
+            home.release(ticket)
+        except StoreError:
+            pause = min(2 * pause, 2.0)
+        else:
+            return
 
 
 def _is_due(token: Token) -> bool:

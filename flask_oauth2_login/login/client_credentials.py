@@ -32,6 +32,7 @@ class ClientHome:
         self._scope = scope
         # With the newest secret: after a new one, the app asks for another token.
         self._name = current_extension().sealer.keyed_hash("client", *login.context, scope)
+        self._lease_name = hashed_name("renew", self._name)
         self._kept: Kept | None = None
 
     @property
@@ -103,7 +104,7 @@ class ClientHome:
         self._login.shared.delete(self._name)
 
     def lease(self, seconds: float) -> str | None:
-        return self._login.shared.lease(hashed_name("renew", self._name), seconds)
+        return self._login.shared.lease(self._lease_name, seconds)
 
     def release(self, ticket: str) -> None:
-        self._login.shared.release(hashed_name("renew", self._name), ticket)
+        self._login.shared.release(self._lease_name, ticket)

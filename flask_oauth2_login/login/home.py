@@ -187,6 +187,7 @@ class RecordHome:
         # A mark names records of browsers: whatever it says, it leads to no grant.
         self._is_grant = is_grant
         self._store_id = id if is_grant else hashed_name("record", id)
+        self._lease_name = hashed_name("renew", id)
         self._records = login.records
         if isinstance(self._records, BrowserRecords):
             self._records = self._records.of_this_request()
@@ -325,7 +326,7 @@ class RecordHome:
         self._records.touch(self._store_id, expires_at(self.record))
 
     def lease(self, seconds: float) -> str | None:
-        return self._login.shared.lease(hashed_name("renew", self._id), seconds)
+        return self._login.shared.lease(self._lease_name, seconds)
 
     def release(self, ticket: str) -> None:
-        self._login.shared.release(hashed_name("renew", self._id), ticket)
+        self._login.shared.release(self._lease_name, ticket)

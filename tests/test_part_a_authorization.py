@@ -227,7 +227,9 @@ def test_a6_other_methods_are_rejected(site: Flask, method: str) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(st.sampled_from(["code", "state", "iss", "error"]) | st.text(), st.text()))
 def test_any_query_is_a_clean_refusal(

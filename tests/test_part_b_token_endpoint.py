@@ -154,10 +154,11 @@ def test_b3_json_and_forms_are_read_whatever_the_content_type(
     provider: Provider, body: str, kind: str
 ) -> None:
     provider.on("/token", Answer(body=body, content_type=kind))
+    began = int(time.time())
     token = redeem(provider)
     assert token is not None
     assert token["access_token"] == "x"
-    assert abs(token["expires_at"] - time.time() - 60) < 5
+    assert began <= token["expires_at"] - 60 <= time.time()
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,9 @@ statuses = st.sampled_from([200, 201, 302, 400, 401, 404, 500])
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.binary() | members.map(lambda given: json.dumps(given).encode()), statuses)
 def test_any_token_answer_is_a_token_or_an_error_of_ours(

@@ -286,3 +286,21 @@ def test_a10_a_hook_of_the_app_that_fails_leaves_no_record(site: Site) -> None:
     assert browser.sign_in("/one/login", person={"sub": "bob"}).status_code == 503
     assert look(browser) == ADA
     assert not site.has_record("bob")
+
+
+def test_a10_what_the_browser_keeps_itself_is_not_replaced_either(
+    provider: Provider, make_app: MakeApp, tmp_path: Path
+) -> None:
+    store = FragileStore(tmp_path)
+    one = OAuth2Login(make_handler(provider), name="one", store=store)
+    two = OAuth2Login(make_handler(provider), name="two")
+    browser = Browser(make_app(one, two), provider)
+    browser.sign_in("/one/login")
+    browser.sign_in("/two/login")
+    url, before = browser.begin("/two/login"), browser.cookie("oauth2_login_two")
+    # Reading works once more; what follows does not.
+    store.fail(2, lasts=True)
+    assert browser.finish(url, person={"sub": "bob"}).status_code == 503
+    store.fail(None)
+    assert browser.cookie("oauth2_login_two") == before
+    assert (browser.get("/me").get_json() or {})["id"] == "ada"

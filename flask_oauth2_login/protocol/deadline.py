@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import connection as urllib3_connection
 
 Address = tuple[t.Any, ...]
@@ -77,8 +78,12 @@ class _Deadline:
     def send(self, data: t.Any) -> None:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        _limit(self.sock, self._deadline)
-        super().send(data)  # type: ignore[misc]
+        try:
+            _limit(self.sock, self._deadline)
+            super().send(data)  # type: ignore[misc]
+        except TimeoutError as error:
+            # Otherwise urllib3 takes it for a connection that the other side has closed.
+            raise ReadTimeoutError(t.cast(t.Any, None), "", "not sent in time") from error
 
     def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
         return HTTPResponse(t.cast(socket.socket, _DeadlineFiles(sock, self._deadline)), **kwargs)

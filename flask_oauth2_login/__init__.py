@@ -32,12 +32,13 @@ from .stores.base import Stored as Stored
 from .stores.base import TokenStore as TokenStore
 from .stores.cookie import CookieStore as CookieStore
 from .stores.session import SessionStore as SessionStore
+from .stores.sqlite import SQLiteStore as SQLiteStore
 
 # `import *` takes these: the stores that need an extra are for who asks for them.
 __all__ = [
     "AuthorizationError", "ConfigurationError", "CookieStore", "IDTokenError", "Identity",
     "LoginRequired", "OAuth2", "OAuth2Error", "OAuth2Login", "OAuth2Session", "OpenIDConnect",
-    "ProviderError", "SessionStore", "StoreError", "Stored", "Token", "TokenError",
+    "ProviderError", "SQLiteStore", "SessionStore", "StoreError", "Stored", "Token", "TokenError",
     "TokenRequest", "TokenStore",
     "current_identity", "current_oauth_session", "logged_in", "logged_out", "login_failed",
     "login_required", "login_url", "logout_button", "require_login", "token_refreshed",

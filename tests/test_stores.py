@@ -30,11 +30,10 @@ from flask_oauth2_login.protocol.errors import StoreError
 from flask_oauth2_login.stores.base import TokenStore
 from flask_oauth2_login.stores.conformance import Elsewhere
 from flask_oauth2_login.stores.conformance import StoreConformance
-from flask_oauth2_login.stores.machine import MachineStore
-from flask_oauth2_login.stores.machine import open_machine_store
-from flask_oauth2_login.stores.process import ProcessStore
 from flask_oauth2_login.stores.redis import RedisStore
+from flask_oauth2_login.stores.shared import open_shared_store
 from flask_oauth2_login.stores.sqlalchemy import SQLAlchemyStore
+from flask_oauth2_login.stores.sqlite import SQLiteStore
 
 from .servers import Server
 from .servers import mariadb as mariadb
@@ -44,32 +43,39 @@ from .servers import redis_server as redis_server
 from .servers import wait_until
 
 
-class TestProcessStore(StoreConformance):
+class TestSQLiteStoreInMemory(StoreConformance):
     @pytest.fixture
-    def store(self) -> TokenStore:
-        return ProcessStore()
+    def store(self) -> t.Iterator[TokenStore]:
+        store = SQLiteStore(":memory:")
+        yield store
+        store.close()
 
 
-class TestMachineStore(StoreConformance):
+class TestSQLiteStore(StoreConformance):
     @pytest.fixture
     def store(self, tmp_path: Path) -> t.Iterator[TokenStore]:
-        store = MachineStore(tmp_path / "shared.db")
+        store = SQLiteStore(tmp_path / "shared.db")
         yield store
         store.close()
 
     @pytest.fixture
     def elsewhere(self, tmp_path: Path) -> Elsewhere:
-        return functools.partial(MachineStore, tmp_path / "shared.db")
+        return functools.partial(SQLiteStore, tmp_path / "shared.db")
 
 
-class TestMachineStoreOfAnApp(StoreConformance):
+class TestSQLiteStoreBesideSQLAlchemy(StoreConformance):
+    """One file, opened by either store."""
+
     @pytest.fixture
-    def store(self, tmp_path: Path) -> TokenStore:
-        return open_machine_store(str(tmp_path), "app")
+    def store(self, tmp_path: Path) -> t.Iterator[TokenStore]:
+        store = SQLAlchemyStore(f"sqlite:///{tmp_path / 'logins.db'}")
+        store.create_tables()
+        yield store
+        store.close()
 
     @pytest.fixture
     def elsewhere(self, tmp_path: Path) -> Elsewhere:
-        return functools.partial(open_machine_store, str(tmp_path), "app")
+        return functools.partial(SQLiteStore, tmp_path / "logins.db")
 
 
 class OverSQLAlchemy(StoreConformance):
@@ -521,18 +527,16 @@ class Calls(RuleBasedStateMachine):
             self.release(name, True)
 
 
-@pytest.mark.parametrize("kind", ["process", "machine", "app", "sqlite", "postgresql", "redis"])
+@pytest.mark.parametrize("kind", ["memory", "file", "sqlalchemy", "postgresql", "redis"])
 def test_no_order_of_calls_loses_a_record_or_brings_one_back(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
     store: t.Any
-    if kind == "process":
-        store = ProcessStore()
-    elif kind == "machine":
-        store = MachineStore(tmp_path / "shared.db")
-    elif kind == "app":
-        store = open_machine_store(str(tmp_path), "app")
-    elif kind == "sqlite":
+    if kind == "memory":
+        store = SQLiteStore(":memory:")
+    elif kind == "file":
+        store = SQLiteStore(tmp_path / "shared.db")
+    elif kind == "sqlalchemy":
         store = sql_store(f"sqlite:///{tmp_path / 'logins.db'}")
     elif kind == "postgresql":
         store = SQLAlchemyStore(request.getfixturevalue(kind).url, table_name="calls")
@@ -556,18 +560,18 @@ def test_no_order_of_calls_loses_a_record_or_brings_one_back(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-@pytest.mark.parametrize("kind", ["machine", "app", "sqlite", "postgresql", "mariadb", "redis"])
+@pytest.mark.parametrize("kind", ["file", "app", "sqlalchemy", "postgresql", "mariadb", "redis"])
 def test_a_forked_child_has_connections_of_its_own(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
     store: t.Any
-    if kind == "machine":
-        store = MachineStore(tmp_path / "shared.db")
+    if kind == "file":
+        store = SQLiteStore(tmp_path / "shared.db")
     elif kind == "app":
-        store = open_machine_store(str(tmp_path), "app")
+        store = open_shared_store(str(tmp_path), "app", "secret")
     elif kind == "redis":
         store = RedisStore(request.getfixturevalue("redis_server").url)
-    elif kind == "sqlite":
+    elif kind == "sqlalchemy":
         store = sql_store(f"sqlite:///{tmp_path / 'logins.db'}")
     else:
         store = sql_store(request.getfixturevalue(kind).url)

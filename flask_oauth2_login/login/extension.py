@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import typing as t
 from datetime import timedelta
 from types import NoneType
 
+import click
 from flask import Flask
 from flask import current_app
 from flask import has_app_context
+from flask.cli import FlaskGroup
 
 from ..client.pool import Pool
 from ..client.renewal import Renewals
@@ -19,17 +22,22 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.errors import StoreError
 from ..protocol.oauth2 import OAuth2
 from ..stores.base import METHODS
+from ..stores.base import SharedStore
 from ..stores.base import TokenStore
 from ..stores.browser import BrowserRecords
 from ..stores.browser import Place
 from ..stores.cookie import CookieStore
-from ..stores.machine import open_machine_store
 from ..stores.sealing import Sealer
 from ..stores.sealing import Secret
 from ..stores.session import SessionStore
+from ..stores.shared import FallbackStore
+from ..stores.shared import open_shared_store
+from ..stores.sqlite import SQLiteStore
 
 if t.TYPE_CHECKING:
     from .blueprint import OAuth2Login
+
+log = logging.getLogger("flask_oauth2_login")
 
 NAME = "oauth2_login"
 
@@ -55,7 +63,7 @@ class Login:
     store: TokenStore | None
     records: TokenStore | BrowserRecords
     #: Where leases, used states and displaced marks are noted: the store, or the machine's.
-    shared: TokenStore
+    shared: SharedStore
 
     @property
     def label(self) -> str:
@@ -79,9 +87,11 @@ class Extension:
         self.sealer.keyed_hash("ready")
 
     @functools.cached_property
-    def machine(self) -> TokenStore:
+    def machine(self) -> FallbackStore:
         """What the processes of this machine share."""
-        return open_machine_store(self._app.instance_path, self._app.name)
+        # The oldest secret's, so that a new one changes nothing.
+        secret_name = self.sealer.keyed_hashes("folder", self._app.name)[-1]
+        return open_shared_store(self._app.instance_path, self._app.name, secret_name)
 
     def context(self) -> contextlib.AbstractContextManager[object]:
         """The app's context, where none is active, or another app's: in a thread, say."""
@@ -147,10 +157,13 @@ class Extension:
                 f"offline=True keeps the grants of the login {name!r} for jobs, which needs a"
                 " server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
             )
-        shared = server_side or self.machine
-        records = server_side or BrowserRecords(
-            t.cast(Place, place), name, shared, lambda: self.idle_seconds
-        )
+        shared: SharedStore
+        records: TokenStore | BrowserRecords
+        if server_side is None:
+            shared, seconds = self.machine, lambda: self.idle_seconds
+            records = BrowserRecords(t.cast(Place, place), name, self.machine, seconds)
+        else:
+            shared = records = server_side
         # Read now: a handler's site may be assigned to later.
         context = (name, *handler.registration)
         self.logins[name] = Login(
@@ -167,6 +180,7 @@ class Extension:
         if isinstance(store, str):
             if store not in self._stores:
                 self._stores[store] = _open_store(store)
+                self._check_store(self._stores[store])
             return None, self._stores[store]
         if getattr(store, "server_side", True) is False and not isinstance(store, type):
             return t.cast(Place, store), None
@@ -177,7 +191,27 @@ class Extension:
                 " 'cookie', 'session', a URL, or an instance of a store:"
                 " OAuth2Login(…, store=RedisStore('redis://…'))."
             )
+        self._check_store(store)
         return None, t.cast(TokenStore, store)
+
+    def _check_store(self, store: t.Any) -> None:
+        """Let a store say now what it lacks, not to the first visitor.
+
+        :raises ConfigurationError: it lacks something. A command may be there to make just that,
+            such as ``flask db upgrade``: then the log says it.
+        """
+        check = getattr(store, "check", None)
+        if check is None:
+            return
+        try:
+            with self._app.app_context():
+                check()
+        except StoreError as error:
+            log.warning("%s Sign-ins fail until it can be.", error)
+        except ConfigurationError as error:
+            if not _runs_a_command():
+                raise
+            log.warning("%s", error)
 
     def _secrets(self) -> t.Sequence[Secret]:
         """The app's secrets, the newest first."""
@@ -205,24 +239,42 @@ def _open_store(url: str) -> TokenStore:
         from ..stores.redis import RedisStore
 
         return RedisStore(url)
+    if path := _sqlite_path(url):
+        return SQLiteStore(path)
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
         from ..stores.sqlalchemy import SQLAlchemyStore
 
-        store = SQLAlchemyStore(url)
-        if scheme == "sqlite":
-            try:
-                store.create_tables()
-            except StoreError:
-                raise ConfigurationError(
-                    f"{url} can't be opened: is there a folder of that name, and may this process"
-                    " write there? (sqlite:////var/… is absolute, sqlite:///… relative.)"
-                ) from None
-        return store
+        return SQLAlchemyStore(url)
     what = f"The scheme {scheme!r}" if "://" in url else repr(url)
     raise ConfigurationError(
         f"{what} names no store. Use 'cookie', 'session', 'sqlite:///…',"
         " 'postgresql+psycopg://…', 'redis://…', or a TokenStore."
     )
+
+
+def _sqlite_path(url: str) -> str | None:
+    """The path in a SQLite URL that needs no more than the standard library; else None.
+
+    :raises ConfigurationError: it has too few slashes.
+    """
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    if scheme not in {"sqlite", "sqlite+pysqlite"} or "?" in rest:
+        return None
+    if host:
+        raise ConfigurationError(
+            f"{url!r} has too few slashes: sqlite:///logins.db is relative, and"
+            " sqlite:////var/lib/app/logins.db absolute."
+        )
+    return path or ":memory:"
+
+
+def _runs_a_command() -> bool:
+    """Whether the app is loaded for a command of Flask's that serves nobody."""
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+        return False
+    return context.info_name != "run"
 
 
 def extension_of(app: Flask) -> Extension:

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import time
 import typing as t
-from contextlib import suppress
 
 from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
@@ -279,13 +278,11 @@ class RecordHome:
 
     def set_aside(self, token: Token, version: str) -> None:
         """Keep a new token where this machine's processes look, while the store is away."""
-        machine, name = current_extension().machine, hashed_name("aside", self._id)
+        name = hashed_name("aside", self._id)
         sealed = current_extension().sealer.seal(
             [version, dict(token)], "aside", *self._login.context
         )
-        machine.delete(name)
-        with suppress(KeyError):
-            machine.create(name, sealed, {}, time.time() + ASIDE_SECONDS)
+        current_extension().machine.put(name, sealed, time.time() + ASIDE_SECONDS)
 
     def find_aside(self, version: str) -> Token | None:
         """The token that was set aside to take this version's place."""

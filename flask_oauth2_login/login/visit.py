@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing as t
-from contextlib import suppress
 
 from flask import request
 
 from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
 from ..protocol.session import OAuth2Session
-from ..stores.base import TokenStore
+from ..stores.base import SharedStore
 from ..stores.sealing import hashed_name
+from ..stores.shared import overwrite
 from .extension import Login
 from .extension import current_extension
 from .home import RecordHome
@@ -127,10 +127,7 @@ def displace_marks(marks: Marks) -> None:
         return
     name = hashed_name("marks", marks.id)
     for board in _boards(marks):
-        board.delete(name)
-        # Somebody else may be at the same: then theirs is as good.
-        with suppress(KeyError):
-            board.create(name, repr(now), {}, now + SLOWEST_REQUEST)
+        overwrite(board, name, repr(now), now + SLOWEST_REQUEST)
 
 
 def were_displaced(visit: Visit) -> bool:
@@ -160,7 +157,7 @@ def were_displaced(visit: Visit) -> bool:
     return False
 
 
-def _boards(marks: Marks) -> list[TokenStore]:
+def _boards(marks: Marks) -> list[SharedStore]:
     """Where it is noted what was displaced: where the requests of all these logins look."""
     extension = current_extension()
     logins = (extension.logins.get(row.login) for row in marks.rows)

@@ -19,6 +19,9 @@ METHODS = (
     "sweep",
 )  # fmt: skip
 
+#: What stands in a record's place once its login has ended.
+ENDED = ""
+
 Outcome = t.Literal["replaced", "changed", "gone"]
 
 
@@ -28,6 +31,28 @@ class Stored:
 
     sealed: str = field(repr=False)
     version: str
+
+
+class SharedStore(t.Protocol):
+    """What processes tell each other: the part of :class:`TokenStore` that needs no index."""
+
+    def read(self, id: str) -> Stored | None: ...
+
+    def create(
+        self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float
+    ) -> None: ...
+
+    def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome: ...
+
+    def touch(self, id: str, expires_at: float) -> None: ...
+
+    def delete(self, id: str) -> bool: ...
+
+    def lease(self, name: str, seconds: float) -> str | None: ...
+
+    def release(self, name: str, ticket: str) -> None: ...
+
+    def once(self, name: str, seconds: float) -> bool: ...
 
 
 class TokenStore(t.Protocol):
@@ -43,6 +68,9 @@ class TokenStore(t.Protocol):
     A store that can't be reached raises :exc:`StoreError`, within seconds, and works again as soon
     as its server does. After that error it is unknown whether the call had its effect. No error's
     text or chain holds a secret, such as the password in a URL.
+
+    A store may also have a method ``check()``, which is called when a login is registered, and
+    raises :exc:`ConfigurationError` where something is missing that only a developer can mend.
 
     To try a store of your own, see :class:`flask_oauth2_login.stores.conformance.StoreConformance`.
     """

@@ -83,22 +83,6 @@ def is_memory(url: sa.URL) -> bool:
     return database in ("", ":memory:", "file::memory:") or url.query.get("mode") == "memory"
 
 
-def check_alone(connection: sa.Connection, tables: t.Collection[sa.Table]) -> None:
-    """See that nobody else writes to the store's SQLite file.
-
-    :raises ConfigurationError: it has other tables too.
-    """
-    known = {table.name for table in tables} | {"alembic_version"}
-    others = sorted(set(sa.inspect(connection).get_table_names()) - known)
-    if others:
-        raise ConfigurationError(
-            f"The store's SQLite file has other tables too ({', '.join(others[:3])}). SQLite lets"
-            " one connection write at a time: a view that has written would wait for itself when"
-            " the store writes. Give the store a file of its own, such as"
-            " SQLAlchemyStore('sqlite:///logins.db'), or Flask-SQLAlchemy's db, which gets one."
-        )
-
-
 def _share_file(connection: sqlite3.Connection, _: t.Any) -> None:
     # Somebody may be making the file just now: then it is they who do it.
     with contextlib.suppress(sqlite3.OperationalError):

@@ -27,13 +27,14 @@ from .base import check_labels
 from .base import find_index
 from .base import require_given
 from .forking import AtRest
-from .sql_engine import check_alone
 from .sql_engine import is_memory
 from .sql_engine import make_engine
 from .sql_engine import make_engine_beside
 from .sql_tables import make_leases
 from .sql_tables import make_records
 from .sql_tables import now
+from .sqlite_file import check_alone
+from .sqlite_file import require_place
 
 T = t.TypeVar("T")
 
@@ -41,6 +42,8 @@ T = t.TypeVar("T")
 WRITES = 500
 #: Rows that a sweep deletes at once, so that nobody waits for it.
 SWEEP = 500
+#: Pauses, in seconds, between tries to make tables that other processes may be making too.
+MAKING_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class FlaskSQLAlchemy(t.Protocol):
@@ -103,8 +106,30 @@ class SQLAlchemyStore(AtRest):
         super().__init__()
 
     def create_tables(self) -> None:
-        """Make the tables, where they are missing."""
-        self._run(lambda connection: self.metadata.create_all(connection, self._tables))
+        """Make the tables, where they are missing. Any number of processes may do so at once.
+
+        :raises ConfigurationError: a SQLite file has other tables too.
+        :raises StoreError: the database can't be reached, or refuses to make them.
+        """
+        self._run(self._make_tables)
+
+    def check(self) -> None:
+        """See that the store can be used: that its tables are there, or its file may be made.
+
+        Flask-SQLAlchemy's ``db`` is not looked at before it is set up for the app.
+
+        :raises ConfigurationError: they are not, or it may not.
+        :raises StoreError: the database can't be reached now.
+        """
+        try:
+            engine = self._given_engine()
+        except RuntimeError:
+            return
+        place = engine.url.database or ""
+        if engine.dialect.name == "sqlite" and not is_memory(engine.url) and "file:" not in place:
+            require_place(place)
+        queries = [sa.select(sa.literal(1)).select_from(table).limit(1) for table in self._tables]
+        self._read(lambda connection: [connection.scalar(query) for query in queries])
 
     def read(self, id: str) -> Stored | None:
         values = {"id": id, "time": time.time()}
@@ -247,7 +272,7 @@ class SQLAlchemyStore(AtRest):
 
         :param again: try once more where the connection was a dead one of the pool.
         """
-        given = self._given if isinstance(self._given, sa.Engine) else self._given.engine
+        given = self._given_engine()
         place = self._place(given)
         attempt = 0
         while True:
@@ -264,6 +289,9 @@ class SQLAlchemyStore(AtRest):
                 continue
             # Raised here, the error has not SQLAlchemy's in its chain, with the values in that.
             raise self._explain(place, given, problem)
+
+    def _given_engine(self) -> sa.Engine:
+        return self._given if isinstance(self._given, sa.Engine) else self._given.engine
 
     def _place(self, given: sa.Engine) -> _Place:
         with self._lock:
@@ -290,13 +318,34 @@ class SQLAlchemyStore(AtRest):
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             if not place.ready:
                 if place.engine:
-                    _insist(lambda: self.metadata.create_all(connection, self._tables))
+                    self._make_tables(connection)
                 elif engine.dialect.name == "sqlite":
-                    check_alone(connection, self._tables)
+                    self._check_alone(connection)
                     if given is self._own:
-                        _insist(lambda: self.metadata.create_all(connection, self._tables))
+                        self._make_tables(connection)
                 place.ready = True
             yield connection
+
+    def _make_tables(self, connection: sa.Connection) -> None:
+        """Make the tables, though others may be at the same.
+
+        Between looking for a table and making it another process may make it. Each time that
+        happens there is one more table, so after a few times all are there.
+        """
+        for pause in (*MAKING_PAUSES, None):
+            try:
+                self.metadata.create_all(connection, self._tables)
+            except exc.DBAPIError as error:
+                if pause is None or error.connection_invalidated:
+                    raise
+                time.sleep(pause)
+            else:
+                return
+
+    def _check_alone(self, connection: sa.Connection) -> None:
+        known = sa.inspect(connection).get_table_names()
+        fix = "SQLiteStore('logins.db'), or take Flask-SQLAlchemy's db, which gets one"
+        check_alone(known, [table.name for table in self._tables], fix)
 
     def _explain(self, place: _Place, given: sa.Engine, problem: Exception) -> OAuth2Error:
         missing: list[str] = []
@@ -305,7 +354,7 @@ class SQLAlchemyStore(AtRest):
             try:
                 with self._connect(place, given) as connection:
                     if not place.engine and given.dialect.name == "sqlite":
-                        check_alone(connection, self._tables)
+                        self._check_alone(connection)
                     known = sa.inspect(connection).get_table_names()
                     missing = [table.name for table in self._tables if table.name not in known]
             except ConfigurationError as error:
@@ -348,19 +397,6 @@ def _dispose(engines: t.Iterable[sa.Engine], pid: int) -> None:
     if os.getpid() == pid:
         for engine in engines:
             engine.dispose()
-
-
-def _insist(make: t.Callable[[], None]) -> None:
-    """Make tables while other processes may be making them too."""
-    for attempt in range(5):
-        try:
-            make()
-        except exc.OperationalError:
-            if attempt == 4:
-                raise
-            time.sleep(0.05 * 2**attempt)
-        else:
-            return
 
 
 def _is_deadlock(error: Exception) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from pathlib import Path
 import pytest
 
 from flask_oauth2_login.protocol.errors import StoreError
-from flask_oauth2_login.stores import file
-from flask_oauth2_login.stores.machine import BestEffortStore
-from flask_oauth2_login.stores.machine import MachineStore
-from flask_oauth2_login.stores.machine import open_machine_store
-from flask_oauth2_login.stores.process import ProcessStore
+from flask_oauth2_login.stores import sqlite
+from flask_oauth2_login.stores.shared import FallbackStore
+from flask_oauth2_login.stores.shared import open_shared_store
+from flask_oauth2_login.stores.sqlite import SQLiteStore
 
 from .servers import wait_until
 
@@ -81,7 +79,7 @@ def modes(folder: Path) -> set[int]:
 def test_folder_and_files_are_private_whatever_the_umask(instance: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        store = open_machine_store(str(instance), "app")
+        store = open_shared_store(str(instance), "app", "secret")
         use(store)
     finally:
         os.umask(before)
@@ -95,7 +93,7 @@ def test_without_an_instance_folder_it_is_in_a_private_temporary_one(
     tmp_path: Path, temporary: Path
 ) -> None:
     for missing in (None, str(tmp_path / "missing")):
-        use(open_machine_store(missing, "app"))
+        use(open_shared_store(missing, "app", "secret"))
     (folder,) = temporary.iterdir()
     assert folder.name == f"flask-oauth2-login-{os.geteuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -103,58 +101,82 @@ def test_without_an_instance_folder_it_is_in_a_private_temporary_one(
 
 
 def test_apps_share_nothing(instance: Path) -> None:
-    one, other = (open_machine_store(str(instance), name) for name in ("one", "other"))
-    again = open_machine_store(str(instance), "one")
+    one, other = (open_shared_store(str(instance), name, "secret") for name in ("one", "other"))
+    again = open_shared_store(str(instance), "one", "secret")
     one.create("id", "sealed", {}, soon())
     assert again.read("id") == one.read("id")
     assert other.read("id") is None
 
 
 def test_nothing_is_made_before_the_first_call(instance: Path, temporary: Path) -> None:
-    open_machine_store(str(instance), "app")
+    open_shared_store(str(instance), "app", "secret")
     assert [*instance.iterdir(), *temporary.iterdir()] == []
 
 
-def test_a_folder_that_is_a_link_is_not_used(
-    tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    trap = tmp_path / "trap"
-    trap.mkdir(0o700)
-    (temporary / f"flask-oauth2-login-{os.geteuid()}").symlink_to(trap)
-    use(open_machine_store(None, "app"))
-    assert list(trap.iterdir()) == []
-    assert WARNING in caplog.text
+def make_link(folder: Path) -> None:
+    folder.symlink_to(folder.parent.parent)
 
 
-def test_a_folder_that_is_open_to_others_is_not_used(
-    temporary: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = temporary / f"flask-oauth2-login-{os.geteuid()}"
+def make_open(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o750)
-    use(open_machine_store(None, "app"))
-    assert list(folder.iterdir()) == []
-    assert WARNING in caplog.text
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_not_used(
-    temporary: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = temporary / f"flask-oauth2-login-{os.geteuid()}"
+def make_foreign(folder: Path) -> None:
     folder.mkdir(0o700)
     os.chown(folder, 65534, 65534)
-    use(open_machine_store(None, "app"))
-    assert list(folder.iterdir()) == []
+
+
+MAKERS = [
+    make_link,
+    make_open,
+    pytest.param(
+        make_foreign,
+        marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away"),
+    ),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_folder_that_is_not_this_users_alone_is_not_used_but_another(
+    temporary: Path, caplog: pytest.LogCaptureFixture, make: t.Callable[[Path], None]
+) -> None:
+    taken = temporary / f"flask-oauth2-login-{os.geteuid()}"
+    make(taken)
+    before = sorted(taken.iterdir())
+    use(open_shared_store(None, "app", "secret"))
+    assert sorted(taken.iterdir()) == before
+    other = temporary / f"{taken.name}-secret"
+    assert stat.S_IMODE(other.stat().st_mode) == 0o700
+    assert len(list(other.glob("*.db"))) == 1
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_where_every_folder_is_taken_each_process_is_by_itself(
+    temporary: Path, caplog: pytest.LogCaptureFixture, make: t.Callable[[Path], None]
+) -> None:
+    taken = temporary / f"flask-oauth2-login-{os.geteuid()}"
+    for folder in (taken, temporary / f"{taken.name}-secret"):
+        make(folder)
+    use(open_shared_store(None, "app", "secret"))
+    assert list(temporary.glob("**/*.db")) == []
     assert WARNING in caplog.text
+    assert "mode 0700" in caplog.text
 
 
-def test_a_file_of_somebody_else_or_a_link_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.db").touch(0o600)
-    (tmp_path / "link.db").symlink_to(tmp_path / "elsewhere.db")
-    with pytest.raises(StoreError, match=r"link\.db"):
-        MachineStore(tmp_path / "link.db").read("id")
-    assert (tmp_path / "elsewhere.db").stat().st_size == 0
+def test_a_folder_in_use_that_was_opened_to_readers_is_closed_again(instance: Path) -> None:
+    use(open_shared_store(str(instance), "app", "secret"))
+    folder = instance / "oauth2_login"
+    folder.chmod(0o755)
+    assert not open_shared_store(str(instance), "app", "secret").once("used", 60)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_what_is_no_file_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(StoreError, match=r"folder\.db"):
+        SQLiteStore(tmp_path / "folder.db").read("id")
 
 
 # When it fails
@@ -164,8 +186,8 @@ def test_where_no_file_can_be_had_each_process_is_by_itself_and_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    store = open_machine_store(None, "app")
-    assert isinstance(store, BestEffortStore)
+    store = open_shared_store(None, "app", "secret")
+    assert isinstance(store, FallbackStore)
     assert store.trouble is None
     use(store)
     (record,) = caplog.records
@@ -174,23 +196,50 @@ def test_where_no_file_can_be_had_each_process_is_by_itself_and_says_so_once(
     assert "missing" in str(store.trouble)
 
 
-def test_a_file_that_is_no_database_is_an_error_to_nobody(
+def test_a_file_that_is_no_database_is_an_error_until_it_is_deleted(
     instance: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    use(open_machine_store(str(instance), "app"))
+    use(open_shared_store(str(instance), "app", "secret"))
     (path,) = (instance / "oauth2_login").glob("*.db")
     for beside in path.parent.glob("*.db-*"):
         beside.unlink()
     path.write_bytes(b"nonsense" * 10_000)
-    store = open_machine_store(str(instance), "app")
+    store = open_shared_store(str(instance), "app", "secret")
+    calls: list[t.Callable[[], t.Any]] = [
+        lambda: store.read("id"),
+        lambda: store.create("id", "sealed", {}, soon()),
+        lambda: store.replace("id", "sealed", "version", soon()),
+        lambda: store.delete("id"),
+        lambda: store.lease("id", 60),
+        lambda: store.once("id", 60),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match="NOTADB") as caught:
+            call()
+        assert str(path) in str(caught.value)
+    path.unlink()
     use(store)
-    assert len(caplog.records) == 1
-    assert "NOTADB" in caplog.text
-    assert str(path) in caplog.text
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_file_that_never_was_one_is_an_error_to_nobody(instance: Path, size: int) -> None:
+    code = """
+import resource, signal, sys
+from flask_oauth2_login.stores.shared import open_shared_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+store = open_shared_store(sys.argv[1], "app", "secret")
+assert store.once("name", 60) and not store.once("name", 60)
+"""
+    done = run(code, str(instance), str(size))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(WARNING) == 1
+    use(open_shared_store(str(instance), "app", "secret"))
 
 
 def test_a_file_that_was_deleted_is_made_anew_and_shared_again(instance: Path) -> None:
-    one, other = (open_machine_store(str(instance), "app") for _ in range(2))
+    one, other = (open_shared_store(str(instance), "app", "secret") for _ in range(2))
     one.create("before", "sealed", {}, soon())
     assert other.read("before")
     for path in (instance / "oauth2_login").iterdir():
@@ -202,64 +251,75 @@ def test_a_file_that_was_deleted_is_made_anew_and_shared_again(instance: Path) -
     wait_until(lambda: other.read("after") is not None)
 
 
-def test_a_full_disk_is_an_error_to_nobody_and_what_was_known_stays_known(
+def test_on_a_full_disk_what_is_known_can_be_read_and_sign_outs_are_not_lost(
     instance: Path,
 ) -> None:
     code = """
 import resource, signal, sys, time
-from flask_oauth2_login.stores.machine import open_machine_store
-store = open_machine_store(sys.argv[1], "app")
+from flask_oauth2_login.protocol.errors import StoreError
+from flask_oauth2_login.stores.shared import open_shared_store
+store = open_shared_store(sys.argv[1], "app", "secret")
 ends = time.time() + 600
 store.create("early", "sealed", {}, ends)
-store.create("renewed", "first", {}, ends)
+store.create("ended", "sealed", {}, ends)
+for number in range(20):
+    store.create(f"{number}", "sealed" * 1000, {}, ends)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 # No file of this process may grow beyond this.
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-for number in range(100):
-    store.create(f"late {number}", "sealed" * 1000, {}, ends)
-assert store.trouble and "FULL" in store.trouble or "IOERR" in store.trouble, store.trouble
-assert all(store.read(f"late {number}") for number in range(100))
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+
+def fails(call):
+    try:
+        call()
+    except StoreError as error:
+        return "FULL" in str(error) or "IOERR" in str(error)
+
+assert fails(lambda: store.create("late", "sealed", {}, ends))
 assert store.read("early").sealed == "sealed"
-version = store.read("renewed").version
-assert store.replace("renewed", "second" * 1000, "other", ends) == "changed"
-assert store.replace("renewed", "second" * 1000, version, ends) == "replaced"
-assert store.replace("renewed", "third" * 1000, version, ends) == "changed"
-assert store.read("renewed").sealed == "second" * 1000
-assert store.once("name", 60) and not store.once("name", 60)
-ticket = store.lease("name", 60)
-assert ticket and not store.lease("name", 60)
-store.release("name", ticket)
-assert store.lease("name", 60)
+assert fails(lambda: store.once("name", 60))
+assert fails(lambda: store.lease("name", 60))
+store.touch("early", ends)
+assert store.end("ended", ends) and not store.end("ended", ends)
+store.put("token", "new", ends)
+assert (store.read("ended").sealed, store.read("token").sealed) == ("", "new")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert store.read("early").sealed == "sealed"
 """
     done = run(code, str(instance))
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count(WARNING) == 1
+    assert done.stderr.count("writes them as soon as it can") == 1
+    store = open_shared_store(str(instance), "app", "secret")
+    kept = [store.read(id) for id in ("early", "ended", "token")]
+    assert [stored and stored.sealed for stored in kept] == ["sealed", "", "new"]
 
 
-def test_a_process_comes_back_to_the_file_when_it_can_be_used_again(
-    instance: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_is_gone_and_cant_be_made_anew_is_an_error_until_it_is_back(
+    instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_oauth2_login.stores.machine.COOL_DOWN", 0.2)
-    one, other = (open_machine_store(str(instance), "app") for _ in range(2))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    one, other = (open_shared_store(str(instance), "app", "secret") for _ in range(2))
     one.create("early", "sealed", {}, soon())
     folder = instance / "oauth2_login"
     folder.rename(instance / "away")
     folder.touch()
-    wait_until(lambda: one.read("early") is None)
-    one.create("meanwhile", "sealed", {}, soon())
-    assert one.once("state", 60)
+
+    def is_out_of_order() -> bool:
+        try:
+            one.read("early")
+        except StoreError as error:
+            return "gone" in str(error)
+        return False
+
+    wait_until(is_out_of_order)
+    assert one.end("meanwhile", soon())
     folder.unlink()
     (instance / "away").rename(folder)
-    wait_until(lambda: one.read("early") is not None)
-    assert one.read("meanwhile") is not None
-    assert not one.once("state", 60)
-
-    def is_shared() -> bool:
-        name = os.urandom(8).hex()
-        one.create(name, "sealed", {}, soon())
-        return other.read(name) is not None
-
-    wait_until(is_shared)
+    early, ended = one.read("early"), other.read("meanwhile")
+    assert early is not None
+    assert early.sealed == "sealed"
+    assert ended is not None
+    assert ended.sealed == ""
+    assert one.trouble is None
 
 
 # Several processes
@@ -284,10 +344,10 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
 def test_four_processes_that_make_the_file_at_once_all_use_it(instance: Path) -> None:
     code = """
 import sys, time
-from flask_oauth2_login.stores.machine import open_machine_store
+from flask_oauth2_login.stores.shared import open_shared_store
 print("ready", flush=True)
 sys.stdin.readline()
-store = open_machine_store(sys.argv[1], "app")
+store = open_shared_store(sys.argv[1], "app", "secret")
 for number in range(20):
     store.create(f"{sys.argv[2]} {number}", "sealed", {}, time.time() + 600)
 print(sum(store.once(f"{number}", 600) for number in range(100)), store.trouble)
@@ -307,19 +367,21 @@ print(sum(store.once(f"{number}", 600) for number in range(100)), store.trouble)
         assert [errors for _, errors in answers] == [""] * 4
         assert {answer.split()[1] for answer, _ in answers} == {"None"}
         assert sum(int(answer.split()[0]) for answer, _ in answers) == 100
-        assert len(open_machine_store(str(folder), "app").scan(None, 1000)) == 80
+        store = open_shared_store(str(folder), "app", "secret")
+        ids = [f"{worker} {number}" for worker in range(4) for number in range(20)]
+        assert all(store.read(id) for id in ids)
 
 
 def test_a_process_that_was_killed_loses_nothing_and_its_lease_ends(instance: Path) -> None:
     code = """
 import sys, time
-from flask_oauth2_login.stores.machine import open_machine_store
-store = open_machine_store(sys.argv[1], "app")
+from flask_oauth2_login.stores.shared import open_shared_store
+store = open_shared_store(sys.argv[1], "app", "secret")
 store.create("kept", "sealed", {}, time.time() + 600)
 print(store.lease("held", 1.5), flush=True)
 time.sleep(60)
 """
-    store = open_machine_store(str(instance), "app")
+    store = open_shared_store(str(instance), "app", "secret")
     with start(code, str(instance)) as worker:
         assert worker.stdout
         assert worker.stdout.readline().strip() not in ("", "None")
@@ -335,7 +397,7 @@ def test_a_lease_does_not_follow_a_clock_that_jumps(
 ) -> None:
     real, shift = time.time, 0.0
     monkeypatch.setattr(time, "time", lambda: real() + shift)
-    for store in (MachineStore(tmp_path / "shared.db"), ProcessStore()):
+    for store in (SQLiteStore(tmp_path / "shared.db"), SQLiteStore(":memory:")):
         shift = 0.0
         assert store.lease("held", 60)
         for jump in (86400.0, -86400.0):
@@ -347,7 +409,7 @@ def test_a_lease_does_not_follow_a_clock_that_jumps(
 def test_a_lease_is_not_taken_by_somebody_who_asked_earlier_and_was_served_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, real = MachineStore(tmp_path / "shared.db"), time.monotonic
+    store, real = SQLiteStore(tmp_path / "shared.db"), time.monotonic
     assert store.lease("held", 60)
     monkeypatch.setattr(time, "monotonic", lambda: real() - 1)
     store.sweep()
@@ -357,7 +419,7 @@ def test_a_lease_is_not_taken_by_somebody_who_asked_earlier_and_was_served_later
 def test_a_lease_from_before_a_restart_of_the_machine_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, real = MachineStore(tmp_path / "shared.db"), time.monotonic
+    store, real = SQLiteStore(tmp_path / "shared.db"), time.monotonic
     # That clock begins anew when the machine does.
     with monkeypatch.context() as before:
         before.setattr(time, "monotonic", lambda: real() + 1_000_000)
@@ -370,39 +432,55 @@ def test_a_lease_from_before_a_restart_of_the_machine_holds_nobody_up(
 # Bounds
 
 
-def test_the_file_keeps_what_lasts_longest_and_no_more_than_its_limit(
+@pytest.mark.parametrize("place", ["shared.db", ":memory:"])
+def test_what_was_written_longest_ago_goes_first_and_never_that_a_login_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(sqlite, "WRITES", 50)
+    path = place if place == ":memory:" else tmp_path / place
+    store = SQLiteStore(path, limit=100)
+    assert store.put("ended", "", soon())
+    for number in range(300):
+        # Whatever ends first.
+        store.create(f"{number:03}", "sealed", {}, soon() - number)
+        store.once(f"{number:03}", 60 + number)
+    kept = [id for id in store.scan(None, 1000) if id.isdigit()]
+    assert 80 <= len(kept) <= 150
+    assert kept == [f"{number:03}" for number in range(300 - len(kept), 300)]
+    assert store.read("ended") is not None
+    assert not store.put("ended", "sealed", soon())
+    assert sum(not store.once(f"{number:03}", 60) for number in range(300)) <= 150
+    store.close()
+
+
+def test_what_was_written_again_is_as_good_as_new(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "shared.db", limit=100)
+    for number in range(150):
+        store.create(f"{number}", "sealed", {}, soon())
+    old = store.read("0")
+    assert old is not None
+    assert store.replace("0", "renewed", old.version, soon()) == "replaced"
+    store.sweep()
+    assert store.read("0") is not None
+    assert store.read("1") is None
+    store.close()
+
+
+def test_a_store_without_a_limit_forgets_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "WRITES", 50)
-    store = MachineStore(tmp_path / "shared.db", limit=100)
+    monkeypatch.setattr(sqlite, "WRITES", 50)
+    store = SQLiteStore(tmp_path / "logins.db")
     for number in range(300):
-        store.create(f"{number:03}", "sealed", {}, soon() + number)
-        store.once(f"{number:03}", 60 + number)
-    kept = store.scan(None, 1000)
-    assert kept[-1] == "299"
-    assert len(kept) <= 150
-    assert kept == [f"{number:03}" for number in range(300 - len(kept), 300)]
-    assert not store.once("299", 60)
-    with sqlite3.connect(tmp_path / "shared.db") as connection:
-        (count,) = connection.execute("SELECT count(*) FROM seen").fetchone()
-    connection.close()
-    assert count <= 150
+        store.create(f"{number}", "sealed", {}, soon())
+    assert len(store.scan(None, 1000)) == 300
     store.close()
 
 
 def test_what_expired_is_swept_in_passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "WRITES", 10)
-    store = MachineStore(tmp_path / "shared.db")
+    monkeypatch.setattr(sqlite, "WRITES", 10)
+    store = SQLiteStore(tmp_path / "shared.db")
     for number in range(30):
         store.create(f"{number}", "sealed", {}, time.time() - 1)
     assert store.sweep() < 10
     store.close()
-
-
-def test_the_memory_of_a_process_keeps_what_lasts_longest() -> None:
-    store = ProcessStore(limit=100)
-    for number in range(300):
-        store.create(f"{number:03}", "sealed", {}, soon() + number)
-    kept = store.scan(None, 1000)
-    assert 80 <= len(kept) <= 100
-    assert kept == [f"{number:03}" for number in range(300 - len(kept), 300)]

@@ -1,0 +1,337 @@
+"""The small file that the processes of one machine share, and what happens where it fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+import time
+import typing as t
+from contextlib import suppress
+from hashlib import sha256
+
+from ..protocol.errors import StoreError
+from .base import ENDED
+from .base import Outcome
+from .base import SharedStore
+from .base import Stored
+from .forking import AtRest
+from .sqlite import BUSY_SECONDS
+from .sqlite import SQLiteStore
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: The most records of renewals in the file.
+LIMIT = 100_000
+#: The most notes that a process remembers to write again, should the file be lost.
+REMEMBERED = 10_000
+#: Seconds between looks at where the file is.
+LOOK = 1.0
+
+ALONE = (
+    "What the processes of this app should share stays in each of them: %s Each remembers alone,"
+    " and until it ends, who has signed out and which sign-ins were used, so that a copy of old"
+    " cookies may sign somebody in at another process; and one process may send a refresh token"
+    " that another has spent. Make the app's instance folder writable for this user, or take a"
+    " server-side store."
+)
+UNWRITTEN = (
+    "Sign-outs can't be noted for the other processes of this app now: %s This process remembers"
+    " them, and writes them as soon as it can. Until then, a copy of old cookies may still count"
+    " at another process."
+)
+LOST = (
+    "The file that the processes of this app share was lost, and made anew: %s. This process has"
+    " written again what it remembers (%d notes). Sign-outs and renewals that it does not know"
+    " are forgotten: where somebody has a copy of old cookies, that may count again. To end them"
+    " all, change SECRET_KEY."
+)
+
+
+def open_shared_store(instance_path: str | None, app_name: str, secret_name: str) -> FallbackStore:
+    """Open the store that all processes of one app on this machine share.
+
+    Its file is in the app's instance folder, where there is one, else in a private folder of the
+    system's temporary one; where it is already, there it stays. Nothing is made before the first
+    call.
+
+    :param instance_path: the app's instance folder, whether it exists or not.
+    :param app_name: the app's name; with the folder it tells the apps of one user apart.
+    :param secret_name: a name that nobody else can guess, the same in all processes: for a
+        second folder, where somebody else has made the first.
+    """
+    name = sha256(f"{instance_path}\0{app_name}\0shared".encode()).hexdigest()[:32] + ".db"
+    return FallbackStore(lambda: _find_file(instance_path, name, secret_name))
+
+
+class FallbackStore(AtRest):
+    """What the processes of an app share: in a file, or, where none can be made, each by itself.
+
+    A file that exists and can't be used now is an error: nobody knows then which logins have
+    ended. Only what must not be lost is kept in this process until it can be written: that a
+    login has ended (:meth:`end`), and what :meth:`put` is given. Here it counts at once. Should
+    the file be lost, what this process remembers of that goes into the new one.
+
+    :param find_path: finds the file's path, and makes its folder if need be. It raises `OSError`
+        where there can be none, and `StoreError` where there is one that can't be used.
+    """
+
+    def __init__(self, find_path: t.Callable[[], str]) -> None:
+        self._find_path = find_path
+        self._look_at = 0.0
+        self._file: SQLiteStore | None = None
+        #: Names the file that has all notes but the unwritten ones.
+        self._served: int | None = None
+        # Opened when it is first used: where there is no file.
+        self._memory = SQLiteStore(":memory:", limit=LIMIT)
+        # By id, what was noted and until when, the oldest first.
+        self._notes: dict[str, tuple[str, float]] = {}
+        self._unwritten: set[str] = set()
+        #: Why this process has no file; None where it always had one.
+        self.trouble: str | None = None
+        super().__init__()
+
+    def read(self, id: str) -> Stored | None:
+        """Return a record, or None where there is none.
+
+        :raises StoreError: the file exists, and can't be read now.
+        """
+        store = self._store()
+        sealed, until = self._notes.get(id, ("", 0.0))
+        if until > time.time() and (sealed == ENDED or id in self._unwritten):
+            return Stored(sealed, "noted")
+        return store.read(id)
+
+    def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
+        if self._has_ended(id):
+            raise KeyError("A record with this id lives already.")
+        self._store().create(id, sealed, labels, expires_at)
+
+    def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
+        if self._has_ended(id):
+            return "changed"
+        return self._store().replace(id, sealed, version, expires_at)
+
+    def touch(self, id: str, expires_at: float) -> None:
+        # One that fails is made up for by the next: a note outlives its record by several.
+        with suppress(StoreError):
+            self._store().touch(id, expires_at)
+
+    def delete(self, id: str) -> bool:
+        with self._lock:
+            self._notes.pop(id, None)
+            self._unwritten.discard(id)
+        return self._store().delete(id)
+
+    def lease(self, name: str, seconds: float) -> str | None:
+        return self._store().lease(name, seconds)
+
+    def release(self, name: str, ticket: str) -> None:
+        self._store().release(name, ticket)
+
+    def once(self, name: str, seconds: float) -> bool:
+        return self._store().once(name, seconds)
+
+    def end(self, id: str, expires_at: float) -> bool:
+        """Note that a login has ended. Nothing takes the note's place until it expires.
+
+        :returns: False where it was known already.
+        """
+        return self.put(id, ENDED, expires_at)
+
+    def put(self, id: str, sealed: str, expires_at: float) -> bool:
+        """Keep a record, whatever was there before: in this process, until the file takes it.
+
+        :returns: False where its login had ended, which stays noted.
+        """
+        if self._has_ended(id):
+            return False
+        written = True
+        try:
+            # One call may have to wait for the file, but not all of them.
+            patience = 0.0 if self._unwritten else BUSY_SECONDS
+            kept = self._store().put(id, sealed, expires_at, patience)
+        except StoreError as error:
+            kept, written = True, False
+            if not self._unwritten:
+                log.warning(UNWRITTEN, error)
+        if kept:
+            self._remember(id, sealed, expires_at, written)
+        return kept
+
+    def _has_ended(self, id: str) -> bool:
+        """Whether this process has noted that."""
+        sealed, until = self._notes.get(id, ("", 0.0))
+        return sealed == ENDED and until > time.time()
+
+    def _remember(self, id: str, sealed: str, expires_at: float, written: bool) -> None:
+        with self._lock:
+            self._notes.pop(id, None)
+            self._notes[id] = (sealed, expires_at)
+            if written:
+                self._unwritten.discard(id)
+            else:
+                self._unwritten.add(id)
+            while len(self._notes) - len(self._unwritten) > REMEMBERED:
+                del self._notes[next(id for id in self._notes if id not in self._unwritten)]
+
+    def _store(self) -> SQLiteStore:
+        """The file, or this process's memory where none could ever be made.
+
+        :raises StoreError: there was a file, and there is none now.
+        """
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_for_file()
+            self._look_at = now + LOOK
+        if self._file is None:
+            return self._memory
+        self._write_notes(self._file)
+        return self._file
+
+    def _look_for_file(self) -> None:
+        former = self._file
+        if former is not None and _is_barred(former.path):
+            raise StoreError(f"The file {former.path} is not this user's alone any more.")
+        try:
+            path = self._find_path()
+            if former is not None and former.path == path:
+                former.look()
+            else:
+                self._use_file(SQLiteStore(path, limit=LIMIT))
+        except OSError as error:
+            if former is not None:
+                raise StoreError(f"The file {former.path} is gone: {error}") from None
+            if self.trouble is None:
+                self.trouble = str(error)
+                log.warning(ALONE, error)
+
+    def _use_file(self, file: SQLiteStore) -> None:
+        """Open a file, and have it take what this process knows.
+
+        :raises OSError: it could not be made.
+        """
+        try:
+            file.look()
+        except StoreError as error:
+            if self._file is None and _is_empty(file.path):
+                raise OSError(str(error)) from None
+            raise
+        if self._file is None and self.trouble:
+            self._memory.copy_to(file)
+        self._file = file
+
+    def _write_notes(self, file: SQLiteStore) -> None:
+        """Write what the file does not have: all, if it is another one than before."""
+        if file.file_id != self._served:
+            with self._lock:
+                self._unwritten.update(self._notes)
+            if self._served is not None:
+                log.warning(LOST, file.path, len(self._notes))
+            self._served = file.file_id
+        with suppress(StoreError):
+            for id in list(self._unwritten):
+                note = self._notes.get(id)
+                if note is not None:
+                    file.put(id, *note, patience=0.0)
+                with self._lock:
+                    if self._notes.get(id) == note:
+                        self._unwritten.discard(id)
+
+
+def overwrite(store: SharedStore, id: str, sealed: str, expires_at: float) -> None:
+    """Keep a record in a store that processes share, whatever was there before."""
+    if isinstance(store, FallbackStore):
+        store.put(id, sealed, expires_at)
+        return
+    store.delete(id)
+    # Somebody else may be at the same: then theirs is as good.
+    with suppress(KeyError):
+        store.create(id, sealed, {}, expires_at)
+
+
+def _find_file(instance_path: str | None, name: str, secret_name: str) -> str:
+    """The file's path: where it is already, else in the first folder that can be had.
+
+    So all processes of this user agree, whatever is made between their starts.
+
+    :raises StoreError: it is there, and can't be reached.
+    :raises OSError: no folder can be had.
+    """
+    geteuid: t.Callable[[], int] | None = getattr(os, "geteuid", None)
+    user = f"-{geteuid()}" if geteuid else ""
+    temporary = os.path.join(tempfile.gettempdir(), f"flask-oauth2-login{user}")
+    # Somebody else may have made the first one, but can't know the name of the second.
+    folders = [temporary, f"{temporary}-{secret_name}"]
+    if instance_path and os.path.isdir(instance_path):
+        folders.insert(0, os.path.join(instance_path, "oauth2_login"))
+    for folder in folders:
+        if _has_file(folder, name):
+            return os.path.join(folder, name)
+    for folder in folders:
+        if _make_private(folder):
+            return os.path.join(folder, name)
+    raise OSError(f"{' or '.join(folders)} is not there, or not this user's alone (mode 0700).")
+
+
+def _has_file(folder: str, name: str) -> bool:
+    """Whether the file is in a folder that is this user's, and that only this user writes to.
+
+    :raises StoreError: nobody can tell.
+    """
+    mode = _own_mode(folder)
+    if mode is None or mode & 0o022:
+        return False
+    try:
+        os.lstat(os.path.join(folder, name))
+        if mode & 0o077:
+            os.chmod(folder, 0o700)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"The folder {folder} can't be used: {error}.") from None
+    return True
+
+
+def _is_barred(path: str) -> bool:
+    """Whether a file is there, but may not be used any more."""
+    folder, name = os.path.split(path)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return not _has_file(folder, name)
+
+
+def _make_private(folder: str) -> bool:
+    """Whether a folder is this user's alone; it is made if need be."""
+    with suppress(OSError):
+        os.mkdir(folder, 0o700)
+        os.chmod(folder, 0o700)
+    mode = _own_mode(folder)
+    return mode is not None and not mode & 0o077 and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _own_mode(folder: str) -> int | None:
+    """The mode of a folder of this user's; None for a link, or what somebody else has made."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return None
+    geteuid: t.Callable[[], int] | None = getattr(os, "geteuid", None)
+    if geteuid is None:
+        # Windows has neither such modes nor numbers of users.
+        return 0o700
+    return stat.S_IMODE(found.st_mode) if found.st_uid == geteuid() else None
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return True

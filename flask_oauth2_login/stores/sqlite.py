@@ -1,0 +1,268 @@
+"""`SQLiteStore`: records in a SQLite file, or in memory, with the standard library alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import time
+import typing as t
+from secrets import token_hex
+
+from ..protocol.errors import StoreError
+from . import sqlite_statements as sql
+from .base import LABELS
+from .base import Outcome
+from .base import Stored
+from .base import check_labels
+from .base import find_index
+from .base import require_given
+from .forking import AtRest
+from .sqlite_file import connect
+from .sqlite_file import create_file
+from .sqlite_file import identify
+from .sqlite_file import require_place
+
+T = t.TypeVar("T")
+
+#: Seconds to wait while another process writes.
+BUSY_SECONDS = 5.0
+#: Seconds between looks at whether the file is still the one that is open.
+LOOK = 1.0
+#: Seconds between signs to those who clean up temporary folders that the file is in use.
+SIGN = 3600.0
+#: Writes of one process between sweeps.
+WRITES = 500
+
+_BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+class SQLiteStore(AtRest):
+    """Keeps records in a SQLite file of its own, which all processes of one machine may open.
+
+    The file and its tables are made by whichever process is first, for its owner's eyes only; a
+    file that exists keeps its mode. What was written last may be lost when the machine loses
+    power, and nothing when a process dies. Not for network file systems.
+
+    In memory (``":memory:"``) records are one process's; a forked child begins with what its
+    parent had.
+
+    :param path: the file, whose folder must exist, or ``":memory:"``.
+    :param limit: the most records to keep; None for all. Beyond it, those that were written
+        longest ago go at the next sweep, except that ended logins are not forgotten.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, limit: int | None = None) -> None:
+        require_given(self, path)
+        #: Where the file is.
+        self.path = path if path == ":memory:" else os.path.abspath(path)
+        #: A number that the file was given when it was made; 0 before it is opened.
+        self.file_id = 0
+        self._in_memory = self.path == ":memory:"
+        self._limit = limit
+        self._connection: sqlite3.Connection | None = None
+        self._files: t.Any = None
+        self._look_at = self._sign_at = 0.0
+        self._writes = 0
+        self._abandoned: list[sqlite3.Connection | None] = []
+        super().__init__()
+
+    def check(self) -> None:
+        """See that the file can be used, and make it if it is not there.
+
+        :raises ConfigurationError: it can't be there, or has other tables too.
+        :raises StoreError: it can't be used now.
+        """
+        if not self._in_memory:
+            require_place(self.path)
+        self.look()
+
+    def look(self) -> None:
+        """Open the file that bears the name now, if it is another one than before.
+
+        :raises StoreError: it can't be used now.
+        """
+        self._look_at = 0.0
+        self._run(lambda _: None)
+
+    def read(self, id: str) -> Stored | None:
+        rows = self._all(sql.READ, id, time.time())
+        return Stored(*rows[0]) if rows else None
+
+    def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
+        check_labels(labels)
+        values = (id, sealed, _version(), expires_at, *map(labels.get, LABELS))
+        if not self._write(sql.CREATE, (*values, time.time())):
+            raise KeyError("A record with this id lives already.")
+
+    def put(self, id: str, sealed: str, expires_at: float, patience: float = BUSY_SECONDS) -> bool:
+        """Keep a record, whatever was there before; but that a login has ended stays.
+
+        :param patience: seconds to wait while another process writes.
+        :returns: False where it has ended, and nothing was written.
+        """
+        values = (id, sealed, _version(), expires_at, *[None] * len(LABELS))
+        return self._write(sql.PUT, (*values, time.time()), patience) == 1
+
+    def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
+        now = time.time()
+        if self._write(sql.REPLACE, (sealed, _version(), expires_at, id, version, now)):
+            return "replaced"
+        return "changed" if self._all(sql.READ, id, now) else "gone"
+
+    def touch(self, id: str, expires_at: float) -> None:
+        self._write(sql.TOUCH, (expires_at, id, time.time()))
+
+    def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
+        check_labels(labels)
+        self._write(sql.RELABEL, (*map(labels.get, LABELS), id, time.time()))
+
+    def delete(self, id: str) -> bool:
+        return self._write(sql.DELETE, (id, time.time())) == 1
+
+    def find(self, **labels: str) -> list[str]:
+        index = find_index(labels)
+        rows = self._all(sql.FIND[index], *(labels[label] for label in index), time.time())
+        return [id for (id,) in rows]
+
+    def scan(self, after: str | None, limit: int) -> list[str]:
+        return [id for (id,) in self._all(sql.SCAN, after or "", time.time(), limit)]
+
+    def lease(self, name: str, seconds: float) -> str | None:
+        clocks = _clocks()
+        ticket = f"{token_hex(8)}@{clocks['steady'] + seconds}"
+        values = {"name": name, "ticket": ticket, "seconds": seconds, **clocks}
+        return ticket if self._write(sql.LEASE, values) else None
+
+    def release(self, name: str, ticket: str) -> None:
+        self._write(sql.RELEASE, (name, ticket))
+
+    def once(self, name: str, seconds: float) -> bool:
+        now = time.time()
+        return self._write(sql.ONCE, (name, now + seconds, now)) == 1
+
+    def sweep(self) -> int:
+        return self._run(self._sweep)
+
+    def copy_to(self, other: SQLiteStore) -> None:
+        """Add all that this store has to another; what that has already stays as it is there."""
+        for select, insert in sql.COPY:
+            for row in self._all(select):
+                other._write(insert, row)
+
+    def close(self) -> None:
+        """Close the file. The next call opens it again."""
+        with self._lock:
+            self._rest()
+
+    def _all(self, query: str, *values: t.Any) -> list[t.Any]:
+        return self._run(lambda connection: connection.execute(query, values).fetchall())
+
+    def _write(
+        self,
+        statement: str,
+        values: t.Mapping[str, t.Any] | tuple[t.Any, ...],
+        patience: float = BUSY_SECONDS,
+    ) -> int:
+        """Execute one statement, which is a transaction; how many rows it has changed."""
+        changed = self._run(
+            lambda connection: connection.execute(statement, values).rowcount, patience
+        )
+        self._writes += 1
+        if self._writes % WRITES == 0:
+            # What was written counts, even if the sweep has to wait for the next turn.
+            with contextlib.suppress(StoreError):
+                self._run(self._sweep)
+        return changed
+
+    def _run(self, work: t.Callable[[sqlite3.Connection], T], patience: float = BUSY_SECONDS) -> T:
+        """Do something in one transaction; again, if another process is at it.
+
+        A busy file has done nothing of it. While this waits, others may use the connection.
+        """
+        give_up = time.monotonic() + patience
+        while True:
+            with self._lock:
+                opened = self._connection
+                try:
+                    return work(self._open())
+                except (sqlite3.Error, OSError) as error:
+                    problem = error
+                    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                    if code not in _BUSY_CODES:
+                        self._rest()
+            # A table is missing: somebody has emptied the file. Opened again, it has tables.
+            emptied = code == sqlite3.SQLITE_ERROR and opened and not self._in_memory
+            if not emptied and (code not in _BUSY_CODES or time.monotonic() > give_up):
+                name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
+                raise StoreError(f"The file {self.path} can't be used: {problem} ({name}).")
+            if not emptied:
+                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311
+
+    def _sweep(self, connection: sqlite3.Connection) -> int:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            swept = connection.execute(sql.SWEEP, _clocks()).rowcount
+            connection.execute(sql.SWEEP_LEASES, _clocks())
+            for count, trim in sql.BOUNDS if self._limit is not None else ():
+                surplus = connection.execute(count).fetchone()[0] - (self._limit or 0)
+                if surplus > 0:
+                    connection.execute(trim, {"surplus": surplus + (self._limit or 0) // 10})
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        return swept
+
+    def _open(self) -> sqlite3.Connection:
+        """The connection, to the file that bears this name now."""
+        now = time.monotonic()
+        if self._connection and (self._in_memory or now < self._look_at):
+            return self._connection
+        self._look_at = now + LOOK
+        if self._connection and identify(self.path) == self._files:
+            if now > self._sign_at:
+                self._sign_at = now + SIGN
+                self._sign()
+            return self._connection
+        self._rest()
+        if not self._in_memory:
+            create_file(self.path)
+        self._connection, self.file_id = connect(self.path)
+        self._files = identify(self.path)
+        return self._connection
+
+    def _sign(self) -> None:
+        for end in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                os.utime(self.path + end)
+
+    def _rest(self) -> None:
+        if self._in_memory:
+            # There is no file that a child could spoil, and closed, it would be gone.
+            return
+        connection, self._connection = self._connection, None
+        if connection:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _renew(self) -> None:
+        if not self._in_memory:
+            # Closing the parent's connection would take the parent's locks on the file away.
+            self._abandoned.append(self._connection)
+            self._connection = None
+
+    def __del__(self) -> None:
+        if connection := getattr(self, "_connection", None):
+            connection.close()
+
+
+def _clocks() -> dict[str, float]:
+    return {"wall": time.time(), "steady": time.monotonic()}
+
+
+def _version() -> str:
+    """A version that no record ever had, later than those before: a store may go by that."""
+    return f"{time.time_ns():016x}{token_hex(8)}"

@@ -1,0 +1,106 @@
+"""The tables of `SQLiteStore`, and what it says to SQLite.
+
+The tables are those of `SQLAlchemyStore`: either store opens a file that the other has made.
+"""
+
+# ruff: noqa: S608  (what is put into statements are names of tables and columns)
+
+from __future__ import annotations
+
+from .base import ENDED
+from .base import INDEXES
+from .base import LABELS
+
+TABLES = ("oauth2_login_records", "oauth2_login_records_leases")
+COLUMNS = ("id", "sealed", "version", "expires_at", *LABELS)
+RECORDS, LEASES = TABLES
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS {RECORDS} (
+    id VARCHAR(64) NOT NULL PRIMARY KEY, sealed TEXT NOT NULL, version VARCHAR(64) NOT NULL,
+    expires_at DOUBLE NOT NULL, {", ".join(f"{label} VARCHAR(64)" for label in LABELS)}
+);
+CREATE TABLE IF NOT EXISTS {LEASES} (
+    name VARCHAR(80) NOT NULL PRIMARY KEY, ticket VARCHAR(64) NOT NULL, ends_at DOUBLE NOT NULL
+);
+CREATE INDEX IF NOT EXISTS ix_{RECORDS}_expires_at ON {RECORDS} (expires_at);
+CREATE INDEX IF NOT EXISTS ix_{LEASES}_ends_at ON {LEASES} (ends_at);
+{
+    "".join(
+        f"CREATE INDEX IF NOT EXISTS ix_{RECORDS}_by_{index[-1]} ON {RECORDS} ({', '.join(index)});"
+        for index in INDEXES
+    )
+}
+PRAGMA user_version = {{file_id}};
+COMMIT;
+"""
+
+READ = f"SELECT sealed, version FROM {RECORDS} WHERE id = ? AND expires_at > ?"
+INSERT = f"INSERT INTO {RECORDS} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
+OVERWRITE = (
+    f"{INSERT} ON CONFLICT (id) DO UPDATE SET"
+    f" {', '.join(f'{column} = excluded.{column}' for column in COLUMNS[1:])}"
+)
+CREATE = f"{OVERWRITE} WHERE expires_at <= ?"
+PUT = f"{OVERWRITE} WHERE expires_at <= ? OR sealed <> '{ENDED}'"
+REPLACE = f"""
+UPDATE {RECORDS} SET sealed = ?, version = ?, expires_at = ?
+WHERE id = ? AND version = ? AND expires_at > ?
+"""
+TOUCH = f"UPDATE {RECORDS} SET expires_at = ? WHERE id = ? AND expires_at > ?"
+RELABEL = f"""
+UPDATE {RECORDS} SET {", ".join(f"{label} = ?" for label in LABELS)}
+WHERE id = ? AND expires_at > ?
+"""
+DELETE = f"DELETE FROM {RECORDS} WHERE id = ? AND expires_at > ?"
+SCAN = f"SELECT id FROM {RECORDS} WHERE id > ? AND expires_at > ? ORDER BY id LIMIT ?"
+FIND: dict[tuple[str, ...], str] = {
+    index: f"SELECT id FROM {RECORDS} WHERE {' AND '.join(f'{label} = ?' for label in index)}"
+    " AND expires_at > ?"
+    for index in INDEXES
+}
+# A lease's ticket also says when it ends by the clock that all processes of a machine have in
+# common and that does not jump; after a restart of the machine that clock begins anew, so what
+# seems to end too late has ended. A ticket of `SQLAlchemyStore` knows the other clock alone.
+LEASE = f"""
+INSERT INTO {LEASES} (name, ticket, ends_at)
+VALUES ('lease:' || :name, :ticket, :wall + :seconds)
+ON CONFLICT (name) DO UPDATE SET ticket = excluded.ticket, ends_at = excluded.ends_at
+WHERE CASE WHEN ticket LIKE '%@%'
+    THEN CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)
+        NOT BETWEEN :steady AND :steady + :seconds + 60
+    ELSE ends_at <= :wall END
+"""
+RELEASE = f"DELETE FROM {LEASES} WHERE name = 'lease:' || ? AND ticket = ?"
+ONCE = f"""
+INSERT INTO {LEASES} (name, ticket, ends_at) VALUES ('once:' || ?, '', ?)
+ON CONFLICT (name) DO UPDATE SET ends_at = excluded.ends_at WHERE ends_at <= ?
+"""
+SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :wall"
+SWEEP_LEASES = f"""
+DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%'
+    AND CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)
+        BETWEEN :steady AND :steady + 24 * 3600)
+"""
+# Whatever comes in, a store with a limit stays small: what was written longest ago goes, a tenth
+# of all at once. That a login ended has nothing to do with it, and is kept until it expires.
+TRIM = f"""
+DELETE FROM {RECORDS} WHERE id IN (
+    SELECT id FROM {RECORDS} WHERE sealed <> '{ENDED}' ORDER BY version LIMIT :surplus)
+"""
+TRIM_LEASES = f"""
+DELETE FROM {LEASES} WHERE name IN (
+    SELECT name FROM {LEASES} WHERE name LIKE 'once:%' ORDER BY ends_at LIMIT :surplus)
+"""
+BOUNDS = (
+    (f"SELECT count(*) FROM {RECORDS} WHERE sealed <> '{ENDED}'", TRIM),
+    (f"SELECT count(*) FROM {LEASES} WHERE name LIKE 'once:%'", TRIM_LEASES),
+)
+#: What takes all rows of a store to another one.
+COPY = (
+    (f"SELECT {', '.join(COLUMNS)} FROM {RECORDS}", INSERT.replace("INSERT", "INSERT OR IGNORE")),
+    (
+        f"SELECT name, ticket, ends_at FROM {LEASES}",
+        f"INSERT OR IGNORE INTO {LEASES} (name, ticket, ends_at) VALUES (?, ?, ?)",
+    ),
+)

@@ -54,6 +54,8 @@ class _Pause(t.NamedTuple):
     until: float
     kind: type[ProviderError]
     message: str
+    #: The key of the login for which the provider failed.
+    cause: str
 
 
 class BackOff:
@@ -74,7 +76,8 @@ class BackOff:
         """See that nothing speaks against asking the provider now.
 
         Where everybody had to wait, the first who asks afterwards tries it for all: the others wait
-        for what that finds out.
+        for what that finds out. They do not wait for the one for whom it failed before: that may be
+        this person's trouble alone.
 
         :raises ProviderError: the one that this login, or everybody, has to wait for.
         """
@@ -83,7 +86,7 @@ class BackOff:
             _raise_if_backing_off(self._pauses.get(home.key), now)
             for_all = self._pauses_of_all.get(home.login)
             _raise_if_backing_off(for_all, now)
-            if for_all is not None:
+            if for_all is not None and for_all.cause != home.key:
                 self._pauses_of_all[home.login] = for_all._replace(until=now + home.seconds)
 
     def succeeded(self, home: Renewable) -> None:
@@ -96,7 +99,7 @@ class BackOff:
         """Back off after a failure: for this login, or for everybody where it is the provider's."""
         asked = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
         now = time.monotonic()
-        pause = _Pause(now + min(asked, MAX_BACKOFF_SECONDS), type(error), str(error))
+        pause = _Pause(now + min(asked, MAX_BACKOFF_SECONDS), type(error), str(error), home.key)
         with self._lock:
             _remember(self._pauses, home.key, pause, lambda known: known.until <= now)
             if self._is_for_all(home, error):

@@ -8,6 +8,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from ..protocol.process import PerProcess
+from ..protocol.urls import is_loopback_http
 
 #: Hosts to keep connections to, and connections to keep for each.
 POOL_HOSTS = 32
@@ -43,5 +44,7 @@ class Pool:
             self._environment = (variables, proxies)
         site = "/".join(url.split("/", 3)[:3])
         if site not in proxies:
-            proxies[site] = dict(get_environ_proxies(url))
+            # No proxy of the environment's reads what is for this machine alone.
+            alone = is_loopback_http(url)
+            proxies[site] = {} if alone else dict(get_environ_proxies(url))
         return proxies[site], variables[0] or variables[1]

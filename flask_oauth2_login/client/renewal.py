@@ -172,8 +172,11 @@ class Renewals:
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
             kept = home.reload()
-            if newer := _newer(home, kept, stale) or (kept and home.find_aside(kept.version)):
+            if newer := _newer(home, kept, stale):
                 return newer
+            if kept is not None and (aside := home.find_aside(kept.version)):
+                # It takes the place of this version only, so nobody has to wait for the lease.
+                return _keep(home, aside, kept.version)
         ends = time.monotonic() + seconds
         try:
             return self._exchange(home, stale)
@@ -220,7 +223,14 @@ class Renewals:
 
 def _keep(home: Home, token: Token, version: str) -> Token:
     """Put a new token where the old one was. The old one is spent: this must not be lost."""
-    outcome = _replace(home, token, version)
+    try:
+        outcome = _replace(home, token, version)
+    except ProviderError as error:
+        # The token can't be kept, and the old one is spent: the login can't go on.
+        log.warning("%s: a renewed token can't be kept. %s", home.login, error)
+        home.end()
+        home.revoke(token)
+        raise _ended(home) from None
     if outcome is None:
         log.error("%s: a renewed token waits on this machine for the store.", home.login)
         return token

@@ -63,6 +63,9 @@ def answer_error(error: OAuth2Error) -> t.Any:
         return _app_answer(error, OAuth2Error) or answer_login_required(error)
     if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
         log.warning("%s %s: %s", request.method, one_line(request.path), error)
+    if isinstance(error, StoreError):
+        # The app's layout may ask who is signed in, and would fail as well.
+        current_visit().is_store_down = True
     if not isinstance(error, HTTPException):
         raise error
     again_url = current_visit().again_url

@@ -123,8 +123,10 @@ def use_attempt(login: Login, attempt: Attempt) -> None:
 
     :raises AuthorizationError: it was used before.
     """
+    # Where the store fails, the attempt is still there to be tried again.
+    is_first = login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60)
     after_this_request(_deleting(_cookie(login, attempt.state)))
-    if not login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60):
+    if not is_first:
         raise AuthorizationError("invalid_state", "it was used before; start again")
 
 

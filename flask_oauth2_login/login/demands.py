@@ -26,7 +26,7 @@ FLOW_PARAMS = frozenset({
     "nonce", "redirect_uri", "registration", "request", "request_uri", "response_type", "state",
 })  # fmt: skip
 #: Those that neither a link nor a view can set.
-RESERVED_PARAMS = FLOW_PARAMS | {"response_mode"}
+RESERVED_PARAMS = FLOW_PARAMS | {"response_mode", "signature"}
 
 #: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
 COMING_BACK = 10
@@ -116,7 +116,8 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
     """
     if not isinstance(params, t.Mapping):
         raise ConfigurationError(f"{what} is a dictionary: {what}={{'prompt': 'login'}}.")
-    if taken := sorted(reserved.intersection(params)):
+    # Names that begin with "_" are arguments of `url_for`.
+    if taken := sorted(name for name in params if name in reserved or name.startswith("_")):
         raise ConfigurationError(
             f"{what} can't have {', '.join(taken)}: the sign-in sets that itself. Leave it out."
         )

@@ -86,6 +86,7 @@ def finish(login: Login, answer: t.Mapping[str, str]) -> Response:
     """
     attempt = find_attempt(login, answer.get("state"))
     current_visit().attempted_next = safe_next(attempt.next)
+    current_visit().is_linking = attempt.link_owner is not None
     use_attempt(login, attempt)
     check_answer(login, answer)
     token = redeem(login, attempt, answer["code"])

@@ -25,6 +25,7 @@ from .guard_arguments import Check
 from .guard_arguments import Guard
 from .guard_arguments import read_guard
 from .home import RecordHome
+from .mark import read_marks
 from .urls import is_own_view
 from .visit import current_login
 from .visit import current_visit
@@ -141,13 +142,16 @@ def _able_to_prove(name: str | None, login: Login | None) -> Login | None:
 
     :raises ConfigurationError: there is no login that could prove what the guard demands.
     """
-    if name is None and (login is None or not login.handler.openid):
-        logins = list(current_extension().logins.values())
-        login = next((each for each in logins if each.handler.openid), logins[0])
-        require_id_tokens(login)
-        return None
-    require_id_tokens(t.cast(Login, login))
-    return login
+    if name is not None or (login is not None and login.handler.openid):
+        require_id_tokens(t.cast(Login, login))
+        return login
+    able = [each for each in current_extension().logins.values() if each.handler.openid]
+    if not able:
+        require_id_tokens(next(iter(current_extension().logins.values())))
+    # Several logins may be signed in, of which an outer guard has named another one.
+    names = [mark.login for mark in reversed(read_marks().live)]
+    signed_in = [each for each in able if each.name in names and find_home(each) is not None]
+    return min(signed_in, key=lambda each: names.index(each.name), default=None)
 
 
 def _demand_scope(login: Login, home: RecordHome, guard: Guard) -> None:

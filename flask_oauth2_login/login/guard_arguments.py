@@ -49,7 +49,8 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
             f"check= takes a plain function of the identity that returns a bool, not {check!r}: an"
             " async one or a generator would let everybody in."
         )
-    extra = check_params("authorize_params", given.get("authorize_params") or {}, RESERVED_PARAMS)
+    reserved = RESERVED_PARAMS | {"next", "link"}
+    extra = check_params("authorize_params", given.get("authorize_params") or {}, reserved)
     scopes = split_scope([*split_scope(given.get("scope")), *scopes_of(extra)])
     own = Demands(
         None if max_age is None else read_max_age(max_age),

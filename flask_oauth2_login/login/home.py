@@ -9,7 +9,7 @@ import typing as t
 
 from ..client.renewal import Kept
 from ..protocol.errors import ConfigurationError
-from ..protocol.errors import ProviderAnswerError
+from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
 from ..protocol.oauth2 import OAuth2
 from ..protocol.revocation import revoke
@@ -142,14 +142,11 @@ def server_store(login: Login) -> TokenStore:
 
 
 def seal_record(login: Login, record: Record) -> str:
-    """A record as it rests.
+    """Seal a record for its store.
 
     :raises ProviderAnswerError: it is larger than what could be opened again.
     """
-    try:
-        return current_extension().sealer.seal(pack(record), "record", *login.context)
-    except ValueError:
-        raise ProviderAnswerError("The provider's answers are too large to be kept.") from None
+    return current_extension().sealer.seal(pack(record), "record", *login.context)
 
 
 def open_record(login: Login, sealed: str) -> Record | None:
@@ -265,7 +262,11 @@ class RecordHome:
         if outcome == "replaced":
             if self._login.store is None and token.refresh_token != self.record.token.refresh_token:
                 self._say_where_it_counts()
-            self.reload()
+            try:
+                self.reload()
+            except StoreError:
+                # It is kept, and only its version is unknown.
+                self.record, self._kept = record, Kept(token, "")
         return outcome
 
     def _say_where_it_counts(self) -> None:

@@ -41,8 +41,6 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: Seconds in which a browser must be back from signing out at the provider.
 ROUND_TRIP = 600
-#: Seconds of a lease that is given back at once.
-A_MOMENT = 0.01
 #: Seconds for which a logout token's ``jti`` is remembered beyond its ``exp``: clocks differ.
 LEEWAY = 600
 
@@ -152,24 +150,24 @@ def _read_logout_token(handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
 
 
 def _require_unused(store: TokenStore, name: str) -> None:
-    """See that nobody has the lease that a logout token leaves behind which was acted on.
+    """Check that a logout token was not acted on before.
 
-    :raises IDTokenError: somebody has.
+    :raises IDTokenError: it was.
     """
-    # A lease can be asked for without leaving anything behind, should the store fail next.
-    ticket = store.lease(name, A_MOMENT)
-    if ticket is None:
+    if store.read(name) is not None:
         raise IDTokenError("the logout token was used before")
-    store.release(name, ticket)
 
 
 def _remember_used(store: TokenStore, name: str, exp: float) -> None:
-    """Leave a lease behind that is not given back: as long as the token could be sent again.
+    """Remember that a logout token was acted on, for as long as it could be sent again.
 
-    :raises IDTokenError: the token was acted on somewhere else at the same time.
+    :raises IDTokenError: it was acted on by another request at the same time.
     """
-    if store.lease(name, min(max(exp - time.time(), 0), MAX_LIFETIME) + LEEWAY) is None:
-        raise IDTokenError("the logout token was used before")
+    end = min(max(exp, time.time()), time.time() + MAX_LIFETIME) + LEEWAY
+    try:
+        store.create(name, name, {}, end)
+    except KeyError:
+        raise IDTokenError("the logout token was used before") from None
 
 
 def _end_named(login: Login, claims: t.Mapping[str, t.Any]) -> None:

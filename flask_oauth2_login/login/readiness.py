@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import typing as t
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from ..protocol.errors import LoginRequired
 from ..protocol.errors import StoreError
 from ..protocol.identity import Identity
 from ..protocol.revocation import revoke
+from ..protocol.token import Token
 from ..stores.browser import copies_to_send
 from ..stores.browser import restore_copies
 from ..stores.sealing import hashed_name
@@ -57,7 +59,7 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
     :raises StoreError: nothing has happened; whoever was signed in before still is.
     """
     with ExitStack() as undo:
-        # Once a grant has the token, the record has none.
+        # Once a grant has the token, or may have it, the record has none.
         undo.callback(lambda: revoke((login.handler, record.token)))
         before, former = copy.deepcopy(dict(session)), read_marks()
         homes = find_homes(former)
@@ -67,7 +69,8 @@ def sign_in(login: Login, attempt: Attempt, record: Record) -> Response | None:
         response, kept = make_session_ready(login, attempt, record, former)
         undo.callback(forget_record, login, record)
         if login.blueprint.offline:
-            record = keep_grant(login, record)
+            issued, record = record, dataclasses.replace(record, token=Token())
+            record = keep_grant(login, issued)
         keep_record(login, record)
         if hasattr(current_app.session_interface, "regenerate"):
             # Flask-Session's; it does nothing to an empty session, so the marks come before it.

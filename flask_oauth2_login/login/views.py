@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import typing as t
 
 from flask import Response
 from flask import current_app
+from flask import redirect
 from flask import request
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import HTTPException
@@ -15,6 +17,7 @@ from ..protocol.errors import AuthorizationError
 from ..protocol.errors import ConfigurationError
 from ..protocol.errors import LoginRequired
 from ..protocol.errors import OAuth2Error
+from ..protocol.errors import StoreError
 from ..protocol.openid import OpenIDConnect
 from ..protocol.tracebacks import without_locals
 from . import flow
@@ -28,6 +31,7 @@ from .extension import current_extension
 from .hooks import require_own_urls
 from .links import ask_to_link
 from .links import read_link
+from .navigation import default_next
 from .navigation import only_looks_ahead
 from .navigation import own_path
 from .navigation import safe_next
@@ -35,7 +39,9 @@ from .pages import keep_private
 from .pages import render_error
 from .readiness import linking_owner
 from .urls import login_url_of
+from .urls import url_of
 from .visit import current_visit
+from .visit import find_home
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -80,6 +86,11 @@ def _login_for_provider(login: Login) -> Response:
         raise refuse("This sign-in is for another provider.")
     hint = given.get("login_hint")
     target = given.get("target_link_uri")
+    if request.method == "POST":
+        # Another site's POST brings no Lax cookies along, so nobody could tell how many sign-ins
+        # are under way already. A page of ours asks again, and then they come.
+        asked = {"iss": login.handler.issuer, "login_hint": hint, "target_link_uri": target}
+        return homecoming.go_on_page(url_of(login, "login", **asked))
     return flow.begin(
         login,
         next=own_path(target) or safe_next(target),
@@ -119,11 +130,29 @@ def callback(**_variables: object) -> Response:
         # To sign in is what was tried just now: sent there again, a browser would go in circles.
         raise _gone_wrong(serving, AuthorizationError("invalid_state", str(error))) from None
     except OAuth2Error as error:
+        if _is_needless(serving, error):
+            target = safe_next(current_visit().attempted_next) or default_next()
+            return keep_private(t.cast(Response, redirect(target)))
         raise _gone_wrong(serving, error) from error.__cause__
     except HTTPException as refusal:
         if refusal.response is None and (refusal.code or 500) >= 400:
             refusal.response = render_error(refusal)
         raise
+
+
+def _is_needless(login: Login, error: OAuth2Error) -> bool:
+    """Return True if the answer belongs to no sign-in under way, of somebody who is signed in.
+
+    It is not used: the Back button, or a reload, has sent it once more.
+    """
+    stale = isinstance(error, AuthorizationError) and error.error == "invalid_state"
+    visit = current_visit()
+    if not stale or request.method != "GET" or visit.came_without_session or visit.is_linking:
+        return False
+    try:
+        return find_home(login) is not None
+    except StoreError:
+        return False
 
 
 def _gone_wrong(login: Login, error: OAuth2Error) -> OAuth2Error:

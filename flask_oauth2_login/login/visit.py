@@ -48,6 +48,10 @@ class Visit:
     displaced_at: float | None = None
     #: Whether the session's cookie could not come along: then another must not take its place.
     came_without_session: bool = False
+    #: Whether a store that fails is being answered: nobody is signed in on that page.
+    is_store_down: bool = False
+    #: Whether the sign-in that this request takes up adds an account.
+    is_linking: bool = False
     #: The login of the guard that let this request in.
     admitted: str | None = None
     #: By the login's name and the record's id.
@@ -76,7 +80,10 @@ def find_home(login: Login) -> RecordHome | None:
 
 
 def _find_home(login: Login, mark: Mark) -> RecordHome | None:
-    homes, key = current_visit().homes, (login.name, mark.id)
+    visit = current_visit()
+    if visit.is_store_down:
+        return None
+    homes, key = visit.homes, (login.name, mark.id)
     if key not in homes:
         homes[key] = _open_home(login, mark) if mark.id else None
     return homes[key]

@@ -24,6 +24,8 @@ from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import connection as urllib3_connection
 
+from .errors import ConfigurationError
+
 Address = tuple[t.Any, ...]
 
 
@@ -36,6 +38,11 @@ class DeadlineAdapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if "_socks_options" in pool.conn_kw:
+            raise ConfigurationError(
+                "Requests to a provider's own endpoints can't go through a SOCKS proxy, which knows"
+                " no deadline. Take an HTTP proxy, or none for this host (proxies={}, NO_PROXY)."
+            )
         https = pool.scheme == "https"
         pool.ConnectionCls = functools.partial(
             _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection, deadline=self._deadline

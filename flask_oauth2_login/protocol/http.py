@@ -21,6 +21,7 @@ from .errors import ProviderUnreachableError
 from .options import require_file
 from .options import timeout_pair
 from .parsing import parse_json
+from .urls import is_loopback_http
 from .urls import origin
 
 #: The longest that one request may take, in seconds.
@@ -119,6 +120,8 @@ def send(
     with _OneRequest() as session:
         deadline = time.monotonic() + transport.seconds
         adapter = DeadlineAdapter(deadline)
+        # No proxy of the environment's reads what is for this machine alone.
+        session.trust_env = not is_loopback_http(url)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         request.setdefault("headers", {}).setdefault("Accept-Encoding", "identity")

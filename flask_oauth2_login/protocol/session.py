@@ -294,6 +294,9 @@ class OAuth2Session(requests.Session):
         if not proxies and transport.proxies is not None:
             proxies = dict(transport.proxies)
         own_settings = proxies or self.proxies or self.verify is not True or not self.trust_env
+        if self._connections is None and not own_settings and urls.is_loopback_http(url):
+            # No proxy of the environment's reads what is for this machine alone.
+            proxies = {"no_proxy": urlsplit(url).hostname}
         if self._connections is None or own_settings:
             return super().merge_environment_settings(url, proxies, stream, verify, cert)
         found, ca_bundle = self._connections.environment(url)

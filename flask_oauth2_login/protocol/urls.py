@@ -80,6 +80,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_loopback_http(url: str) -> bool:
+    """Return True if a URL is plain http to this machine itself.
+
+    What may go there in the clear must not pass by a proxy that the environment names.
+    """
+    return origin(url).startswith("http://") and is_loopback(parse_url(url).host or "")
+
+
 def is_private(url: str, http_hosts: t.Collection[str] = ()) -> bool:
     """Whether nobody can listen in: https, or a loopback host, or one named in ``http_hosts``."""
     try:

@@ -330,6 +330,12 @@ class StoreConformance:
         store.release(name, ticket)
         assert store.lease(name, 60) not in (None, ticket)
 
+    def test_a_long_lease_is_held_against_who_asks_for_a_short_one(self, store: TokenStore) -> None:
+        name = _name()
+        assert store.lease(name, 3600)
+        assert store.lease(name, 0.01) is None
+        assert store.lease(name, 60) is None
+
     def test_a_lease_is_released_with_its_own_ticket_alone(self, store: TokenStore) -> None:
         name = _name()
         assert store.lease(name, 60)

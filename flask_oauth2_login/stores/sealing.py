@@ -17,6 +17,7 @@ from collections import OrderedDict
 
 from ..protocol.base64url import decode
 from ..protocol.base64url import encode
+from ..protocol.errors import ProviderAnswerError
 from .forking import AtRest
 from .packing import pack
 from .packing import unpack
@@ -59,13 +60,17 @@ class Sealer:
         Of a list each element is compressed by itself, and a text not at all: put secrets into
         elements of their own, as texts. See `packing`.
 
-        :raises ValueError: it is larger than what can be opened again.
+        :raises ProviderAnswerError: it is larger than what can be opened again. Nothing but what a
+            provider answers is that large.
         """
         nonce = os.urandom(_NONCE)
         cipher = self._cipher(self._secrets()[0], purpose, *context)
-        sealed = encode(nonce + cipher.encrypt(nonce, pack(value), None))
-        if len(sealed) > MAX_SEALED:
-            raise ValueError("too large to be sealed")
+        try:
+            sealed = encode(nonce + cipher.encrypt(nonce, pack(value), None))
+        except ValueError:
+            sealed = ""
+        if not sealed or len(sealed) > MAX_SEALED:
+            raise ProviderAnswerError("The provider's answers are too large to be kept.")
         return sealed
 
     def open(self, sealed: str | None, purpose: str, *context: str) -> t.Any:

@@ -278,13 +278,19 @@ def _find_file(instance_path: str | None, name: str, secret_name: str) -> str:
 def _has_file(folder: str, name: str) -> bool:
     """Whether the file is in a folder that is this user's, and that only this user writes to.
 
-    :raises StoreError: nobody can tell.
+    :raises StoreError: nobody can tell, or others may write to the folder by now. To look for
+        another folder then would forget who has signed out.
     """
     mode = _own_mode(folder)
-    if mode is None or mode & 0o022:
+    if mode is None:
         return False
     try:
         os.lstat(os.path.join(folder, name))
+        if mode & 0o022:
+            raise StoreError(
+                f"Others may write to the folder {folder}, so the file in it can't be trusted. If"
+                f" nobody did, close it again: chmod 700 {folder}."
+            )
         if mode & 0o077:
             os.chmod(folder, 0o700)
     except FileNotFoundError:

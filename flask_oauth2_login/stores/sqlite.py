@@ -131,7 +131,7 @@ class SQLiteStore(AtRest):
 
     def lease(self, name: str, seconds: float) -> str | None:
         clocks = _clocks()
-        ticket = f"{token_hex(8)}@{clocks['steady'] + seconds}"
+        ticket = f"{token_hex(8)}@{clocks['steady'] + seconds}~{seconds}"
         values = {"name": name, "ticket": ticket, "seconds": seconds, **clocks}
         return ticket if self._write(sql.LEASE, values) else None
 

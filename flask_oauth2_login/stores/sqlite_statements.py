@@ -60,16 +60,17 @@ FIND: dict[tuple[str, ...], str] = {
     for index in INDEXES
 }
 # A lease's ticket also says when it ends by the clock that all processes of a machine have in
-# common and that does not jump; after a restart of the machine that clock begins anew, so what
-# seems to end too late has ended. A ticket of `SQLAlchemyStore` knows the other clock alone.
+# common and that does not jump, and for how many seconds it was taken. After a restart of the
+# machine that clock begins anew, so what seems to last longer than that has ended. A ticket of
+# `SQLAlchemyStore` knows the other clock alone.
+_ENDS = "CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)"
+_SECONDS = "CAST(substr(ticket, instr(ticket, '~') + 1) AS REAL)"
+_HELD = f"{_ENDS} BETWEEN :steady AND :steady + {_SECONDS} + 60"
 LEASE = f"""
 INSERT INTO {LEASES} (name, ticket, ends_at)
 VALUES ('lease:' || :name, :ticket, :wall + :seconds)
 ON CONFLICT (name) DO UPDATE SET ticket = excluded.ticket, ends_at = excluded.ends_at
-WHERE CASE WHEN ticket LIKE '%@%'
-    THEN CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)
-        NOT BETWEEN :steady AND :steady + :seconds + 60
-    ELSE ends_at <= :wall END
+WHERE CASE WHEN ticket LIKE '%@%~%' THEN NOT ({_HELD}) ELSE ends_at <= :wall END
 """
 RELEASE = f"DELETE FROM {LEASES} WHERE name = 'lease:' || ? AND ticket = ?"
 ONCE = f"""
@@ -78,9 +79,7 @@ ON CONFLICT (name) DO UPDATE SET ends_at = excluded.ends_at WHERE ends_at <= ?
 """
 SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :wall"
 SWEEP_LEASES = f"""
-DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%'
-    AND CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)
-        BETWEEN :steady AND :steady + 24 * 3600)
+DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%~%' AND {_HELD})
 """
 # Whatever comes in, a store with a limit stays small: what was written longest ago goes, a tenth
 # of all at once. That a login ended has nothing to do with it, and is kept until it expires.

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Flask
-from flask import render_template
+from flask import Flask, render_template
 
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import login_required
+from flask_oauth2_login import current_oauth_session, login_required
 
-from .provider import make_login
-from .provider import read_environment
+from .provider import make_login, read_environment
 
 #: Where ``python -m example_app`` has its own provider, unless it is told another port.
 LOCAL_ISSUER = "http://localhost:9400"

@@ -43,8 +43,7 @@ def run_provider(port: int) -> contextlib.AbstractContextManager[t.Any]:
     """A provider in a thread, which listens once this has been entered."""
     with warnings.catch_warnings(record=True):
         # It is made of older libraries, which have a lot to say.
-        from oidc_provider_mock import User
-        from oidc_provider_mock import run_server_in_thread
+        from oidc_provider_mock import User, run_server_in_thread
     people = [User(sub=sub, claims=claims) for sub, claims in PEOPLE.items()]
     return t.cast(
         contextlib.AbstractContextManager[t.Any], run_server_in_thread(port, user_claims=people)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
+from flask_oauth2_login import ConfigurationError, OAuth2Login, OpenIDConnect
 
 #: Each may also be written as Flask's own variables are, with ``FLASK_`` before it.
 VARIABLES = (

@@ -3,17 +3,12 @@
 import typing as t
 from importlib import import_module
 
-from .login.blueprint import OAuth2Login as OAuth2Login
-from .login.guard import login_required as login_required
-from .login.guard import require_login as require_login
-from .login.links import login_url as login_url
-from .login.links import logout_button as logout_button
-from .login.proxies import current_identity as current_identity
-from .login.proxies import current_oauth_session as current_oauth_session
-from .login.signals import logged_in as logged_in
-from .login.signals import logged_out as logged_out
-from .login.signals import login_failed as login_failed
-from .login.signals import token_refreshed as token_refreshed
+from .blueprint import OAuth2Login as OAuth2Login
+from .client.oauth2 import OAuth2 as OAuth2
+from .client.openid import OpenIDConnect as OpenIDConnect
+from .client.session import OAuth2Session as OAuth2Session
+from .globals import current_identity as current_identity
+from .globals import current_oauth_session as current_oauth_session
 from .protocol.client_auth import TokenRequest as TokenRequest
 from .protocol.errors import AuthorizationError as AuthorizationError
 from .protocol.errors import ConfigurationError as ConfigurationError
@@ -24,15 +19,20 @@ from .protocol.errors import ProviderError as ProviderError
 from .protocol.errors import StoreError as StoreError
 from .protocol.errors import TokenError as TokenError
 from .protocol.identity import Identity as Identity
-from .protocol.oauth2 import OAuth2 as OAuth2
-from .protocol.openid import OpenIDConnect as OpenIDConnect
-from .protocol.session import OAuth2Session as OAuth2Session
 from .protocol.token import Token as Token
+from .session.cookie_store import CookieStore as CookieStore
+from .session.session_store import SessionStore as SessionStore
+from .signals import logged_in as logged_in
+from .signals import logged_out as logged_out
+from .signals import login_failed as login_failed
+from .signals import token_refreshed as token_refreshed
 from .stores.base import Stored as Stored
 from .stores.base import TokenStore as TokenStore
-from .stores.cookie import CookieStore as CookieStore
-from .stores.session import SessionStore as SessionStore
 from .stores.sqlite import SQLiteStore as SQLiteStore
+from .web.guard import login_required as login_required
+from .web.guard import require_login as require_login
+from .web.links import login_url as login_url
+from .web.links import logout_button as logout_button
 
 # `import *` takes these: the stores that need an extra are for who asks for them.
 __all__ = [

@@ -12,16 +12,13 @@ import typing as t
 from pathlib import Path
 
 import requests
-from flask import Flask
-from flask import request
+from flask import Flask, request
 
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2, OAuth2Login
 
 from .conftest import add_views
 from .provider import Provider
-from .servers import free_port
-from .servers import wait_until
+from .servers import free_port, wait_until
 
 #: Seconds to connect to the provider, and to wait for its answer.
 TIMEOUT = (0.5, 3.0)

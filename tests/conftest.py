@@ -107,9 +107,7 @@ def make_app(tmp_path: Path) -> MakeApp:
 
 def add_views(app: Flask) -> None:
     """The views of `make_app`."""
-    from flask_oauth2_login import current_identity
-    from flask_oauth2_login import current_oauth_session
-    from flask_oauth2_login import login_required
+    from flask_oauth2_login import current_identity, current_oauth_session, login_required
 
     @app.get("/")
     def index() -> str:

@@ -14,22 +14,19 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OAuth2Session
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import Token
-from flask_oauth2_login import TokenError
-from flask_oauth2_login.protocol import http
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Login,
+    OAuth2Session,
+    ProviderError,
+    Token,
+    TokenError,
+)
+from flask_oauth2_login.protocol import http_options
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import Answer
-from .provider import Browser
-from .provider import Misbehaviour
-from .provider import Provider
-from .provider import Request
+from .conftest import MakeApp, MakeProvider
+from .provider import Answer, Browser, Misbehaviour, Provider, Request
 from .provider.misbehaviour import Behave
 from .provider.server import Connection
 from .test_part_a_authorization import make_handler
@@ -87,7 +84,7 @@ def test_b1_a_redirects_body_is_bounded_too(provider: Provider, path: str, kind:
 def test_b1_a_handshake_that_never_comes_counts_towards_the_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "MAX_SECONDS", 2)
+    monkeypatch.setattr(http_options, "MAX_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"https://127.0.0.1:{server.getsockname()[1]}"
         handler = OAuth2("id", "secret", url, CALLBACK, timeout=(20, 1))

@@ -9,18 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import ProviderError
+from flask_oauth2_login import OAuth2Login, ProviderError
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import CUT_BEFORE
-from .provider import GARBAGE
-from .provider import HANG
-from .provider import Answer
-from .provider import Browser
-from .provider import Hold
-from .provider import Provider
+from .provider import CUT_BEFORE, GARBAGE, HANG, Answer, Browser, Hold, Provider
 from .test_part_a_authorization import make_handler
 
 INVALID_TOKEN = Answer(

@@ -10,15 +10,10 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import ProviderError
+from flask_oauth2_login import OAuth2, OAuth2Login, ProviderError
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import HANG
-from .provider import Browser
-from .provider import Provider
+from .conftest import MakeApp, MakeProvider
+from .provider import HANG, Browser, Provider
 from .test_part_a_authorization import is_signed_in
 
 #: Seconds to connect, and between two bytes.

@@ -8,9 +8,7 @@ import typing as t
 import pytest
 from flask import session
 
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
+from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect
 
 from .chromium import page as page
 from .chromium import serving

@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import make_server
 
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import logged_out
-from flask_oauth2_login import login_required
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, logged_out, login_required
 
 from .chromium import page as page
 from .conftest import MakeApp
-from .servers import free_port
-from .servers import wait_until
+from .servers import free_port, wait_until
 
 if t.TYPE_CHECKING:
     from flask import Flask

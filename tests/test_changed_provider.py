@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import typing as t
 from pathlib import Path
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Flask
-from flask import session
+from flask import Flask, session
 
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
+from flask_oauth2_login import LoginRequired, OAuth2, OAuth2Login, OpenIDConnect
 
-from .conftest import MakeProvider
-from .conftest import add_views
-from .provider import HANG
-from .provider import Browser
-from .provider import Provider
+from .conftest import MakeProvider, add_views
+from .provider import HANG, Browser, Provider
 from .provider.browser import next_step
 from .test_part_a_authorization import is_signed_in
 

@@ -11,31 +11,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask
-from flask import Response
-from flask import session
+from flask import Flask, Response, session
 from werkzeug.test import TestResponse
 
-from flask_oauth2_login import AuthorizationError
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import Token
-from flask_oauth2_login import login_required
-from flask_oauth2_login import login_url
+from flask_oauth2_login import (
+    AuthorizationError,
+    ConfigurationError,
+    Identity,
+    OAuth2Login,
+    OpenIDConnect,
+    Token,
+    login_required,
+    login_url,
+)
 
 from .apps import Clock
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import Answer
-from .provider import Browser
-from .provider import Hold
-from .provider import Provider
-from .test_part_a_authorization import add_cart
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .conftest import MakeApp, MakeProvider
+from .provider import Answer, Browser, Hold, Provider
+from .test_part_a_authorization import add_cart, is_signed_in, make_handler, query_of
 
 #: What `urlsplit` does not take.
 NO_URLS = ["http://[", "http://a]", "http://\u2100"]

@@ -10,18 +10,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from flask import Flask
-from flask import session
+from flask import Flask, session
 
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import Token
+from flask_oauth2_login import Identity, OAuth2Login, OpenIDConnect, Token
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .provider.browser import next_step
 
 

@@ -7,29 +7,23 @@ import typing as t
 
 import pytest
 import requests
-from flask import Blueprint
-from flask import Flask
+from flask import Blueprint, Flask
 from werkzeug.exceptions import HTTPException
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2Error
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import login_failed
-from flask_oauth2_login import login_required
+from flask_oauth2_login import (
+    ConfigurationError,
+    LoginRequired,
+    OAuth2Error,
+    OAuth2Login,
+    OpenIDConnect,
+    ProviderError,
+    current_oauth_session,
+    login_failed,
+    login_required,
+)
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import CUT_AFTER
-from .provider import GARBAGE
-from .provider import HANG
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .provider import make_key
+from .conftest import MakeApp, MakeProvider
+from .provider import CUT_AFTER, GARBAGE, HANG, Answer, Browser, Provider, make_key
 from .test_part_a_authorization import make_handler
 
 #: Handlers that an app has for its visitors' errors.

@@ -11,8 +11,7 @@ import sys
 import typing as t
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests

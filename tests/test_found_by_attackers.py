@@ -8,26 +8,23 @@ import shutil
 import time
 import typing as t
 from pathlib import Path
-from urllib.parse import parse_qs
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import login_required
-from flask_oauth2_login import require_login
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    OpenIDConnect,
+    ProviderError,
+    login_required,
+    require_login,
+)
 
 from .conftest import MakeApp
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import Answer, Browser, Provider
+from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 
 def make_sso(provider: Provider, **options: t.Any) -> OAuth2Login:

@@ -12,32 +12,28 @@ from pathlib import Path
 
 import flask_login
 import pytest
-from flask import Flask
-from flask import abort
-from flask import session
-from flask_login import LoginManager
-from flask_login import UserMixin
-from flask_login import login_user
-from flask_login import logout_user
+from flask import Flask, abort, session
+from flask_login import LoginManager, UserMixin, login_user, logout_user
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import Identity
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import Token
-from flask_oauth2_login import current_identity
-from flask_oauth2_login import logged_in
-from flask_oauth2_login import login_required
-from flask_oauth2_login import login_url
+from flask_oauth2_login import (
+    ConfigurationError,
+    Identity,
+    LoginRequired,
+    OAuth2,
+    OAuth2Login,
+    OpenIDConnect,
+    SQLAlchemyStore,
+    Token,
+    current_identity,
+    logged_in,
+    login_required,
+    login_url,
+)
 
 from .apps import Clock
 from .conftest import add_views
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .test_part_a_authorization import is_signed_in
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}

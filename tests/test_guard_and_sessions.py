@@ -9,34 +9,28 @@ from pathlib import Path
 
 import flask.sessions
 import pytest
-from flask import Blueprint
-from flask import Flask
-from flask import session
+from flask import Blueprint, Flask, session
 from werkzeug.exceptions import HTTPException
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import Token
-from flask_oauth2_login import current_identity
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import login_required
-from flask_oauth2_login import login_url
-from flask_oauth2_login import logout_button
-from flask_oauth2_login import require_login
-from flask_oauth2_login import token_refreshed
+from flask_oauth2_login import (
+    ConfigurationError,
+    Identity,
+    OAuth2Login,
+    OpenIDConnect,
+    Token,
+    current_identity,
+    current_oauth_session,
+    login_required,
+    login_url,
+    logout_button,
+    require_login,
+    token_refreshed,
+)
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import HANG
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import HANG, REMOVED, Answer, Browser, Provider
+from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

@@ -9,19 +9,18 @@ import typing as t
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import login_required
-from flask_oauth2_login import require_login
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    OpenIDConnect,
+    login_required,
+    require_login,
+)
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import REMOVED
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import REMOVED, Browser, Provider
+from .test_part_a_authorization import make_handler, query_of
 
 
 def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth2Login:

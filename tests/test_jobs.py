@@ -11,8 +11,7 @@ import pytest
 import redis
 from rq import Queue
 
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .servers import Server
 from .servers import redis_server as redis_server
 from .worker import make_worker

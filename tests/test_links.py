@@ -9,21 +9,19 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from flask import Flask
-from flask import request
+from flask import Flask, request
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import login_required
-from flask_oauth2_login import login_url
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    OpenIDConnect,
+    login_required,
+    login_url,
+)
 
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import Browser, Provider
+from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
 GOLD = {"id_token": {"acr": {"essential": True, "values": ["gold", "platinum"]}}}

@@ -7,28 +7,21 @@ import time
 import typing as t
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import AuthorizationError
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import IDTokenError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import Token
+from flask_oauth2_login import (
+    AuthorizationError,
+    ConfigurationError,
+    IDTokenError,
+    OAuth2Login,
+    OpenIDConnect,
+    ProviderError,
+    Token,
+)
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import HANG
-from .provider import REMOVED
-from .provider import ZIP_BOMB
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .provider import make_key
+from .conftest import MakeApp, MakeProvider
+from .provider import HANG, REMOVED, ZIP_BOMB, Answer, Browser, Provider, make_key
 
 
 def at(seconds: int) -> t.Callable[[object], int]:

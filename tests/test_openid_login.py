@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import typing as t
 from pathlib import Path
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Flask
-from flask import abort
-from flask_login import LoginManager
-from flask_login import UserMixin
-from flask_login import current_user
-from flask_login import login_user
-from flask_login import logout_user
+from flask import Flask, abort
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import Token
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import logged_out
-from flask_oauth2_login import login_required
+from flask_oauth2_login import (
+    Identity,
+    OAuth2Login,
+    OpenIDConnect,
+    Token,
+    current_oauth_session,
+    logged_out,
+    login_required,
+)
 
 from .conftest import MakeApp
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
+from .provider import REMOVED, Answer, Browser, Provider
 
 Options = dict[str, t.Any]
 MakeSSO = t.Callable[..., tuple[Flask, Browser]]

@@ -6,20 +6,18 @@ import typing as t
 
 import pytest
 import requests
-from flask import Flask
-from flask import request
+from flask import Flask, request
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import current_identity
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import login_required
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    current_identity,
+    current_oauth_session,
+    login_required,
+)
 
 from .conftest import MakeApp
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
+from .provider import REMOVED, Answer, Browser, Provider
 from .test_part_a_authorization import make_handler
 
 GITHUB = "https://api.github.com/user"

@@ -5,29 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Flask
-from flask import abort
-from flask import session
-from hypothesis import HealthCheck
-from hypothesis import given
-from hypothesis import settings
+from flask import Flask, abort, session
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import Token
+from flask_oauth2_login import Identity, OAuth2, OAuth2Login, Token
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
+from .conftest import MakeApp, MakeProvider
+from .provider import REMOVED, Answer, Browser, Provider
 
 
 def make_handler(provider: Provider, **options: t.Any) -> OAuth2:

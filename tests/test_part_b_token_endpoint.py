@@ -5,37 +5,38 @@ from __future__ import annotations
 import json
 import time
 import typing as t
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Error
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import Token
-from flask_oauth2_login import TokenError
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Error,
+    ProviderError,
+    Token,
+    TokenError,
+)
 
 from .conftest import MakeProvider
-from .provider import CUT_AFTER
-from .provider import CUT_BEFORE
-from .provider import DRIP_BODY
-from .provider import DRIP_HEADERS
-from .provider import DRIP_STATUS
-from .provider import ENDLESS_BODY
-from .provider import ENDLESS_CONTINUE
-from .provider import GARBAGE
-from .provider import HANG
-from .provider import REDIRECT
-from .provider import TOO_LONG_CONTENT_LENGTH
-from .provider import ZIP_BOMB
-from .provider import Answer
-from .provider import Provider
+from .provider import (
+    CUT_AFTER,
+    CUT_BEFORE,
+    DRIP_BODY,
+    DRIP_HEADERS,
+    DRIP_STATUS,
+    ENDLESS_BODY,
+    ENDLESS_CONTINUE,
+    GARBAGE,
+    HANG,
+    REDIRECT,
+    TOO_LONG_CONTENT_LENGTH,
+    ZIP_BOMB,
+    Answer,
+    Provider,
+)
 
 
 def make_handler(provider: Provider, **options: t.Any) -> OAuth2:

@@ -8,28 +8,22 @@ import typing as t
 
 import pytest
 import requests
-from flask import Flask
-from flask import session
+from flask import Flask, session
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OAuth2Session
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import login_required
+from flask_oauth2_login import (
+    ConfigurationError,
+    LoginRequired,
+    OAuth2,
+    OAuth2Login,
+    OAuth2Session,
+    ProviderError,
+    current_oauth_session,
+    login_required,
+)
 
-from .conftest import MakeApp
-from .conftest import MakeProvider
-from .provider import CUT_IN_HEADERS
-from .provider import REDIRECT
-from .provider import Answer
-from .provider import Browser
-from .provider import Hold
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
+from .conftest import MakeApp, MakeProvider
+from .provider import CUT_IN_HEADERS, REDIRECT, Answer, Browser, Hold, Provider
+from .test_part_a_authorization import is_signed_in, make_handler
 
 RECORD = "oauth2_login_oauth2"
 

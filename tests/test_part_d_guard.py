@@ -8,9 +8,7 @@ import itertools
 import typing as t
 
 import pytest
-from flask import Blueprint
-from flask import Flask
-from flask import session
+from flask import Blueprint, Flask, session
 from flask.views import MethodView
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
@@ -18,32 +16,30 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
-from flask_oauth2_login import AuthorizationError
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Error
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import current_identity
-from flask_oauth2_login import current_oauth_session
-from flask_oauth2_login import logged_in
-from flask_oauth2_login import logged_out
-from flask_oauth2_login import login_failed
-from flask_oauth2_login import login_required
-from flask_oauth2_login import login_url
-from flask_oauth2_login import logout_button
-from flask_oauth2_login import require_login
-from flask_oauth2_login import token_refreshed
-from flask_oauth2_login.login.blueprint import BlueprintOptions
-from flask_oauth2_login.protocol.options import HandlerOptions
+from flask_oauth2_login import (
+    AuthorizationError,
+    ConfigurationError,
+    OAuth2,
+    OAuth2Error,
+    OAuth2Login,
+    ProviderError,
+    current_identity,
+    current_oauth_session,
+    logged_in,
+    logged_out,
+    login_failed,
+    login_required,
+    login_url,
+    logout_button,
+    require_login,
+    token_refreshed,
+)
+from flask_oauth2_login.blueprint import BlueprintOptions
+from flask_oauth2_login.client.options import HandlerOptions
 
 from .conftest import MakeApp
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import Answer, Browser, Provider
+from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

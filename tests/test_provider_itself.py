@@ -8,10 +8,7 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from urllib.parse import parse_qs
-from urllib.parse import quote_plus
-from urllib.parse import urlencode
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
 import pytest
 import requests
@@ -19,10 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from .conftest import MakeProvider
-from .provider import REMOVED
-from .provider import BadAuthorizationRequest
-from .provider import Provider
-from .provider import make_key
+from .provider import REMOVED, BadAuthorizationRequest, Provider, make_key
 
 CALLBACK = "http://localhost/callback"
 VERIFIER = "v" * 43

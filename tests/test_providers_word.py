@@ -10,24 +10,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import IDTokenError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import login_required
+from flask_oauth2_login import IDTokenError, OAuth2Login, OpenIDConnect, login_required
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import HANG
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .provider import make_key
-from .test_openid import Options
-from .test_openid import at
-from .test_openid import issue
-from .test_openid import make_handler
-from .test_openid import redeem
+from .provider import HANG, REMOVED, Answer, Browser, Provider, make_key
+from .test_openid import Options, at, issue, make_handler, redeem
 from .test_part_a_authorization import is_signed_in
 
 

@@ -8,27 +8,24 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask
-from flask import redirect
-from flask import request
+from flask import Flask, redirect, request
 
 import flask_oauth2_login
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import RedisStore
-from flask_oauth2_login import SessionStore
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import login_required
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    OpenIDConnect,
+    RedisStore,
+    SessionStore,
+    SQLAlchemyStore,
+    login_required,
+)
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .provider.browser import next_step
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 Options = dict[str, t.Any]
 

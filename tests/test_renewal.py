@@ -16,24 +16,14 @@ import pytest
 import requests
 from flask import Flask
 
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import ProviderError
+from flask_oauth2_login import LoginRequired, OAuth2Login, ProviderError
 
 from .conftest import MakeApp
-from .provider import CUT_AFTER
-from .provider import CUT_BEFORE
-from .provider import HANG
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .servers import Server
-from .servers import free_port
+from .provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Provider
+from .servers import Server, free_port, wait_until
 from .servers import postgresql as postgresql
 from .servers import redis_server as redis_server
-from .servers import wait_until
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
+from .test_part_a_authorization import is_signed_in, make_handler
 
 
 def refreshes(provider: Provider) -> int:

@@ -14,29 +14,22 @@ from pathlib import Path
 
 import pytest
 from flask import session
-from hypothesis import HealthCheck
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine
-from hypothesis.stateful import initialize
-from hypothesis.stateful import invariant
-from hypothesis.stateful import precondition
-from hypothesis.stateful import rule
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login.protocol.http import Transport
+from flask_oauth2_login.protocol.http_options import HTTPOptions
 
-from .apps import Clock
-from .apps import make_site
-from .provider import CUT_AFTER
-from .provider import CUT_BEFORE
-from .provider import HANG
-from .provider import Answer
-from .provider import Browser
-from .provider import Grant
-from .provider import Hold
-from .provider import Provider
+from .apps import Clock, make_site
+from .provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Grant, Hold, Provider
 
 PATIENCE = 30
 
@@ -248,7 +241,7 @@ class Logins(RuleBasedStateMachine):
         handler = self.app.extensions["oauth2_login"].logins["oauth2"].handler
         usual = handler.transport
         if trouble.reaction is HANG:
-            handler.transport = Transport((5.0, 0.3))
+            handler.transport = HTTPOptions((5.0, 0.3))
         self.provider.on("/token", trouble.reaction, times=1)
         assert call(tab.browser) == (trouble.status, None)
         self.provider.off()

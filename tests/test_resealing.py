@@ -5,12 +5,10 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2, OAuth2Login
 
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 
 
 def make_login(provider: Provider, folder: Path) -> OAuth2Login:

@@ -7,28 +7,24 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from flask import Flask
-from flask import abort
+from flask import Flask, abort
 
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import ProviderError
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import StoreError
-from flask_oauth2_login import Token
-from flask_oauth2_login import TokenError
-from flask_oauth2_login import login_url
+from flask_oauth2_login import (
+    Identity,
+    OAuth2,
+    OAuth2Login,
+    OpenIDConnect,
+    ProviderError,
+    SQLAlchemyStore,
+    StoreError,
+    Token,
+    TokenError,
+    login_url,
+)
 
 from .conftest import MakeApp
-from .provider import HANG
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .provider import Request
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
+from .provider import HANG, Answer, Browser, Provider, Request
+from .test_part_a_authorization import is_signed_in, make_handler
 
 #: Seconds that a provider which does not answer may cost a visitor.
 DELAY = 2.0

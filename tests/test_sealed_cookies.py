@@ -9,27 +9,23 @@ import tracemalloc
 import typing as t
 
 import pytest
-from flask import Flask
-from flask import Response
+from flask import Flask, Response
 from werkzeug.test import TestResponse
 
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OpenIDConnect
-from flask_oauth2_login import login_required
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, login_required
 from flask_oauth2_login.stores.sealing import Sealer
 
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Hold
-from .provider import Provider
+from .provider import Browser, Hold, Provider
 from .provider.browser import next_step
-from .test_coming_home import SlowRequest
-from .test_coming_home import make_sessions_permanent
-from .test_part_a_authorization import add_cart
-from .test_part_a_authorization import assert_rejected
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .test_coming_home import SlowRequest, make_sessions_permanent
+from .test_part_a_authorization import (
+    add_cart,
+    assert_rejected,
+    is_signed_in,
+    make_handler,
+    query_of,
+)
 
 HTTP, HTTPS = "http://localhost", "https://localhost"
 

@@ -5,30 +5,26 @@ from __future__ import annotations
 import threading
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from flask import Flask
-from flask import session
+from flask import Flask, session
 
-from flask_oauth2_login import LoginRequired
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import OAuth2Session
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import StoreError
-from flask_oauth2_login import login_required
-from flask_oauth2_login import token_refreshed
+from flask_oauth2_login import (
+    LoginRequired,
+    OAuth2Login,
+    OAuth2Session,
+    SQLAlchemyStore,
+    StoreError,
+    login_required,
+    token_refreshed,
+)
 
 from .apps import Clock
 from .conftest import MakeApp
-from .provider import Answer
-from .provider import Browser
-from .provider import Hold
-from .provider import Provider
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
+from .provider import Answer, Browser, Hold, Provider
+from .test_part_a_authorization import is_signed_in, make_handler
 
 
 def refreshes(provider: Provider) -> int:

@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 from flask import session
 
-from flask_oauth2_login import Identity
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import StoreError
+from flask_oauth2_login import Identity, OAuth2Login, SQLAlchemyStore, StoreError
 
 from .conftest import MakeApp
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import add_cart
-from .test_part_a_authorization import make_handler
+from .provider import Browser, Provider
+from .test_part_a_authorization import add_cart, make_handler
 
 
 class FragileStore:

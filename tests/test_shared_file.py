@@ -16,8 +16,7 @@ import pytest
 from flask import Flask
 
 from .apps import make_site
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .servers import wait_until
 
 #: Seconds: that of a renewal's note with Flask's own lifetime of sessions.

@@ -17,8 +17,7 @@ import pytest
 
 from flask_oauth2_login.protocol.errors import StoreError
 from flask_oauth2_login.stores import sqlite
-from flask_oauth2_login.stores.shared import FallbackStore
-from flask_oauth2_login.stores.shared import open_shared_store
+from flask_oauth2_login.stores.shared import FallbackStore, open_shared_store
 from flask_oauth2_login.stores.sqlite import SQLiteStore
 
 from .servers import wait_until

@@ -11,21 +11,13 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask
-from flask import session
+from flask import Flask, session
 
 from flask_oauth2_login import OAuth2Login
 
 from .conftest import MakeApp
-from .provider import CUT_AFTER
-from .provider import REMOVED
-from .provider import Answer
-from .provider import Browser
-from .provider import Provider
-from .test_part_a_authorization import assert_rejected
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
-from .test_part_a_authorization import query_of
+from .provider import CUT_AFTER, REMOVED, Answer, Browser, Provider
+from .test_part_a_authorization import assert_rejected, is_signed_in, make_handler, query_of
 
 
 @pytest.fixture

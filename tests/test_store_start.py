@@ -17,20 +17,20 @@ import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_oauth2_login import ConfigurationError
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
-from flask_oauth2_login import RedisStore
-from flask_oauth2_login import SQLAlchemyStore
-from flask_oauth2_login import SQLiteStore
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Login,
+    RedisStore,
+    SQLAlchemyStore,
+    SQLiteStore,
+)
 
-from .provider import Browser
-from .provider import Provider
+from .provider import Browser, Provider
 from .servers import Server
 from .servers import mariadb as mariadb
 from .servers import postgresql as postgresql
-from .test_part_a_authorization import is_signed_in
-from .test_part_a_authorization import make_handler
+from .test_part_a_authorization import is_signed_in, make_handler
 
 PROCESSES = 6
 

@@ -16,31 +16,24 @@ import redis
 import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from hypothesis import HealthCheck
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine
-from hypothesis.stateful import rule
-from hypothesis.stateful import run_state_machine_as_test
-from redis.cluster import ClusterNode
-from redis.cluster import RedisCluster
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from redis.cluster import ClusterNode, RedisCluster
 
-from flask_oauth2_login.protocol.errors import ConfigurationError
-from flask_oauth2_login.protocol.errors import StoreError
+from flask_oauth2_login.protocol.errors import ConfigurationError, StoreError
 from flask_oauth2_login.stores.base import TokenStore
-from flask_oauth2_login.stores.conformance import Elsewhere
-from flask_oauth2_login.stores.conformance import StoreConformance
+from flask_oauth2_login.stores.conformance import Elsewhere, StoreConformance
 from flask_oauth2_login.stores.redis import RedisStore
 from flask_oauth2_login.stores.shared import open_shared_store
 from flask_oauth2_login.stores.sqlalchemy import SQLAlchemyStore
 from flask_oauth2_login.stores.sqlite import SQLiteStore
 
-from .servers import Server
+from .servers import Server, wait_until
 from .servers import mariadb as mariadb
 from .servers import postgresql as postgresql
 from .servers import redis_cluster as redis_cluster
 from .servers import redis_server as redis_server
-from .servers import wait_until
 
 
 class TestSQLiteStoreInMemory(StoreConformance):

@@ -9,8 +9,7 @@ import signal
 import socket
 import time
 import typing as t
-from concurrent.futures import Future
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,10 @@ import redis
 import sqlalchemy as sa
 import urllib3
 
-from flask_oauth2_login import RedisStore
-from flask_oauth2_login import SQLAlchemyStore
+from flask_oauth2_login import RedisStore, SQLAlchemyStore
 
-from .apps import Site
-from .apps import asleep
-from .apps import make_site
-from .apps import serve
-from .provider import HANG
-from .provider import Browser
-from .provider import Grant
-from .provider import Hold
-from .provider import Provider
+from .apps import Site, asleep, make_site, serve
+from .provider import HANG, Browser, Grant, Hold, Provider
 from .servers import Server
 from .servers import postgresql as postgresql
 from .servers import redis_server as redis_server

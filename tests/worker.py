@@ -7,8 +7,7 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import OAuth2
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2, OAuth2Login
 
 from .conftest import add_views
 

@@ -11,9 +11,7 @@ import threading
 import time
 import typing as t
 
-from ..protocol.errors import ProviderError
-from ..protocol.errors import ProviderUnavailableError
-from ..protocol.errors import ProviderUnreachableError
+from ..protocol.errors import ProviderError, ProviderUnavailableError, ProviderUnreachableError
 
 #: Seconds without another try after a failure, where the provider does not say how many.
 BACKOFF_SECONDS = 3

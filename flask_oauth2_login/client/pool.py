@@ -7,7 +7,7 @@ import os
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from ..protocol.process import PerProcess
+from ..protocol.fork_safe import PerProcess
 from ..protocol.urls import is_loopback_http
 
 #: Hosts to keep connections to, and connections to keep for each.

@@ -9,9 +9,9 @@ import time
 import typing as t
 from concurrent.futures import Future
 
+from .background import patiently
 from .errors import ProviderError
-from .patience import patiently
-from .process import PerProcess
+from .fork_safe import PerProcess
 
 log = logging.getLogger("flask_oauth2_login")
 

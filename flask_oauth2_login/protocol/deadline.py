@@ -17,11 +17,8 @@ from concurrent.futures import Future
 from http.client import HTTPResponse
 
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError
-from urllib3.exceptions import NewConnectionError
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.util import connection as urllib3_connection
 
 from .errors import ConfigurationError

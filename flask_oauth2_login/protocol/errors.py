@@ -9,12 +9,9 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime
 
-from werkzeug.exceptions import BadGateway
-from werkzeug.exceptions import BadRequest
-from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import BadGateway, BadRequest, HTTPException, ServiceUnavailable
 
-from .parsing import one_line
+from .json_input import one_line
 
 
 class OAuth2Error(Exception):

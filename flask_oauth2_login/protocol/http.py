@@ -10,62 +10,19 @@ import zlib
 from http.client import HTTPException
 
 import requests
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from .deadline import DeadlineAdapter
-from .errors import ProviderAnswerError
-from .errors import ProviderUnavailableError
-from .errors import ProviderUnreachableError
-from .options import require_file
-from .options import timeout_pair
-from .parsing import parse_json
-from .urls import is_loopback_http
-from .urls import origin
+from .errors import ProviderAnswerError, ProviderUnavailableError, ProviderUnreachableError
+from .http_options import HTTPOptions
+from .json_input import parse_json
+from .urls import is_loopback_http, origin
 
-#: The longest that one request may take, in seconds.
-MAX_SECONDS = 30.0
 #: The longest body, in bytes, after decompression.
 MAX_BODY = 1024 * 1024
 
-Timeout = float | tuple[float, float]
-
 _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
-
-
-@dataclasses.dataclass(frozen=True)
-class Transport:
-    """How requests to one provider are sent.
-
-    :param timeout: seconds to connect and seconds between two bytes, or one number for both.
-    :param verify: as in requests: False, or the path of a CA bundle. None: the environment's.
-    :param cert: as in requests: a client certificate's path, or the paths of it and its key.
-    :param proxies: as in requests: proxy URLs by scheme. None: the environment's.
-    """
-
-    timeout: Timeout = (5.0, 15.0)
-    verify: bool | str | None = None
-    cert: str | tuple[str, str] | None = None
-    proxies: t.Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        timeout_pair(self.timeout)
-        for name, given in (("verify", self.verify), ("cert", self.cert)):
-            for path in given if isinstance(given, tuple) else (given,):
-                if isinstance(path, str):
-                    require_file(name, path)
-
-    @property
-    def seconds(self) -> float:
-        """The most that a request may take in all."""
-        return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
-
-    @property
-    def pair(self) -> tuple[float, float]:
-        """Seconds to connect, which a TLS handshake may take once more, and between two bytes."""
-        connect, read = timeout_pair(self.timeout)
-        return min(connect, self.seconds / 2), read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +58,7 @@ class Answer:
 
 
 def send(
-    transport: Transport,
+    options: HTTPOptions,
     method: str,
     url: str,
     *,
@@ -118,7 +75,7 @@ def send(
     problem, nonsense = "", False
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
     with _OneRequest() as session:
-        deadline = time.monotonic() + transport.seconds
+        deadline = time.monotonic() + options.seconds
         adapter = DeadlineAdapter(deadline)
         # No proxy of the environment's reads what is for this machine alone.
         session.trust_env = not is_loopback_http(url)
@@ -131,10 +88,10 @@ def send(
                 url,
                 # Whatever signs here, nothing of the machine's .netrc does.
                 auth=sign or (lambda prepared: prepared),
-                timeout=transport.pair,
-                verify=transport.verify,
-                cert=request.pop("cert", None) or transport.cert,
-                proxies=dict(transport.proxies) if transport.proxies is not None else None,
+                timeout=options.pair,
+                verify=options.verify,
+                cert=request.pop("cert", None) or options.cert,
+                proxies=dict(options.proxies) if options.proxies is not None else None,
                 allow_redirects=False,
                 stream=True,
                 **request,
@@ -143,11 +100,11 @@ def send(
         except requests.exceptions.SSLError:
             problem = "its certificate was not accepted, or TLS failed"
         except requests.exceptions.ConnectTimeout:
-            problem = f"no connection within {transport.pair[0]:g} seconds"
+            problem = f"no connection within {options.pair[0]:g} seconds"
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
             problem, nonsense = type(error).__name__, _is_nonsense(error)
             if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
-                problem = f"no complete answer within {transport.seconds:g} seconds"
+                problem = f"no complete answer within {options.seconds:g} seconds"
             if _is_broken_off(error):
                 unavailable = ProviderUnavailableError
     # Raised out here: a chained exception would carry the request, and with it the secret.

@@ -14,16 +14,13 @@ import time
 import typing as t
 
 from joserfc.jwk import OctKey
-from joserfc.jws import JWSRegistry
-from joserfc.jws import deserialize_compact
+from joserfc.jws import JWSRegistry, deserialize_compact
 
 from . import base64url
-from .algorithms import HMACS
-from .algorithms import KINDS
+from .algorithms import HMACS, KINDS
 from .errors import IDTokenError
-from .keys import Keys
-from .parsing import is_whole
-from .parsing import parse_json
+from .json_input import is_whole, parse_json
+from .jwks import Keys
 from .scope import split_scope
 
 Claims = dict[str, t.Any]

@@ -6,9 +6,8 @@ import dataclasses
 import re
 import typing as t
 
-from .errors import ConfigurationError
-from .errors import ProviderAnswerError
-from .parsing import is_whole
+from .errors import ConfigurationError, ProviderAnswerError
+from .json_input import is_whole
 
 #: Where most providers have what an :class:`Identity` holds: the first path that leads somewhere.
 DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {

@@ -7,12 +7,9 @@ import math
 import re
 import time
 import typing as t
-from urllib.parse import parse_qsl
-from urllib.parse import quote
-from urllib.parse import quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus
 
-from .errors import ProviderAnswerError
-from .errors import TokenError
+from .errors import ProviderAnswerError, TokenError
 from .http import Answer
 
 if t.TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ..protocol.errors import ConfigurationError
 

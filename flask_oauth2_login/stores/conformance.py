@@ -40,8 +40,7 @@ from secrets import token_hex
 
 import pytest
 
-from .base import Stored
-from .base import TokenStore
+from .base import Stored, TokenStore
 
 THREADS = 8
 PROCESSES = 4

@@ -17,8 +17,7 @@ import json
 import re
 import typing as t
 import zlib
-from base64 import urlsafe_b64decode
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 #: What may become of a packed value, in bytes. More is a forgery that inflates, or a mistake.
 MAX_PLAIN = 2 * 1024 * 1024

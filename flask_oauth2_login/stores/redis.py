@@ -18,14 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from ..protocol.errors import ConfigurationError
-from ..protocol.errors import StoreError
-from .base import INDEXES
-from .base import Outcome
-from .base import Stored
-from .base import check_labels
-from .base import find_index
-from .base import require_given
+from ..protocol.errors import ConfigurationError, StoreError
+from .base import INDEXES, Outcome, Stored, check_labels, find_index, require_given
 
 P = t.ParamSpec("P")
 T = t.TypeVar("T")

@@ -15,12 +15,10 @@ import os
 import typing as t
 from collections import OrderedDict
 
-from ..protocol.base64url import decode
-from ..protocol.base64url import encode
+from ..protocol.base64url import decode, encode
 from ..protocol.errors import ProviderAnswerError
 from .forking import AtRest
-from .packing import pack
-from .packing import unpack
+from .packing import pack, unpack
 
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

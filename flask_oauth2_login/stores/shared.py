@@ -12,13 +12,9 @@ from contextlib import suppress
 from hashlib import sha256
 
 from ..protocol.errors import StoreError
-from .base import ENDED
-from .base import Outcome
-from .base import SharedStore
-from .base import Stored
+from .base import ENDED, Outcome, SharedStore, Stored
 from .forking import AtRest
-from .sqlite import BUSY_SECONDS
-from .sqlite import SQLiteStore
+from .sqlite import BUSY_SECONDS, SQLiteStore
 
 log = logging.getLogger("flask_oauth2_login")
 

@@ -9,8 +9,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from .base import INDEXES
-from .base import LABELS
+from .base import INDEXES, LABELS
 
 _MYSQL = ("mysql", "mariadb")
 

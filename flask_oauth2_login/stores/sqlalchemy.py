@@ -17,24 +17,12 @@ from secrets import token_hex
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from ..protocol.errors import ConfigurationError
-from ..protocol.errors import OAuth2Error
-from ..protocol.errors import StoreError
-from .base import LABELS
-from .base import Outcome
-from .base import Stored
-from .base import check_labels
-from .base import find_index
-from .base import require_given
+from ..protocol.errors import ConfigurationError, OAuth2Error, StoreError
+from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
 from .forking import AtRest
-from .sql_engine import is_memory
-from .sql_engine import make_engine
-from .sql_engine import make_engine_beside
-from .sql_tables import make_leases
-from .sql_tables import make_records
-from .sql_tables import now
-from .sqlite_file import check_alone
-from .sqlite_file import require_place
+from .sql_engine import is_memory, make_engine, make_engine_beside
+from .sql_tables import make_leases, make_records, now
+from .sqlite_file import check_alone, require_place
 
 T = t.TypeVar("T")
 

@@ -12,17 +12,9 @@ from secrets import token_hex
 
 from ..protocol.errors import StoreError
 from . import sqlite_statements as sql
-from .base import LABELS
-from .base import Outcome
-from .base import Stored
-from .base import check_labels
-from .base import find_index
-from .base import require_given
+from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
 from .forking import AtRest
-from .sqlite_file import connect
-from .sqlite_file import create_file
-from .sqlite_file import identify
-from .sqlite_file import require_place
+from .sqlite_file import connect, create_file, identify, require_place
 
 T = t.TypeVar("T")
 

@@ -9,8 +9,7 @@ import typing as t
 from secrets import randbits
 
 from ..protocol.errors import ConfigurationError
-from .sqlite_statements import SCHEMA
-from .sqlite_statements import TABLES
+from .sqlite_statements import SCHEMA, TABLES
 
 
 def require_place(path: str) -> None:

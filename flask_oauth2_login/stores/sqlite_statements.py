@@ -7,9 +7,7 @@ The tables are those of `SQLAlchemyStore`: either store opens a file that the ot
 
 from __future__ import annotations
 
-from .base import ENDED
-from .base import INDEXES
-from .base import LABELS
+from .base import ENDED, INDEXES, LABELS
 
 TABLES = ("oauth2_login_records", "oauth2_login_records_leases")
 COLUMNS = ("id", "sealed", "version", "expires_at", *LABELS)

@@ -6,18 +6,12 @@ import dataclasses
 import time
 import typing as t
 from html import escape
-from urllib.parse import parse_qs
-from urllib.parse import urlencode
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-from .grants import Claims
-from .grants import Grant
-from .messages import REDIRECT
-from .messages import Answer
-from .messages import Request
+from .grants import Claims, Grant
+from .messages import REDIRECT, Answer, Request
 from .settings import Settings
-from .signing import Overrides
-from .signing import override
+from .signing import Overrides, override
 
 
 class BadAuthorizationRequest(Exception):

@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 import typing as t
 from html import unescape
-from urllib.parse import urlencode
-from urllib.parse import urljoin
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 from flask import Flask
 from werkzeug.datastructures import Headers
-from werkzeug.test import EnvironBuilder
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
-from .cookies import Cookie
-from .cookies import CookieJar
-from .cookies import Site
-from .cookies import is_trustworthy
+from .cookies import Cookie, CookieJar, Site, is_trustworthy
 from .grants import Claims
 from .provider import Provider
 

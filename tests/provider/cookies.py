@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing as t
-from urllib.parse import SplitResult
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from werkzeug.http import parse_date
 

@@ -7,8 +7,7 @@ import json
 import typing as t
 from functools import cached_property
 from http.client import responses
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from requests.structures import CaseInsensitiveDict
 

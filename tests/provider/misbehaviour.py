@@ -8,8 +8,7 @@ import threading
 import typing as t
 import zlib
 
-from .messages import Answer
-from .messages import Request
+from .messages import Answer, Request
 from .server import Connection
 
 Behave = t.Callable[[], Answer]

@@ -9,18 +9,12 @@ import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import resources
-from . import tokens
-from .authorization import AuthorizationAnswer
-from .authorization import answer_authorization
-from .authorization import authorize
-from .authorization import query_of
+from . import resources, tokens
+from .authorization import AuthorizationAnswer, answer_authorization, authorize, query_of
 from .grants import Claims
-from .messages import Answer
-from .messages import Request
+from .messages import Answer, Request
 from .misbehaviour import Misbehaviour
-from .server import Connection
-from .server import Server
+from .server import Connection, Server
 from .settings import Settings
 from .tls import write_files
 

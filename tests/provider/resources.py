@@ -7,9 +7,7 @@ import typing as t
 from urllib.parse import urlencode
 
 from .grants import AccessToken
-from .messages import REDIRECT
-from .messages import Answer
-from .messages import Request
+from .messages import REDIRECT, Answer, Request
 from .settings import Settings
 from .signing import override
 

@@ -12,8 +12,7 @@ import typing as t
 
 from requests.structures import CaseInsensitiveDict
 
-from .messages import Answer
-from .messages import Request
+from .messages import Answer, Request
 
 #: The longest head of a request, in bytes.
 MAX_HEAD = 1024 * 1024

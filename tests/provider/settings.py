@@ -7,16 +7,8 @@ import secrets
 import time
 import typing as t
 
-from .grants import AccessToken
-from .grants import Claims
-from .grants import Grant
-from .grants import Grants
-from .signing import Overrides
-from .signing import SigningKey
-from .signing import half_hash
-from .signing import make_key
-from .signing import override
-from .signing import sign
+from .grants import AccessToken, Claims, Grant, Grants
+from .signing import Overrides, SigningKey, half_hash, make_key, override, sign
 
 BACKCHANNEL_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 

@@ -11,9 +11,7 @@ import json
 import typing as t
 import warnings
 
-from joserfc.jwk import ECKey
-from joserfc.jwk import OKPKey
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 #: In overrides: take the member away.

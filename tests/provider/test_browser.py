@@ -5,14 +5,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from flask import Flask
-from flask import Response
-from flask import jsonify
-from flask import redirect
-from flask import request
+from flask import Flask, Response, jsonify, redirect, request
 
-from . import Browser
-from . import Provider
+from . import Browser, Provider
 
 SET = {
     "strict": "strict=1; Path=/; HttpOnly; SameSite=Strict",

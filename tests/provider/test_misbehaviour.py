@@ -11,25 +11,27 @@ import pytest
 import requests
 
 from ..conftest import MakeProvider
-from . import CUT_AFTER
-from . import CUT_BEFORE
-from . import CUT_IN_HEADERS
-from . import DRIP_BODY
-from . import DRIP_HEADERS
-from . import DRIP_STATUS
-from . import ENDLESS_BODY
-from . import ENDLESS_CONTINUE
-from . import GARBAGE
-from . import HANG
-from . import REDIRECT
-from . import TOO_LONG_CONTENT_LENGTH
-from . import ZIP_BOMB
-from . import Answer
-from . import Drip
-from . import Grant
-from . import Hold
-from . import Misbehaviour
-from . import Provider
+from . import (
+    CUT_AFTER,
+    CUT_BEFORE,
+    CUT_IN_HEADERS,
+    DRIP_BODY,
+    DRIP_HEADERS,
+    DRIP_STATUS,
+    ENDLESS_BODY,
+    ENDLESS_CONTINUE,
+    GARBAGE,
+    HANG,
+    REDIRECT,
+    TOO_LONG_CONTENT_LENGTH,
+    ZIP_BOMB,
+    Answer,
+    Drip,
+    Grant,
+    Hold,
+    Misbehaviour,
+    Provider,
+)
 
 
 def get(provider: Provider, timeout: float = 0.5) -> requests.Response:

@@ -10,13 +10,10 @@ import typing as t
 from hashlib import sha256
 from urllib.parse import unquote_plus
 
-from .grants import Grant
-from .grants import Refusal
-from .messages import Answer
-from .messages import Request
+from .grants import Grant, Refusal
+from .messages import Answer, Request
 from .settings import Settings
-from .signing import encode
-from .signing import override
+from .signing import encode, override
 
 NO_STORE = {"Cache-Control": "no-store"}
 

@@ -1,0 +1,29 @@
+"""Revoking tokens without waiting for the provider: RFC 7009."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from ..protocol.background import patiently
+from ..protocol.errors import OAuth2Error
+from ..protocol.token import Token
+from .oauth2 import OAuth2
+
+log = logging.getLogger("flask_oauth2_login")
+
+
+def revoke(*tokens: tuple[OAuth2, Token]) -> None:
+    """Revoke tokens, each with its refresh token, where their provider can.
+
+    One that is down delays nobody, and what it says is logged.
+    """
+    patiently(*(functools.partial(_revoke, *pair) for pair in tokens))
+
+
+def _revoke(handler: OAuth2, token: Token) -> None:
+    try:
+        if token and handler.has_endpoint("revoke_url"):
+            handler.revoke_token(token)
+    except OAuth2Error as error:
+        log.warning("A token was not revoked: %s", error)

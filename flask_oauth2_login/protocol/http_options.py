@@ -1,0 +1,70 @@
+"""How requests to one provider are sent, checked as early as can be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import typing as t
+
+from .errors import ConfigurationError
+
+#: The longest that one request may take, in seconds.
+MAX_SECONDS = 30.0
+
+Timeout = float | tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class HTTPOptions:
+    """How requests to one provider are sent.
+
+    :param timeout: seconds to connect and seconds between two bytes, or one number for both.
+    :param verify: as in requests: False, or the path of a CA bundle. None: the environment's.
+    :param cert: as in requests: a client certificate's path, or the paths of it and its key.
+    :param proxies: as in requests: proxy URLs by scheme. None: the environment's.
+    """
+
+    timeout: Timeout = (5.0, 15.0)
+    verify: bool | str | None = None
+    cert: str | tuple[str, str] | None = None
+    proxies: t.Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        timeout_pair(self.timeout)
+        for name, given in (("verify", self.verify), ("cert", self.cert)):
+            for path in given if isinstance(given, tuple) else (given,):
+                if isinstance(path, str):
+                    require_file(name, path)
+
+    @property
+    def seconds(self) -> float:
+        """The most that a request may take in all."""
+        return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        """Seconds to connect, which a TLS handshake may take once more, and between two bytes."""
+        connect, read = timeout_pair(self.timeout)
+        return min(connect, self.seconds / 2), read
+
+
+def timeout_pair(timeout: t.Any) -> tuple[float, float]:
+    """Seconds to connect and seconds between two bytes."""
+    pair = tuple(timeout) if isinstance(timeout, (tuple, list)) else (timeout, timeout)
+    if len(pair) != 2 or not all(_is_duration(seconds) for seconds in pair):
+        raise ConfigurationError(
+            f"timeout={timeout!r} is not a number of seconds, nor (connect, read): (5, 15)."
+        )
+    return pair
+
+
+def require_file(name: str, path: str) -> None:
+    """See that a file, or a folder of them, is there."""
+    if not os.path.exists(path):
+        raise ConfigurationError(f"{name}={path!r}: there is no such file.")
+
+
+def _is_duration(value: t.Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and value > 0 and math.isfinite(value)

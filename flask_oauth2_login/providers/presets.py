@@ -1,0 +1,128 @@
+"""Providers that are known by name. A preset is a row of data in ``presets.json``.
+
+Its words are those of :class:`OAuth2` and :class:`OpenIDConnect`, and ``scope`` beside them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+import typing as t
+from importlib import resources
+
+from ..client.oauth2 import OAuth2
+from ..client.openid import OpenIDConnect
+from ..protocol import urls
+from ..protocol.errors import ConfigurationError
+
+log = logging.getLogger("flask_oauth2_login")
+
+Preset = t.Mapping[str, t.Any]
+
+#: The words that say where a provider's tokens come from.
+SOURCES = ("site", "issuer", "authorization_url", "token_url")
+
+
+def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
+    """The row of a provider, with the app's own words for it laid over.
+
+    :param own: the app's rows; one is enough by itself for a provider that has none here.
+    :raises ConfigurationError: nobody knows a provider of that name, or its endpoints are moved
+        only in part.
+    """
+    own = {} if own is None else own
+    overlay = own.get(name, {}) if isinstance(own, t.Mapping) else None
+    if not isinstance(overlay, t.Mapping):
+        raise ConfigurationError(
+            "OAUTH2_LOGIN_PROVIDERS is a dictionary of dictionaries:"
+            f" {{{name!r}: {{'issuer': 'https://…'}}}}."
+        )
+    rows = json.loads(resources.files(__package__).joinpath("presets.json").read_text("utf-8"))
+    if name not in rows and not overlay:
+        raise ConfigurationError(
+            f"There is no preset {name!r}. Known: {', '.join(sorted(rows))}. Describe the provider"
+            f" in app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
+        )
+    row = rows.get(name, {})
+    return {**_keep_in_place(name, row, overlay), **overlay}
+
+
+def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
+    """A row, without its URLs that an overlay leaves behind when it moves the provider.
+
+    A provider is where its tokens come from. From somewhere else they must not go to where the row
+    says: the token of one's own server is not for the API of the public one.
+
+    :raises ConfigurationError: the overlay does not say where all its endpoints are.
+    """
+    merged = {**row, **overlay}
+    known = {"", *(_origin(row, word) for word in row if _is_url(word))}
+    moved_to = {_origin(merged, word) for word in SOURCES if word in overlay} - known
+    if not row or not moved_to:
+        return row
+    left = [
+        word
+        for word in row
+        if _is_url(word) and word not in overlay and _origin(merged, word) in known
+    ]
+    kept = {word: value for word, value in row.items() if word not in left}
+    endpoints = {"authorization_url", "token_url"} - {*kept, *overlay}
+    if endpoints and not overlay.get("issuer") and not {"issuer", *endpoints}.isdisjoint(left):
+        raise ConfigurationError(
+            f"OAUTH2_LOGIN_PROVIDERS moves the preset {name!r} to {', '.join(sorted(moved_to))}, so"
+            " that nothing counts which the preset has elsewhere. Name where its"
+            f" {' and '.join(sorted(endpoints))} is there, or its issuer."
+        )
+    if left:
+        log.warning(
+            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these words of the preset don't"
+            " count: %s. Name what the provider has there, and give None for what it has not.",
+            name,
+            ", ".join(sorted(moved_to)),
+            ", ".join(left),
+        )
+    return kept
+
+
+def _is_url(word: str) -> bool:
+    return word in SOURCES or word.endswith("_url") or word == "api_origins"
+
+
+def _origin(preset: Preset, word: str) -> str:
+    return urls.origin(urls.join(str(preset.get("site") or ""), str(preset[word] or "")))
+
+
+def credential_key(name: str, what: str) -> str:
+    """The key of ``app.config`` with a preset's credential, as a variable can be called."""
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_{what}"
+
+
+def make_handler(
+    name: str, preset: Preset, client_id: str, client_secret: str | None
+) -> OAuth2 | OpenIDConnect:
+    """The handler that a preset describes: by its ``issuer``, or else by its endpoints.
+
+    :raises ConfigurationError: the preset has a word that the handler does not know.
+    """
+    options = {word: value for word, value in preset.items() if word != "scope"}
+    kind = OpenIDConnect if "issuer" in options else OAuth2
+    known = {*inspect.signature(OAuth2).parameters, *inspect.signature(kind).parameters}
+    if unknown := set(options) - known:
+        raise ConfigurationError(
+            f"The preset {name!r} has words that are not known: {', '.join(sorted(unknown))}."
+            f" Known are: {', '.join(sorted(known - {'self', 'options', 'client_id'}))}."
+        )
+    if mine := {"client_id", "client_secret"} & set(options):
+        keys = [credential_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
+        raise ConfigurationError(
+            f"The preset {name!r} has {' and '.join(sorted(mine))}: these are settings of their"
+            f" own, {' and '.join(keys)}."
+        )
+    if kind is OAuth2 and not {"site", "token_url"} & set(options):
+        raise ConfigurationError(
+            f"The preset {name!r} has neither issuer nor endpoints: give it an 'issuer', or"
+            " 'authorization_url' and 'token_url'."
+        )
+    return kind(client_id, client_secret, **options)

@@ -1,0 +1,223 @@
+"""An attempt: a sign-in that is under way at the provider, in a sealed cookie of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from hashlib import sha256
+
+from flask import Response, after_this_request, request
+
+from ..protocol.base64url import encode
+from ..protocol.errors import AuthorizationError
+from ..protocol.pkce import make_code_verifier
+from ..protocol.urls import is_private
+from ..session.cookies import SealedCookie, cookie_name
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..stores.sealing import hashed_name
+
+#: Seconds in which a person must be back from the provider.
+LIFETIME = 600
+#: Attempts that a browser may have under way; the next one takes the oldest away.
+MAX_PARALLEL = 8
+#: Bytes of all their cookies in a request. On https they travel with every one, and a server
+#: refuses a request whose cookies are longer than some 8,000 bytes.
+MAX_BYTES = 3000
+
+# What a Cookie header has beside name and value: "=", and "; ".
+_AROUND = 3
+_STATE = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One sign-in under way."""
+
+    #: The PKCE verifier, 256 random bits. State and nonce are made of it.
+    code_verifier: str = dataclasses.field(repr=False)
+    #: Where to go then; None for the default.
+    next: str | None
+    scopes: list[str]
+    #: What else is asked of the provider: ``max_age``, ``prompt``, …
+    asked: dict[str, t.Any]
+    #: The app's key for the person who adds an account to his own; None for a sign-in.
+    link_owner: str | None
+    #: The same string in both requests: RFC 6749, section 4.1.3.
+    redirect_uri: str
+    #: One more than that of any attempt that the browser had when this one began: no clock tells
+    #: apart what begins within one of its ticks.
+    number: int
+
+    @property
+    def state(self) -> str:
+        """128 bits, in characters that every provider takes. They tell nothing of the verifier."""
+        return sha256(f"state:{self.code_verifier}".encode()).hexdigest()[:32]
+
+    @property
+    def nonce(self) -> str:
+        return encode(sha256(f"nonce:{self.code_verifier}".encode()).digest())
+
+
+def begin_attempt(
+    login: Registration,
+    next: str | None,
+    scopes: list[str],
+    asked: t.Mapping[str, t.Any],
+    link_owner: str | None,
+    redirect_uri: str,
+) -> Attempt:
+    """Make an attempt, and send it along in a cookie with this request's answer.
+
+    :raises AuthorizationError: what it was begun with has no room there.
+    """
+    under_way = _find_attempts(login)
+    attempt = Attempt(
+        code_verifier=make_code_verifier(),
+        next=next,
+        scopes=scopes,
+        asked=dict(asked),
+        link_owner=link_owner,
+        redirect_uri=redirect_uri,
+        number=1 + max((former.number for former, _ in under_way), default=0),
+    )
+    cookie = _make_cookie(login, attempt)
+    if _size(cookie) > MAX_BYTES:
+        # `next` is optional, so it goes first.
+        attempt.next = None
+        cookie = _make_cookie(login, attempt)
+    if _size(cookie) > MAX_BYTES:
+        raise AuthorizationError("invalid_request", "the link to it is too long")
+    surplus = _find_surplus(under_way, MAX_BYTES - _size(cookie))
+
+    @after_this_request
+    def send(response: Response) -> Response:
+        for oldest in surplus:
+            oldest.delete(response)
+        response.set_cookie(**cookie)
+        return response
+
+    return attempt
+
+
+def find_attempt(login: Registration, state: str | None) -> Attempt:
+    """The attempt of this browser that a ``state`` names.
+
+    :raises AuthorizationError: there is none.
+    """
+    attempt = _open(login, state) if state else None
+    if attempt is None:
+        raise AuthorizationError(
+            "invalid_state",
+            "it was begun in another browser, or more than ten minutes ago; start again",
+        )
+    return attempt
+
+
+def use_attempt(login: Registration, attempt: Attempt) -> None:
+    """Use an attempt up (RFC 6749, section 10.12): its cookie goes, and no copy counts any more.
+
+    :raises AuthorizationError: it was used before.
+    """
+    # Where the store fails, the attempt is still there to be tried again.
+    is_first = login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60)
+    after_this_request(_deleting(_cookie(login, attempt.state)))
+    if not is_first:
+        raise AuthorizationError("invalid_state", "it was used before; start again")
+
+
+def answers_by_form(login: Registration) -> bool:
+    """Whether this login's provider answers by a form (``response_mode=form_post``)."""
+    asked = {**login.handler.authorize_params, **login.options.authorize_params}
+    return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
+
+
+def attempts_come_by_post() -> bool:
+    """Whether a browser can be made to send an attempt's cookie with another site's POST.
+
+    Such a cookie is Secure, which browsers take on https and from this machine only.
+    """
+    return is_private(request.host_url)
+
+
+def _deleting(cookie: SealedCookie) -> t.Callable[[Response], Response]:
+    def delete(response: Response) -> Response:
+        cookie.delete(response)
+        return response
+
+    return delete
+
+
+def _open(login: Registration, state: str) -> Attempt | None:
+    if not _STATE.fullmatch(state):
+        return None
+    values = _cookie(login, state).read()
+    try:
+        attempt = Attempt(*values or ())
+    except TypeError:
+        return None
+    # Under another name somebody else has put it there.
+    return attempt if attempt.state == state else None
+
+
+def _find_attempts(login: Registration) -> list[tuple[Attempt, SealedCookie]]:
+    """Return the attempts under way that this login's page may take away, the newest first.
+
+    What can't be opened is left alone: it may be another app's.
+    """
+    # On https they are sent to every page, so there all logins' count together.
+    logins = current_extension().logins.values() if request.is_secure else [login]
+    found = []
+    for each in logins:
+        prefix = _cookie(each, "").name
+        states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
+        attempts = [attempt for state in states if (attempt := _open(each, state))]
+        found += [(attempt, _cookie(each, attempt.state)) for attempt in attempts]
+    return sorted(found, key=lambda pair: pair[0].number, reverse=True)
+
+
+def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> list[SealedCookie]:
+    """Return the cookies of the oldest attempts, for which there is no room beside a new one.
+
+    :param under_way: the newest first.
+    :param room: bytes.
+    """
+    surplus = []
+    for count, (_, cookie) in enumerate(under_way, 2):
+        room -= len(cookie.name) + len(request.cookies[cookie.name]) + _AROUND
+        if count > MAX_PARALLEL or room < 0:
+            surplus.append(cookie)
+    return surplus
+
+
+def _make_cookie(login: Registration, attempt: Attempt) -> dict[str, t.Any]:
+    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
+    return _cookie(login, attempt.state).make(values)
+
+
+def _size(cookie: t.Mapping[str, t.Any]) -> int:
+    return len(cookie["key"]) + len(cookie["value"]) + _AROUND
+
+
+def _cookie(login: Registration, state: str) -> SealedCookie:
+    """Return the cookie of an attempt, which is named for its ``state``.
+
+    On https no other host can have set one with this prefix: RFC 6265bis, section 4.1.3.2. The
+    prefix wants the path to be that of every page.
+    """
+    name = f"{cookie_name(login.name)}__{state}"
+    return SealedCookie(
+        sealer=current_extension().sealer,
+        purpose="attempt",
+        context=login.context,
+        name=f"__Host-{name}" if request.is_secure else name,
+        path="/" if request.is_secure else _common_path(),
+        lifetime=LIFETIME,
+        samesite="None" if answers_by_form(login) and attempts_come_by_post() else "Lax",
+    )
+
+
+def _common_path() -> str:
+    """What ``/login`` and ``/callback`` have in common."""
+    return (request.script_root + request.path).rpartition("/")[0] or "/"

@@ -1,0 +1,198 @@
+"""A login, as it flows: each step is a line of :func:`begin` or :func:`finish`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import typing as t
+from urllib.parse import unquote_to_bytes
+
+from flask import Response, redirect, request
+
+from .. import signals
+from ..client.revocation import revoke
+from ..protocol.errors import AuthorizationError, ProviderAnswerError
+from ..protocol.identity import Identity
+from ..protocol.pkce import code_challenge
+from ..protocol.scope import split_scope
+from ..protocol.token import Token
+from ..session.record import Record
+from ..session.registration import Registration
+from ..session.request_scope import current_visit, find_home
+from ..web.demands import authorization_params, login_demands
+from ..web.urls import redirect_uri
+from ..web.user_agent import default_next, safe_next
+from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
+from .session_setup import linking_owner, sign_in
+
+#: The answer's parameters (RFC 6749, section 4.1.2; RFC 9207), and how long one may be.
+ANSWER_PARAMS = ("code", "state", "iss", "error", "error_description", "error_uri")
+MAX_PARAM = 8192
+#: Bytes of an answer that comes as a form.
+MAX_FORM = 64 * 1024
+#: Claims of an ID token that renewal, signing out and the guard need.
+KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
+
+
+def begin(
+    login: Registration,
+    *,
+    next: str | None = None,
+    link: bool = False,
+    params: t.Mapping[str, t.Any] | None = None,
+) -> Response:
+    """Send a person to the provider.
+
+    :param next: a checked path to come back to.
+    :param link: add the account to whoever is signed in.
+    :param params: what to ask of the provider, beside what the developer asks of every sign-in and
+        the scopes that are granted already.
+    :raises ConfigurationError: nothing could prove what is demanded.
+    """
+    home = find_home(login)
+    granted = home.record.scopes if home is not None else []
+    asked = dict(params or {})
+    scopes, request_params = authorization_params(login, asked)
+    scopes = split_scope([*scopes, *granted])
+    asked.pop("scope", None)
+    login_demands(login, asked)
+    owner = linking_owner() if link else None
+    attempt = begin_attempt(login, next, scopes, asked, owner, redirect_uri(login))
+    url = login.handler.authorize_url(
+        scopes,
+        state=attempt.state,
+        redirect_uri=attempt.redirect_uri,
+        **binding_params(login, attempt),
+        **request_params,
+    )
+    return t.cast(Response, redirect(url))
+
+
+def finish(login: Registration, answer: t.Mapping[str, str]) -> Response:
+    """Take the provider's answer: sign in whoever it is about.
+
+    :raises AuthorizationError: the answer is a refusal, or belongs to no attempt of this browser.
+    :raises OAuth2Error: what else can be wrong with it.
+    """
+    attempt = find_attempt(login, answer.get("state"))
+    current_visit().attempted_next = safe_next(attempt.next)
+    current_visit().is_linking = attempt.link_owner is not None
+    use_attempt(login, attempt)
+    check_answer(login, answer)
+    token = redeem(login, attempt, answer["code"])
+    try:
+        identity = identify(login, attempt, token)
+        record = make_record(login, attempt, token, identity)
+    except BaseException:
+        revoke((login.handler, token))
+        raise
+    response = sign_in(login, attempt, record)
+    signals.send(signals.logged_in, login=login.name, identity=identity, token=token)
+    return response or t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
+
+
+def read_answer() -> dict[str, str]:
+    """The parameters of the provider's answer, in the query or in a form.
+
+    :raises AuthorizationError: they are not what a provider sends.
+    """
+    posted = request.method == "POST"
+    # Werkzeug bounds a form, but not what is looked at before it is one.
+    request.max_content_length = MAX_FORM
+    if not _is_utf8(request.get_data() if posted else request.query_string):
+        raise AuthorizationError("invalid_request", "a parameter is not well-formed")
+    given = request.form if posted else request.args
+    answer = {}
+    for name in ANSWER_PARAMS:
+        values = given.getlist(name)
+        if not values:
+            continue
+        # RFC 6749, section 3.1: no parameter twice. An empty one would count as left out; no
+        # provider sends one, and an empty `iss` must not stand for a provider that sends none.
+        if len(values) > 1:
+            raise AuthorizationError("invalid_request", "a parameter was sent twice")
+        if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
+            raise AuthorizationError("invalid_request", "a parameter is not well-formed")
+        answer[name] = values[0]
+    return answer
+
+
+def check_answer(login: Registration, answer: t.Mapping[str, str]) -> None:
+    """Check an answer whose ``state`` is right."""
+    # RFC 9207, section 2.4.
+    login.handler.check_issuer(answer.get("iss"))
+    # RFC 6749, section 4.1.2.1.
+    if "error" in answer and "code" in answer:
+        raise AuthorizationError("invalid_request", "the answer has a code and an error")
+    if "error" in answer:
+        raise AuthorizationError(answer["error"][:100], answer.get("error_description", "")[:500])
+    # RFC 6749, section 4.1.2.
+    if "code" not in answer:
+        raise AuthorizationError("invalid_request", "the answer has no code")
+
+
+def redeem(login: Registration, attempt: Attempt, code: str) -> Token:
+    """Trade the code for a token."""
+    params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
+    if login.handler.pkce:
+        params["code_verifier"] = attempt.code_verifier
+    if login.handler.openid:
+        # What the ID token must answer to.
+        params["nonce"] = attempt.nonce
+        demands = login_demands(login, attempt.asked)
+        params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
+    token = login.handler.get_token(code, **params)
+    if token is None:
+        raise ProviderAnswerError("The token endpoint answered with no content.")
+    return token
+
+
+def identify(login: Registration, attempt: Attempt, token: Token) -> Identity:
+    """Find out who it is."""
+    identity = login.handler.fetch_identity(token, login.options.claims, attempt.scopes)
+    identity = identity or Identity(login.name, None)
+    identity.provider = login.name
+    return identity
+
+
+def make_record(login: Registration, attempt: Attempt, token: Token, identity: Identity) -> Record:
+    """What will rest of this login."""
+    # RFC 6749, section 5.1: without a scope in the answer, what was asked for was granted.
+    granted = token.get("scope")
+    claims = token.id_claims or {}
+    keeps_id_token = login.options.keep_id_token or login.store is not None
+    return Record(
+        id=secrets.token_urlsafe(16),
+        token=token,
+        identity=identity,
+        signed_in_at=int(time.time()),
+        scopes=attempt.scopes if granted is None else login.handler.split_granted(granted),
+        asked=attempt.asked | {"scope": attempt.scopes},
+        id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
+        id_token=token.get("id_token") if keeps_id_token else None,
+    )
+
+
+def binding_params(login: Registration, attempt: Attempt) -> dict[str, str]:
+    """What binds the provider's answer to this attempt: PKCE (RFC 7636), and a nonce."""
+    params = {}
+    if login.handler.pkce:
+        params["code_challenge"] = code_challenge(attempt.code_verifier)
+        params["code_challenge_method"] = "S256"
+    if login.handler.openid:
+        params["nonce"] = attempt.nonce
+    return params
+
+
+def _is_clean(value: str) -> bool:
+    """No control characters."""
+    return not any(ord(char) < 32 or ord(char) == 127 for char in value)
+
+
+def _is_utf8(encoded: bytes) -> bool:
+    """Whether a query or a form is text; parsed, it looks as if it had been encoded twice."""
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

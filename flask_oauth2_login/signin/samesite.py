@@ -1,0 +1,89 @@
+"""Coming home: an answer that arrives across sites is held until our own page asks for it.
+
+A `SameSite=Strict` session cookie does not come along with a request that another site caused, and
+with a POST from there no Lax cookie does. To write the session then would overwrite the visitor's.
+So the answer is held, sealed, in a Strict cookie, while a page of ours goes on to the same path;
+that request carries everything. The cookie tells it, and the URL only which: a link to it from
+another site does nothing. Each answer has a cookie of its own, named for its `state`, so that none
+takes another's place.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from flask import Response, after_this_request, current_app, request
+
+from ..protocol.errors import AuthorizationError
+from ..session.cookies import SealedCookie, cookie_name, fits
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..stores.sealing import hashed_name
+from ..web.pages import redirect_page
+from ..web.urls import url_of
+from .attempt import attempts_come_by_post, find_attempt
+
+#: Seconds in which the page must have gone on.
+LIFETIME = 60
+
+# A keyed hash of a `state`, 132 bits of it.
+_WAITING = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+def crosses_sites() -> bool:
+    """Whether this request can't have brought the visitor's session cookie along."""
+    samesite = current_app.session_interface.get_cookie_samesite(current_app) or ""
+    return request.method == "POST" or samesite.lower() == "strict"
+
+
+def hold_response(login: Registration, answer: t.Mapping[str, str]) -> Response:
+    """Hold the provider's answer, and send the page that comes back for it.
+
+    :raises AuthorizationError: it belongs to no attempt of this browser, or is too long.
+    """
+    state = answer.get("state", "")
+    if request.method != "POST" or attempts_come_by_post():
+        # What another site sends of its own accord is held by no cookie, or it could send any
+        # number. Where no attempt can come along, that is found out later.
+        find_attempt(login, state)
+    waiting = hashed_name("held", state)[:22]
+    # The code is a secret, and so is an element of its own.
+    rest = {name: value for name, value in answer.items() if name != "code"}
+    cookie = _cookie(login, waiting).make([answer.get("code"), rest])
+    if not fits(cookie):
+        raise AuthorizationError("invalid_request", "the answer is too long to be kept")
+    response = redirect_page(url_of(login, "callback", waiting=waiting))
+    response.set_cookie(**cookie)
+    return response
+
+
+def take_response(login: Registration) -> dict[str, str] | None:
+    """Return the answer that was held for this request, and let it go; None where there is none."""
+    waiting = request.args.get("waiting", "")
+    if request.method != "GET" or not _WAITING.fullmatch(waiting):
+        return None
+    cookie = _cookie(login, waiting)
+    held = cookie.read()
+    if held is None:
+        return None
+
+    @after_this_request
+    def let_go(response: Response) -> Response:
+        cookie.delete(response)
+        return response
+
+    code, rest = held
+    return {**rest, "code": code} if code is not None else t.cast("dict[str, str]", rest)
+
+
+def _cookie(login: Registration, waiting: str) -> SealedCookie:
+    return SealedCookie(
+        sealer=current_extension().sealer,
+        purpose="answer",
+        context=login.context,
+        name=f"{cookie_name(login.name)}__held_{waiting}",
+        path=url_of(login, "callback"),
+        lifetime=LIFETIME,
+        samesite="Strict",
+    )

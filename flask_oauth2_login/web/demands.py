@@ -1,0 +1,184 @@
+"""What a sign-in must fulfil: read from the parameters of an authorization request, wherever they
+stand, and combined so that none lowers another.
+
+The handler's ``authorize_params`` are fixed. The blueprint's are asked of every sign-in, unless a
+link or a view asks for something else. ``max_age``, ``acr_values`` and an essential ``acr`` in
+``claims`` are demands: the strictest of all places counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing as t
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.scope import Scope, split_scope
+from ..session.registration import Registration
+
+Params = t.Mapping[str, t.Any]
+
+#: Parameters of an authorization request that the flow sets itself.
+FLOW_PARAMS = frozenset({
+    "client_id", "client_secret", "code_challenge", "code_challenge_method", "id_token_hint",
+    "nonce", "redirect_uri", "registration", "request", "request_uri", "response_type", "state",
+})  # fmt: skip
+#: Those that neither a link nor a view can set.
+RESERVED_PARAMS = FLOW_PARAMS | {"response_mode", "signature"}
+
+#: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
+COMING_BACK = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Demands:
+    """What the ID token of a sign-in must prove: OpenID Connect Core 1.0, section 3.1.2.1."""
+
+    #: Seconds that the person's authentication at the provider may be old; None for any age.
+    max_age: float | None = None
+    #: The sign-in must have satisfied one of these; none for any.
+    acr_values: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != Demands()
+
+    def and_also(self, other: Demands) -> Demands:
+        """Return the demands that fulfil both.
+
+        :raises ConfigurationError: no authentication context is in both ``acr_values``.
+        """
+        ages = [age for age in (self.max_age, other.max_age) if age is not None]
+        both = [acr for acr in other.acr_values if acr in (self.acr_values or other.acr_values)]
+        if other.acr_values and not both:
+            raise ConfigurationError(
+                f"A sign-in can't fulfil both acr_values={' '.join(self.acr_values)!r} and"
+                f" acr_values={' '.join(other.acr_values)!r}. Let them have a value in common."
+            )
+        return Demands(min(ages, default=None), tuple(both) or self.acr_values)
+
+
+def read_demands(params: Params) -> Demands:
+    """Read the demands among the parameters of an authorization request.
+
+    :raises ConfigurationError: one of them can't be read.
+    """
+    max_age = params.get("max_age")
+    asked = Demands(
+        None if max_age is None else read_max_age(max_age),
+        tuple(split_scope(params.get("acr_values"))),
+    )
+    acr = read_claims(params).get("id_token", {}).get("acr")
+    if not (isinstance(acr, dict) and acr.get("essential") is True):
+        return asked
+    values = acr.get("values", acr.get("value", ()))
+    listed = values if isinstance(values, (list, tuple)) else [values]
+    return asked.and_also(Demands(None, tuple(map(str, listed))))
+
+
+def read_max_age(given: t.Any) -> float:
+    """Return ``max_age`` in seconds.
+
+    :raises ConfigurationError: it is no number of seconds.
+    """
+    try:
+        seconds = float(given) if not isinstance(given, bool) else math.nan
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigurationError(f"max_age={given!r} is not a number of seconds: max_age=300.")
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def read_claims(params: Params) -> dict[str, dict[str, t.Any]]:
+    """Return the ``claims`` parameter as a dictionary: OpenID Connect Core 1.0, section 5.5.
+
+    :raises ConfigurationError: it is neither JSON nor a dictionary of dictionaries.
+    """
+    given = params.get("claims") or {}
+    try:
+        claims = json.loads(given) if isinstance(given, str) else given
+        return {place: dict(wanted or {}) for place, wanted in claims.items()}
+    except (TypeError, ValueError, AttributeError):
+        raise ConfigurationError(
+            f"claims={given!r} is no dictionary of dictionaries (or its JSON):"
+            " claims={'id_token': {'acr': {'essential': True, 'values': ['gold']}}}."
+        ) from None
+
+
+def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAMS) -> Params:
+    """Check what a developer adds to authorization requests.
+
+    :param what: the option's name.
+    :param reserved: the names that it can't have.
+    :raises ConfigurationError: a parameter is the flow's own, or can't be read.
+    """
+    if not isinstance(params, t.Mapping):
+        raise ConfigurationError(f"{what} is a dictionary: {what}={{'prompt': 'login'}}.")
+    # Names that begin with "_" are arguments of `url_for`.
+    if taken := sorted(name for name in params if name in reserved or name.startswith("_")):
+        raise ConfigurationError(
+            f"{what} can't have {', '.join(taken)}: the sign-in sets that itself. Leave it out."
+        )
+    read_demands(params)
+    return dict(params)
+
+
+def login_demands(login: Registration, params: Params) -> Demands:
+    """Return what a sign-in must fulfil that was begun with these parameters.
+
+    :raises ConfigurationError: the login has no ID tokens to prove it, or the demands conflict.
+    """
+    demands = Demands()
+    for place in (login.handler.authorize_params, login.options.authorize_params, params):
+        demands = demands.and_also(read_demands(place))
+    if demands:
+        require_id_tokens(login)
+    return demands
+
+
+def require_id_tokens(login: Registration) -> None:
+    """Check that a login has ID tokens, which prove ``max_age`` and ``acr_values``.
+
+    :raises ConfigurationError: it has none.
+    """
+    if not login.handler.openid:
+        raise ConfigurationError(
+            f"The login {login.name!r} has no ID tokens, so nothing proves how recent or how strong"
+            " a sign-in is. Take max_age and acr_values away, or use OpenIDConnect(…)."
+        )
+
+
+def authorization_params(login: Registration, params: Params) -> tuple[list[str], dict[str, t.Any]]:
+    """Return the scopes and the further parameters of the authorization request.
+
+    :param params: those of the link or the view, over the blueprint's; the handler's are fixed.
+    """
+    places = (login.options.authorize_params, params, login.handler.authorize_params)
+    merged = {
+        name: value
+        for place in places
+        for name, value in place.items()
+        if name not in {*FLOW_PARAMS, "scope"}
+    }
+    scopes = split_scope([*login.scopes, *(s for place in places for s in scopes_of(place))])
+    demands = Demands()
+    claims: dict[str, dict[str, t.Any]] = {}
+    for place in places:
+        asked = {name: place[name] for name in ("max_age", "acr_values") if name in place}
+        demands = demands.and_also(read_demands(asked))
+        for member, wanted in read_claims(place).items():
+            claims[member] = {**claims.get(member, {}), **wanted}
+    if demands.max_age is not None:
+        merged["max_age"] = demands.max_age
+    if demands.acr_values:
+        merged["acr_values"] = " ".join(demands.acr_values)
+    if claims:
+        merged["claims"] = claims
+    return scopes, merged
+
+
+def scopes_of(params: Params) -> list[str]:
+    """Return the scopes among parameters."""
+    scope: Scope | None = params.get("scope")
+    return split_scope(scope)

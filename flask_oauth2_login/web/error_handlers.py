@@ -1,0 +1,159 @@
+"""What a request gets that ends in one of our errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+
+from flask import Flask, Response, current_app, redirect, request
+from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
+from werkzeug.http import quote_header_value
+
+from ..protocol.errors import (
+    ConfigurationError,
+    LoginRequired,
+    OAuth2Error,
+    ProviderError,
+    StoreError,
+)
+from ..protocol.json_input import one_line
+from ..session.extension import current_extension
+from ..session.request_scope import current_login, current_visit, find_home
+from .demands import COMING_BACK, read_demands
+from .links import login_links
+from .pages import EXPLANATIONS, keep_private, render_error, render_page, render_problem
+from .user_agent import UserAgent, default_next, find_user_agent, here, safe_next
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: Seconds after a sign-in in which a provider that gave too little is not asked the same again.
+JUST_NOW = 60
+
+
+def answer_error(error: OAuth2Error) -> t.Any:
+    """Answer what neither the view nor the app has handled.
+
+    It is registered for the base class, so a handler of the app's for any of our classes, or for a
+    status, comes first, whenever it was registered. For `LoginRequired` and `ConfigurationError` it
+    is registered by class: handlers for more than these are not meant for them.
+    """
+    if isinstance(error, ConfigurationError):
+        answer = _app_answer(error, ConfigurationError)
+        if answer is None:
+            # The developer's mistake: for his eyes, and the log.
+            raise error
+        return answer
+    if isinstance(error, LoginRequired):
+        return _app_answer(error, OAuth2Error) or answer_login_required(error)
+    if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
+        log.warning("%s %s: %s", request.method, one_line(request.path), error)
+    if isinstance(error, StoreError):
+        # The app's layout may ask who is signed in, and would fail as well.
+        current_visit().is_store_down = True
+    if not isinstance(error, HTTPException):
+        raise error
+    again_url = current_visit().again_url
+    return _app_answer(error, HTTPException) or render_error(error, again_url)
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Register :func:`answer_error` in an app, for what its blueprints don't handle."""
+    for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
+        app.error_handler_spec[None][code].setdefault(error, answer_error)
+    keep_mistakes_out(app)
+
+
+def keep_mistakes_out(app: Flask) -> None:
+    """Keep the developer's mistakes out of handlers for visitors' errors, those of blueprints too.
+
+    Flask asks a blueprint's handlers first, and there finds one for `OAuth2Error`, or for every
+    `Exception`, before the app's for `ConfigurationError`.
+    """
+    for name in (*app.blueprints, None):
+        app.error_handler_spec[name][None].setdefault(ConfigurationError, answer_error)
+
+
+def _app_answer(error: OAuth2Error, kind: type[Exception]) -> t.Any:
+    """The answer of the app's handler for errors of this kind, if it has one.
+
+    Ours are found by class before it. So `LoginRequired` has passed by handlers for every error of
+    ours, and must pass by those for every HTTPException, a blueprint's too; our other errors have
+    passed by these.
+    """
+    for name in (*request.blueprints, None):
+        handler = current_app.error_handler_spec[name][None].get(kind)
+        if handler is not None and handler is not answer_error:
+            return current_app.ensure_sync(handler)(error)
+    return None
+
+
+def forbidden(text: str | None = None) -> Forbidden:
+    """A 403 to raise: in the app's words if it has a handler, else in ours."""
+    error = Forbidden(text)
+    error.response = render_error(error)
+    return error
+
+
+def answer_login_required(error: LoginRequired) -> t.Any:
+    """Send a browser to sign in; tell everybody else how to."""
+    client = find_user_agent(request)
+    if client is UserAgent.PREFETCH:
+        # Looking ahead starts no sign-in, and what it gets must not be kept for later.
+        return keep_private(t.cast(Response, ServiceUnavailable().get_response()))
+    if _was_just_asked(error):
+        text = "The sign-in service was asked for this just now, and answered with less."
+        return current_app.handle_http_exception(forbidden(text))
+    name = error.login
+    if name is None and error.params and (login := current_login()):
+        # One that has no ID tokens can't prove what is demanded.
+        provable = login.handler.openid or not read_demands(error.params)
+        name = login.name if provable else None
+    if client is UserAgent.API:
+        return _problem(error, name)
+    links = login_links(name, here(), **error.params)
+    if client is UserAgent.HTMX:
+        response = _problem(error, name)
+        # Of several ways, the page itself offers the choice.
+        guarded = f"{request.script_root}{request.path}" if request.method == "GET" else here()
+        response.headers["HX-Redirect"] = (
+            links[0].url if len(links) == 1 else safe_next(guarded) or default_next()
+        )
+        return response
+    if client is UserAgent.NAVIGATION and len(links) == 1:
+        return keep_private(t.cast(Response, redirect(links[0].url)))
+    title, text = EXPLANATIONS[401]
+    page = render_page(
+        "choose.html", 401, title=title, text=text, links=links, apart=client is UserAgent.PAGE
+    )
+    return _challenge(page)
+
+
+def _problem(error: LoginRequired, name: str | None) -> Response:
+    """A 401 that says where to sign in; the page that shows it adds its own ``next``."""
+    links = login_links(name, **error.params)
+    if len(links) == 1:
+        return _challenge(render_problem(401, str(error), login_url=links[0].url))
+    logins = [{"name": link.name, "label": link.label, "login_url": link.url} for link in links]
+    return _challenge(render_problem(401, str(error), logins=logins))
+
+
+def _challenge(response: Response) -> Response:
+    # RFC 9110, section 15.5.2 wants one. Never Basic, which makes a browser ask for a password.
+    realm = quote_header_value(current_app.name, allow_token=False)
+    response.headers["WWW-Authenticate"] = f"OAuth2Login realm={realm}"
+    return response
+
+
+def _was_just_asked(error: LoginRequired) -> bool:
+    """Whether the last sign-in asked for just this, and the provider gave too little."""
+    # An age is given by the clock: the ID token of a sign-in that was asked for it has proved it.
+    age = read_demands(error.params).max_age
+    just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
+    wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
+    login = current_extension().logins.get(error.login or "") or current_login()
+    home = find_home(login) if login is not None else None
+    if not wanted or home is None or time.time() - home.record.signed_in_at > just_now:
+        return False
+    asked = home.record.asked
+    return all(str(asked.get(name)) == str(value) for name, value in wanted.items())

@@ -1,0 +1,252 @@
+"""The guard: who may see a view."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+import typing as t
+
+from flask import current_app, request
+
+from ..protocol.errors import ConfigurationError, LoginRequired
+from ..protocol.identity import Identity
+from ..protocol.scope import Scope
+from ..protocol.tracebacks import without_locals
+from ..session.entries import read_marks
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..session.request_scope import current_login, current_visit, find_home
+from ..session.stored_login import RecordHome
+from .demands import COMING_BACK, require_id_tokens
+from .error_handlers import forbidden
+from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
+from .urls import is_own_view
+
+View = t.TypeVar("View", bound=t.Callable[..., t.Any])
+
+# The name of the note that a guard leaves on the function it wraps.
+_WRAPPERS = "_oauth2_login_wrappers"
+
+
+@t.overload
+def login_required(view: View, /) -> View: ...
+
+
+@t.overload
+def login_required(
+    login: str | None = None,
+    /,
+    *,
+    scope: Scope = (),
+    check: Check | None = None,
+    max_age: float | None = None,
+    acr_values: Scope = (),
+    authorize_params: t.Mapping[str, t.Any] | None = None,
+) -> t.Callable[[View], View]: ...
+
+
+def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
+    """Let only people in who have signed in. Goes below ``@app.route``.
+
+    .. code-block:: python
+
+        @app.get("/reports")
+        @login_required                     # or: ("github"), (scope="repo"), (check=is_admin)
+        def reports(): ...
+
+    A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
+    for the arguments, and for what happens where something is missing.
+
+    :raises ConfigurationError: an argument has a name or a value that the guard can't check.
+    """
+    if callable(view):
+        return _guarded(view, None, read_guard(demands))
+    if view is None or isinstance(view, str):
+        guard = read_guard(demands)
+        return lambda decorated: _guarded(decorated, view, guard)
+    raise ConfigurationError(
+        "login_required decorates a view: @login_required, @login_required('github'), or"
+        " @login_required(scope='repo', check=function)."
+    )
+
+
+def require_login(
+    login: str | None = None,
+    /,
+    *,
+    scope: Scope = (),
+    check: Check | None = None,
+    max_age: float | None = None,
+    acr_values: Scope = (),
+    authorize_params: t.Mapping[str, t.Any] | None = None,
+    **unknown: t.Never,
+) -> None:
+    """Go on only if somebody has signed in: what :func:`login_required` does, as a function.
+
+    .. code-block:: python
+
+        @admin.before_request
+        def members_only():
+            require_login("sso", check=is_admin)
+
+    :param login: the name of the login; any one by default.
+    :param scope: scopes that the access token must have. What is missing is asked for once. A scope
+        says what the API can be asked with this token. It is no permission of the person, who can
+        edit the request to the provider: for permissions take ``check``.
+    :param check: a plain function of the :class:`Identity`. True lets in; the answer to False is a
+        403.
+    :param max_age: seconds that the person's authentication at the provider may be old, by the
+        ``auth_time`` of the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
+    :param acr_values: one of these the sign-in must have satisfied, by the ``acr`` of the ID token
+        (likewise).
+    :param authorize_params: what else to ask of the provider when somebody has to sign in, such as
+        ``{"prompt": "login"}``. Beside the four above, it guards nothing.
+    :raises ConfigurationError: an argument that the guard does not have; a ``check`` that returns
+        no bool; ``max_age`` or ``acr_values`` at a login without ID tokens.
+    :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
+    :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
+    """
+    given = (scope, check, max_age, acr_values, authorize_params)
+    _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
+
+
+@without_locals
+def _require(login: str | None, guard: Guard) -> None:
+    if is_own_view(request.endpoint):
+        # A guard for the whole app stands in nobody's way to sign in.
+        return
+    needed = current_extension().get(login) if login is not None else current_login()
+    if guard.proof:
+        needed = _able_to_prove(login, needed)
+    home = find_home(needed) if needed is not None else None
+    if needed is None or home is None:
+        raise LoginRequired(login=login, params=guard.params)
+    _demand_scope(needed, home, guard)
+    _demand_proof(needed, home, guard)
+    if guard.check is not None and not _passes(guard.check, home.record.identity):
+        raise forbidden()
+    current_visit().admitted = needed.name
+
+
+def _able_to_prove(name: str | None, login: Registration | None) -> Registration | None:
+    """Return the login, or None where nobody is signed in at one that has ID tokens.
+
+    :raises ConfigurationError: there is no login that could prove what the guard demands.
+    """
+    if name is not None or (login is not None and login.handler.openid):
+        require_id_tokens(t.cast(Registration, login))
+        return login
+    able = [each for each in current_extension().logins.values() if each.handler.openid]
+    if not able:
+        require_id_tokens(next(iter(current_extension().logins.values())))
+    # Several logins may be signed in, of which an outer guard has named another one.
+    names = [mark.login for mark in reversed(read_marks().live)]
+    signed_in = [each for each in able if each.name in names and find_home(each) is not None]
+    return min(signed_in, key=lambda each: names.index(each.name), default=None)
+
+
+def _demand_scope(login: Registration, home: RecordHome, guard: Guard) -> None:
+    missing = login.handler.missing_scopes(guard.scopes, home.record.scopes)
+    if not missing:
+        return
+    if set(missing) <= set(home.record.asked.get("scope", ())):
+        raise forbidden(f"Your account did not grant: {' '.join(missing)}.")
+    text = "This page needs more of your account."
+    raise LoginRequired(text, login=login.name, params={**guard.params, "scope": " ".join(missing)})
+
+
+def _demand_proof(login: Registration, home: RecordHome, guard: Guard) -> None:
+    proof = guard.proof
+    if proof.max_age is not None and not _is_recent(home, proof.max_age):
+        text = "This page needs a recent sign-in."
+        raise LoginRequired(text, login=login.name, params=guard.params)
+    if proof.acr_values and home.record.id_claims.get("acr") not in proof.acr_values:
+        text = "This page needs a stronger sign-in."
+        raise LoginRequired(text, login=login.name, params=guard.params)
+
+
+def _is_recent(home: RecordHome, max_age: float) -> bool:
+    # Only the ID token says when the person authenticated: the callback may have been a silent one.
+    auth_time = home.record.id_claims.get("auth_time")
+    if auth_time is None:
+        return False
+    # What was asked for just now has been checked: coming back from there takes a while.
+    asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
+    just_asked = str(asked) == str(max_age) and age <= COMING_BACK
+    return just_asked or time.time() - auth_time <= max_age
+
+
+def _passes(check: Check, identity: Identity) -> bool:
+    passed: object = check(identity)
+    if isinstance(passed, bool):
+        return passed
+    if inspect.iscoroutine(passed):
+        # Python warns of one that nobody awaits.
+        passed.close()
+    raise ConfigurationError(
+        f"check= returned {type(passed).__name__}, where True lets in and False refuses. It takes a"
+        " plain function that returns a bool."
+    )
+
+
+def _guarded(view: t.Any, login: str | None, guard: Guard) -> t.Any:
+    if inspect.isclass(view):
+        raise ConfigurationError(
+            f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
+            " views by its attribute: decorators = [login_required]."
+        )
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            _require(login, guard)
+            return await view(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(view)
+        def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            _require(login, guard)
+            return view(*args, **kwargs)
+
+    _note_wrapper(view, wrapper)
+    return wrapper
+
+
+def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:
+    """Leave a note on the view, and on what it wraps, that it is meant to be reached through this.
+
+    A note names the function it was left on, for `functools.wraps` copies it to others.
+    """
+    for inner in _unwrap(view):
+        if hasattr(inner, "__dict__"):
+            inner.__dict__.setdefault(_WRAPPERS, []).append((inner, wrapper))
+
+
+def refuse_unguarded(endpoint: str | None) -> None:
+    """Refuse a view whose guard stands above ``@app.route`` and so is registered nowhere.
+
+    A function that is guarded for one URL and public for another is fine.
+
+    :raises ConfigurationError: it says how to mend that; the view does not run.
+    """
+    views = current_app.view_functions
+    view = views.get(endpoint or "")
+    notes = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
+    wrappers = [wrapper for noted, wrapper in notes if noted == view]
+    if not wrappers:
+        return
+    reached = {id(inner) for registered in views.values() for inner in _unwrap(registered)}
+    if not any(id(wrapper) in reached for wrapper in wrappers):
+        raise ConfigurationError(
+            f"The view {endpoint!r} is not guarded: @login_required stands above @app.route, which"
+            " has registered the bare function. Put @login_required below @app.route."
+        )
+
+
+def _unwrap(view: t.Any) -> t.Iterator[t.Any]:
+    """A view, and the functions inside of it that it wraps."""
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None)

@@ -1,0 +1,89 @@
+"""The arguments of the guard, read and checked where a view is decorated."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing as t
+from difflib import get_close_matches
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.identity import Identity
+from ..protocol.scope import split_scope
+from .demands import RESERVED_PARAMS, Demands, check_params, read_demands, read_max_age, scopes_of
+
+Check = t.Callable[[Identity], bool]
+
+#: The arguments of the guard, beside the name of the login.
+ARGUMENTS = ("scope", "check", "max_age", "acr_values", "authorize_params")
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """What a guard demands."""
+
+    scopes: list[str]
+    check: Check | None
+    #: What the ID token of the sign-in must prove.
+    proof: Demands
+    #: What to ask of the provider when somebody has to sign in.
+    params: t.Mapping[str, t.Any]
+
+
+def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
+    """Read the arguments of a guard.
+
+    :raises ConfigurationError: one has a name or a value that the guard can't check.
+    """
+    for name in given:
+        if name not in ARGUMENTS:
+            raise _unknown_argument(name, given[name])
+    check, max_age = given.get("check"), given.get("max_age")
+    if check is not None and (not callable(check) or _is_not_plain(check)):
+        raise ConfigurationError(
+            f"check= takes a plain function of the identity that returns a bool, not {check!r}: an"
+            " async one or a generator would let everybody in."
+        )
+    reserved = RESERVED_PARAMS | {"next", "link"}
+    extra = check_params("authorize_params", given.get("authorize_params") or {}, reserved)
+    scopes = split_scope([*split_scope(given.get("scope")), *scopes_of(extra)])
+    own = Demands(
+        None if max_age is None else read_max_age(max_age),
+        tuple(split_scope(given.get("acr_values"))),
+    )
+    asked = own.and_also(read_demands({**extra, "claims": None}))
+    params = {
+        **extra,
+        "scope": " ".join(scopes) or None,
+        "max_age": asked.max_age,
+        "acr_values": " ".join(asked.acr_values) or None,
+    }
+    return Guard(
+        scopes,
+        check,
+        asked.and_also(read_demands({"claims": extra.get("claims")})),
+        {name: value for name, value in params.items() if value is not None},
+    )
+
+
+def _is_not_plain(check: t.Any) -> bool:
+    function = check if inspect.isroutine(check) else getattr(check, "__call__", check)  # noqa: B004
+    kinds = (
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    )
+    return any(kind(function) for kind in kinds)
+
+
+def _unknown_argument(name: str, value: t.Any) -> ConfigurationError:
+    """Return the error for an argument that would guard nothing."""
+    if name in {"login", "name"} or get_close_matches(name, ["login"], 1, 0.75):
+        return ConfigurationError(f"Name the login first, without {name}=: ({value!r}, …).")
+    meant = ["acr_values"] if name.startswith("acr") else get_close_matches(name, ARGUMENTS, 1, 0.6)
+    hint = f" Did you mean {meant[0]}?" if meant else ""
+    return ConfigurationError(
+        f"The guard has no argument {name!r}, and can't check it.{hint} It takes"
+        f" {', '.join(ARGUMENTS)}. A permission is a check= function of the identity; what only"
+        f" the provider understands goes in authorize_params={{{name!r}: …}}."
+    )

@@ -1,0 +1,182 @@
+"""Links to sign in, and the button that signs out.
+
+A link that somebody else made decides nothing but where to go afterwards, and little else. What
+:func:`login_url` and the guard ask of the provider is signed; ``next`` is not, so that a page may
+append its own. A link that adds an account counts only in the session that it was made for.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import typing as t
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from flask import Response, render_template, request
+from markupsafe import Markup
+
+from ..protocol.errors import ConfigurationError
+from ..session.entries import read_marks
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..session.request_scope import current_login, find_home, find_identity
+from ..session.stored_login import server_store
+from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
+from .pages import render_page
+from .urls import login_url_of, url_of
+from .user_agent import safe_next
+
+#: What a link may ask of the provider that is not signed.
+UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})
+
+
+class Link(t.NamedTuple):
+    """A way to sign in."""
+
+    name: str
+    label: str
+    url: str
+
+
+def login_url(
+    name: str | None = None,
+    *,
+    next: str | None = None,
+    link: bool = False,
+    **params: t.Any,
+) -> str:
+    """The URL that starts a sign-in.
+
+    .. code-block:: jinja
+
+        <a href="{{ login_url('github', next=request.full_path) }}">Sign in</a>
+
+    :param name: of the login; not needed where the app has one.
+    :param next: a path of this app to come back to.
+    :param link: add the account to whoever is signed in.
+    :param params: names of the URL rule's variables fill it, ``scope`` asks for more than the
+        login does, the rest is asked of the provider (``prompt="consent"``). They are signed with
+        the app's key.
+    :raises ConfigurationError: there is no such login, or several and no name; the sign-in sets a
+        parameter itself; or an account is to be added, and records don't rest on the server.
+    """
+    extension = current_extension()
+    names = list(extension.logins) if name is None else [name]
+    if len(names) != 1:
+        raise ConfigurationError(
+            f"This app has several logins: login_url(name), of {', '.join(extension.logins)}."
+        )
+    login = extension.get(names[0])
+    if link:
+        server_store(login)
+    return _url(login, next, link=link, **params)
+
+
+def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
+    """The ways to sign in: one, if a login is named, else all of the app's."""
+    extension = current_extension()
+    logins = [extension.get(name)] if name is not None else list(extension.logins.values())
+    if name is None and read_demands(params):
+        # Only an ID token proves that the demand is fulfilled.
+        logins = [login for login in logins if login.handler.openid] or logins
+    return [Link(login.name, login.label, _url(login, next, **params)) for login in logins]
+
+
+def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
+    """A form with a button that signs out; nothing where nobody is signed in.
+
+    :param text: what stands on the button.
+    :param name: of the login to end; None ends all of them.
+    """
+    login = current_login() if name is None else current_extension().get(name)
+    if login is None or find_home(login) is None:
+        return Markup("")
+    url = url_of(login, "logout")
+    form = render_template(
+        "oauth2_login/logout_button.html",
+        text=text,
+        url=url,
+        every=name is None,
+        token=logout_token(),
+    )
+    return Markup(form)  # noqa: S704  (rendered by a template that escapes)
+
+
+def logout_token() -> str:
+    """What a form of ours has, for browsers that don't say where a POST comes from."""
+    return current_extension().sealer.keyed_hash("logout", read_marks().id)
+
+
+def _url(login: Registration, target: str | None, /, *, link: bool = False, **params: t.Any) -> str:
+    check_params("login_url", params, RESERVED_PARAMS | {login.handler.client_id_param})
+    asked = {name: _as_text(value) for name, value in params.items()}
+    asked["scope"] = " ".join(scopes_of(params)) or None
+    asked["link"] = "1" if link else None
+    url = login_url_of(login, safe_next(target), **asked)
+    parts = urlsplit(url)
+    given = _parse(parts.query)
+    if {name for name, _ in given} <= _unsigned(login):
+        return url
+    signature = _sign(login, unquote(parts.path), given)[0]
+    return login_url_of(login, safe_next(target), **asked, signature=signature)
+
+
+class Asked(t.NamedTuple):
+    """What a link to ``/login`` asks for, as far as it may."""
+
+    params: dict[str, t.Any]
+    #: Whether the account is to be added to whoever is signed in.
+    link: bool
+    #: Whether the link was made by this app, and for this session where it adds an account.
+    is_signed: bool
+
+
+def read_link(login: Registration) -> Asked:
+    """Return what this request's link to ``/login`` may ask of the provider."""
+    given = _parse(request.query_string.decode("utf-8", "replace"))
+    signature = request.args.get("signature", "").encode()
+    signatures = _sign(login, request.script_root + request.path, given)
+    is_signed = any(hmac.compare_digest(signature, known.encode()) for known in signatures)
+    names = {name for name, _ in given}
+    allowed = names - RESERVED_PARAMS if is_signed else names & _unsigned(login)
+    values = {name: [value for key, value in given if key == name] for name in allowed - {"link"}}
+    params = {name: value[0] if len(value) == 1 else value for name, value in values.items()}
+    return Asked(params, "link" in names, is_signed)
+
+
+def ask_to_link(login: Registration, next: str | None) -> Response:
+    """Return the page that asks whether an account is to be added, for a link that proves nothing.
+
+    An attacker, to whose account this browser is signed in at the provider, could add it otherwise.
+    """
+    identity = find_identity(current_login())
+    name = identity.name or identity.email if identity is not None else None
+    url = _url(login, next, link=True)
+    return render_page("link.html", 200, name=name, label=login.label, url=url)
+
+
+def _parse(query: str) -> list[tuple[str, str]]:
+    """Return the parameters of a link that its signature is about: all but ``next``."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return sorted((name, value) for name, value in pairs if name not in {"next", "signature"})
+
+
+def _unsigned(login: Registration) -> frozenset[str]:
+    """Return the parameters that anybody's link may have: none that the developer has fixed."""
+    return UNSIGNED_PARAMS - {*login.handler.authorize_params, *login.options.authorize_params}
+
+
+def _sign(login: Registration, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
+    """Return the signatures of a link by each of the app's secrets, the newest first."""
+    # A session's marks have another id after each sign-in and sign-out: that is the proof that the
+    # link that adds an account was made for this visitor, and for who is signed in now.
+    session_id = read_marks().id if ("link", "1") in params else ""
+    hashes = current_extension().sealer.keyed_hashes(
+        "link", login.name, path, session_id, json.dumps(params)
+    )
+    return [signature[:22] for signature in hashes]
+
+
+def _as_text(value: t.Any) -> t.Any:
+    """Return a parameter as a URL can hold it: a dictionary, such as ``claims``, is JSON."""
+    return json.dumps(value) if isinstance(value, t.Mapping) else value

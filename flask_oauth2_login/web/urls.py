@@ -1,0 +1,86 @@
+"""The URLs of a login's own views."""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import urlsplit
+
+from flask import current_app, request, url_for
+
+from ..protocol.urls import is_absolute
+from ..session.extension import current_extension
+from ..session.registration import Registration
+
+#: Paths below ``url_prefix``, each with its methods; a view is named for its path.
+VIEWS: t.Mapping[str, list[str]] = {
+    "login": ["GET", "POST"],
+    "callback": ["GET", "POST"],
+    "logout": ["GET", "POST"],
+    "backchannel-logout": ["POST"],
+    "frontchannel-logout": ["GET"],
+}
+
+
+def endpoint_of(path: str) -> str:
+    """What the view at a path is called."""
+    return path.replace("-", "_")
+
+
+_ENDPOINTS = frozenset(map(endpoint_of, VIEWS))
+
+
+def is_own_view(endpoint: str | None) -> bool:
+    """Whether an endpoint is one of a login's own views, which have checks of their own."""
+    name, _, view = (endpoint or "").rpartition(".")
+    return view in _ENDPOINTS and name in current_extension().logins
+
+
+def url_of(login: Registration, view: str, /, **params: t.Any) -> str:
+    """The URL of a login's view: a path, if it is on this request's host.
+
+    Variables of the URL rule that this request's own has (``/<lang>/…``) are filled alike.
+    """
+    endpoint = f"{login.name}.{view}"
+    return url_for(endpoint, **{**_variables(endpoint), **params})
+
+
+def login_url_of(login: Registration, target: str | None, /, **params: t.Any) -> str:
+    """The URL that starts a sign-in.
+
+    :param target: a checked path to come back to; it says nothing on another host.
+    """
+    url = url_of(login, "login", next=target, **params)
+    return url_of(login, "login", **params) if target and is_absolute(url) else url
+
+
+def redirect_uri(login: Registration) -> str:
+    """Where the provider sends the browser back to: what the developer registered there.
+
+    The handler's own; else made of SERVER_NAME, where the app has one; else of the request's host.
+    """
+    if login.handler.redirect_uri:
+        return login.handler.redirect_uri
+    server_name = current_app.config["SERVER_NAME"]
+    if not server_name:
+        return url_of(login, "callback", _external=True)
+    endpoint = f"{login.name}.callback"
+    secure = request.is_secure or current_app.config["PREFERRED_URL_SCHEME"] == "https"
+    adapter = current_app.url_map.bind(
+        server_name, request.script_root or "/", url_scheme="https" if secure else "http"
+    )
+    values = _variables(endpoint)
+    current_app.inject_url_defaults(endpoint, values)
+    return adapter.build(endpoint, values, force_external=True)
+
+
+def post_logout_redirect_uri(login: Registration) -> str:
+    """Where the provider sends the browser back to after signing out, as registered there."""
+    home = urlsplit(redirect_uri(login))
+    path = url_of(login, "logout", _external=False)
+    return home._replace(path=urlsplit(path).path, query="", fragment="").geturl()
+
+
+def _variables(endpoint: str) -> dict[str, t.Any]:
+    expects = current_app.url_map.is_endpoint_expecting
+    given = request.view_args or {}
+    return {name: value for name, value in given.items() if expects(endpoint, name)}

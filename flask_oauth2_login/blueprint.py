@@ -60,9 +60,10 @@ class OAuth2Login(Blueprint):
         which signing out leaves and :meth:`unlink` ends. Needs a server-side store, and a scope
         or a parameter that makes the provider send a refresh token (``offline_access``).
     :param keep_id_token: keep the ID token for signing out at the provider. Server-side stores do.
-    :param authorize_params: asked of the provider at each sign-in, unless a link or a view of the
-        app asks for something else (``{"prompt": "select_account"}``). ``scope``, ``max_age``,
-        ``acr_values`` and an essential ``acr`` in ``claims`` are never lowered, and checked.
+    :param authorize_params: parameters for the provider at each sign-in, such as
+        ``{"prompt": "select_account"}``. A link or a view of the app may override them. It can't
+        lower ``scope``, ``max_age``, ``acr_values`` or an essential ``acr`` in ``claims``: these
+        are combined, and checked.
     :param blueprint: what ``flask.Blueprint`` takes: ``url_prefix``, ``subdomain``, …
     """
 
@@ -118,7 +119,7 @@ class OAuth2Login(Blueprint):
         super().register(app, options)
         attach(app, full_name)
         login = extension.add(full_name, handler, scopes, self._store, self._options, self._hooks)
-        # Read once here, for a demand that nothing could prove to be told at registration.
+        # Read once here, so that a demand that nothing could prove is an error at registration.
         login_demands(login, {})
 
     def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:

@@ -90,7 +90,7 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
     visit, (_, session) = current_visit(), _raw_session()
     visit.marks, visit.was_permanent = _peek(session, KEY), bool(_peek(session, "_permanent"))
     if current_extension().once("blueprints"):
-        # Once the first request is there, Flask takes no more of them.
+        # All blueprints are registered by now: Flask accepts none after the first request.
         keep_mistakes_out(current_app)
     refuse_unguarded(endpoint)
     if request.method == "POST" and is_own_view(endpoint):
@@ -126,12 +126,12 @@ def _end_request(response: Response) -> Response:
         try:
             send_copies(response)
         except StoreError as error:
-            # Nobody knows which copy is the newest: the browser keeps what it has.
+            # It is unknown which copy is the newest, so the browser keeps the one that it has.
             log.warning("%s %s: %s", request.method, request.path, error)
             response, unsaved = render_error(error), True
     if unsaved:
         setattr(request_ctx, attribute, _Unsaved(session))
-        # Flask would have said so, had it written the session.
+        # Flask would have added this if it had written the session.
         response.vary.add("Cookie")
     if visit.admitted is not None:
         _keep_from_shared_caches(response)
@@ -139,9 +139,9 @@ def _end_request(response: Response) -> Response:
 
 
 def _keep_from_shared_caches(response: Response) -> None:
-    """Say that an answer behind a guard is one person's, unless the view has said for whom it is.
+    """Mark the answer of a guarded view private, unless the view has set its own caching rules.
 
-    RFC 9111, section 5.2.2: a proxy or a content network may keep any other.
+    Proxies and content networks may store other answers: RFC 9111, section 5.2.2.
     """
     said = response.cache_control
     if not (said.public or said.private or said.no_store or said.s_maxage is not None):

@@ -61,7 +61,7 @@ def login(**_variables: object) -> Response:
         linking_owner()
         return ask_to_link(serving, next)
     except ConfigurationError as error:
-        # `login_url(link=True)` tells the developer; this may be anybody's link.
+        # Developers get this error from `login_url(link=True)`. A visitor may follow any link.
         log.warning("%s: an account can't be added. %s", serving.name, error)
         raise refuse("Accounts can't be added here.") from None
 
@@ -157,7 +157,7 @@ def _come_home(login: Registration) -> Response:
     held = samesite.take_response(login)
     if held is not None:
         return flow.finish(login, held)
-    # Without such a cookie nothing shows that the session's came along.
+    # Only the cookie of a held answer shows that the session's cookie was sent too.
     crosses = current_visit().came_without_session = samesite.crosses_sites()
     if request.method == "POST" and not answers_by_form(login):
         raise MethodNotAllowed(["GET"])

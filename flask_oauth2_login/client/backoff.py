@@ -1,7 +1,7 @@
-"""Which renewals this process does not try for a while, because they have just failed.
+"""Pauses after failed renewals, which this process keeps before it tries again.
 
-What a provider answers about one token is that login's trouble alone. Everybody waits only where
-the provider can't be reached, or fails for several people in a row; then one of them tries again.
+An answer about one token pauses that login only. All logins of a provider pause only if the
+provider can't be reached, or fails for several people in a row; then one request tries again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import typing as t
 
 from ..protocol.errors import ProviderError, ProviderUnavailableError, ProviderUnreachableError
 
-#: Seconds without another try after a failure, where the provider does not say how many.
+#: Seconds to wait after a failure if the provider sends no Retry-After.
 BACKOFF_SECONDS = 3
-#: The most seconds that a provider may ask for.
+#: The longest wait (s) that a provider's Retry-After can cause.
 MAX_BACKOFF_SECONDS = 300
-#: People in a row for whom a provider fails (5xx, 429), until it is taken to fail for all.
+#: After failing (5xx, 429) for this many people in a row, a provider counts as down for everybody.
 MAX_FAILING_PEOPLE = 3
 #: Seconds without a renewal after the API rejected a token that had just been renewed.
 REJECTED_SECONDS = 300
@@ -26,29 +26,29 @@ MAX_REMEMBERED = 10_000
 
 
 class Renewable(t.Protocol):
-    """Whose token is to be renewed."""
+    """A login whose token is to be renewed."""
 
     @property
     def key(self) -> str:
-        """Names this login, in all processes."""
+        """The key of this login, the same in all processes."""
 
     @property
     def login(self) -> str:
-        """The login's name: the same for all that have a token of this provider."""
+        """The login's name, which everybody with a token of this provider shares."""
 
     @property
     def person(self) -> str:
-        """Names the person, who may have several logins."""
+        """The key of the person, who may have several logins."""
 
     @property
     def seconds(self) -> float:
-        """The most that one request to the provider takes."""
+        """The longest time (s) that one request to the provider can take."""
 
 
 class _Pause(t.NamedTuple):
-    """A back-off, and the error that caused it."""
+    """A pause, and the error that caused it."""
 
-    #: `time.monotonic` seconds.
+    #: When the pause ends, in `time.monotonic` seconds.
     until: float
     kind: type[ProviderError]
     message: str
@@ -57,27 +57,28 @@ class _Pause(t.NamedTuple):
 
 
 class BackOff:
-    """The failures of one process."""
+    """The failures that one process has seen, and the pauses that follow from them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: By the key of a login.
+        #: The pauses of single logins, by the login's key.
         self._pauses: dict[str, _Pause] = {}
-        #: By a login's name: for everybody.
+        #: The pauses of all logins of a provider, by the login's name.
         self._pauses_of_all: dict[str, _Pause] = {}
-        #: The people for whom a provider has failed since its last success, by a login's name.
+        #: The people for whom a provider has failed since its last success, by the login's name.
         self._failing: dict[str, set[str]] = {}
-        #: Until when a token that the API rejects is not renewed, by the key of a login.
+        #: When a rejected token may be renewed again (`time.monotonic`), by the login's key.
         self._rejected: dict[str, float] = {}
 
     def check(self, home: Renewable) -> None:
-        """See that nothing speaks against asking the provider now.
+        """Check that the provider may be asked now.
 
-        Where everybody had to wait, the first who asks afterwards tries it for all: the others wait
-        for what that finds out. They do not wait for the one for whom it failed before: that may be
-        this person's trouble alone.
+        After a pause for everybody, the first caller tries again, and the pause is extended for
+        all other callers while that request runs. They do not wait for the
+        caller for whom the provider failed before: it may fail for that person alone.
 
-        :raises ProviderError: the one that this login, or everybody, has to wait for.
+        :raises ProviderError: this login, or everybody, has to wait. It repeats the failure that
+            caused the pause.
         """
         now = time.monotonic()
         with self._lock:
@@ -88,13 +89,13 @@ class BackOff:
                 self._pauses_of_all[home.login] = for_all._replace(until=now + home.seconds)
 
     def succeeded(self, home: Renewable) -> None:
-        """Note that the provider works: it renewed a token, or refused to."""
+        """Note that the provider works: it has renewed a token or refused to renew it."""
         with self._lock:
             self._pauses_of_all.pop(home.login, None)
             self._failing.pop(home.login, None)
 
     def failed(self, home: Renewable, error: ProviderError) -> None:
-        """Back off after a failure: for this login, or for everybody where it is the provider's."""
+        """Pause after a failure: everybody if the provider itself fails, else this login."""
         asked = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
         now = time.monotonic()
         pause = _Pause(now + min(asked, MAX_BACKOFF_SECONDS), type(error), str(error), home.key)
@@ -116,14 +117,14 @@ class BackOff:
         return len(people) >= MAX_FAILING_PEOPLE
 
     def rejected(self, home: Renewable) -> None:
-        """Note that the API rejects what was just renewed: newer tokens won't help it."""
+        """Note that the API rejects a token just renewed: another renewal won't help."""
         now = time.monotonic()
         with self._lock:
             until = now + REJECTED_SECONDS
             _remember(self._rejected, home.key, until, lambda known: known <= now)
 
     def is_rejected(self, home: Renewable) -> bool:
-        """Whether the API rejects this login's tokens, however new."""
+        """Return True if the API rejected a token of this login that had just been renewed."""
         return self._rejected.get(home.key, 0.0) > time.monotonic()
 
 
@@ -136,7 +137,7 @@ T = t.TypeVar("T")
 
 
 def _remember(known: dict[str, T], key: str, value: T, is_over: t.Callable[[T], bool]) -> None:
-    """Put a value at the end, and forget what is over; where there are too many, the oldest."""
+    """Add a value at the end. If there are too many, drop expired values, then the oldest."""
     known.pop(key, None)
     known[key] = value
     if len(known) > MAX_REMEMBERED:

@@ -165,7 +165,7 @@ class OAuth2:
 
     @property
     def registration(self) -> tuple[str, ...]:
-        """What tells this client of this provider from any other, without asking the provider."""
+        """A key for this provider and client, made without a request to the provider."""
         endpoints = (urls.join(self.site, url) for url in (self.authorization_url, self.token_url))
         return (*endpoints, self.client_id)
 
@@ -290,14 +290,14 @@ class OAuth2:
     def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
         """Tell the provider that a token is not needed any more: RFC 7009.
 
-        :param token: a :class:`Token`, whose refresh token and access token are revoked, each by a
-            request of its own (section 2.1 asks the provider to end the one that was sent, no
-            more); or one of these as a string.
+        :param token: a :class:`Token`, or one token as a string. The refresh token and the access
+            token of a :class:`Token` are revoked by a request each, because section 2.1 only
+            requires the provider to end the token that is sent.
         :param params: added to each request.
         :raises ConfigurationError: this provider has no ``revoke_url``.
-        :raises TokenError: the provider refused. Where it refuses the refresh token, the access
-            token is sent all the same; a refusal of that one alone is no error.
-        :raises ProviderError: the provider can't be reached, or its answer is neither.
+        :raises TokenError: the provider refused. If it refuses the refresh token, the access token
+            is sent nevertheless. If it refuses only the access token, that is not an error.
+        :raises ProviderError: the provider can't be reached, or its answer can't be understood.
         """
         if not self.has_endpoint("revoke_url"):
             raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
@@ -312,8 +312,8 @@ class OAuth2:
                 with contextlib.suppress(OAuth2Error):
                     self._revoke(token.access_token, "access_token", params)
                 raise
-            # Most providers have ended it together with the refresh token; some call it unknown
-            # then, and some revoke no access tokens at all.
+            # Most providers have already ended the access token with the refresh token. Some then
+            # call it unknown, and some never revoke access tokens.
             with contextlib.suppress(TokenError):
                 self._revoke(token.access_token, "access_token", params)
 

@@ -102,7 +102,7 @@ class OpenIDConnect(OAuth2):
 
     @property
     def registration(self) -> tuple[str, ...]:
-        """What tells this client of this provider from any other, without asking the provider."""
+        """A key for this provider and client, made without a request to the provider."""
         return (self.issuer, self.client_id)
 
     # -- metadata
@@ -172,8 +172,8 @@ class OpenIDConnect(OAuth2):
         :param max_age: seconds, where the request demanded a recent sign-in.
         :param acr_values: where it demanded one of these.
         :returns: the token, with ``identity`` and ``id_claims``; see :meth:`OAuth2.get_token`.
-        :raises IDTokenError: the ID token is missing, or not one to trust. What came with it is
-            revoked, where the provider can.
+        :raises IDTokenError: the ID token is missing or not valid. The tokens that came with it
+            are revoked, if the provider can.
         """
         token = super().get_token(code, **params)
         if token is None:
@@ -204,7 +204,7 @@ class OpenIDConnect(OAuth2):
 
         Core, section 12.2.
 
-        :raises IDTokenError: it is not. The new token is revoked, where the provider can.
+        :raises IDTokenError: it is not. The new token is revoked, if the provider can.
         """
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
@@ -222,10 +222,10 @@ class OpenIDConnect(OAuth2):
         try:
             return validate_renewed(id_token, self._verifier(), id_claims, newer.access_token)
         except ProviderError as error:
-            # The old refresh token is spent: to give the new one up would end the login. The ID
-            # token came over TLS from the token endpoint, which is enough by Core, section 3.1.3.7,
-            # point 6; what it says is checked all the same.
-            log.warning("A renewed ID token is taken without its signature: %s", error)
+            # The old refresh token is used up, so rejecting the new one would end the login. TLS to
+            # the token endpoint may replace the signature check (Core, section 3.1.3.7, point 6).
+            # The claims are still checked.
+            log.warning("A renewed ID token is accepted without checking its signature: %s", error)
             return read_renewed(id_token, id_claims)
 
     @without_locals
@@ -258,7 +258,7 @@ class OpenIDConnect(OAuth2):
 
         Back-Channel Logout 1.0, section 2.6.
 
-        :returns: the claims, ``exp`` always among them.
+        :returns: the claims, which always include ``exp``.
         :raises IDTokenError: it is not one to act on.
         :raises ProviderError: the provider's keys can't be had.
         """

@@ -81,7 +81,7 @@ class Home(Renewable, t.Protocol):
 
 
 class _Flights:
-    """What this process is renewing."""
+    """The renewals that run in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -101,7 +101,7 @@ class Renewals:
         """The token to send: fresh, renewed if that is due.
 
         :param rejected: a token that the API called invalid.
-        :param again: whether it had just taken the place of another one that the API rejected.
+        :param again: True if ``rejected`` itself had just replaced another rejected token.
         :returns: the token, or None where there is no other than the rejected one.
         :raises LoginRequired: the login has ended, or its token has expired for good.
         :raises ProviderError: it had to be renewed, and the provider can't do it now.
@@ -155,8 +155,8 @@ class Renewals:
         finally:
             with flights.lock:
                 flights.flying.pop(home.key, None)
-            # What ends this thread alone (SystemExit, a greenlet's end) is no outcome for those who
-            # wait: one of them goes on.
+            # SystemExit or the end of a greenlet concerns this thread only. It is no result for the
+            # waiting threads: one of them takes over.
             flight.set_exception(failure) if failure else flight.set_result(None)
 
     def _renew_leased(self, home: Home, stale: Token) -> Token:
@@ -258,7 +258,7 @@ def _replace(home: Home, token: Token, version: str) -> str | None:
 
 
 def _release(home: Home, ticket: str, ends: float) -> None:
-    """Give a lease back, later if the store is away: whoever is next would wait for its end."""
+    """Release a lease; retry if the store is away, so that the next caller needn't wait it out."""
     try:
         home.release(ticket)
     except StoreError:
@@ -286,7 +286,7 @@ def _is_due(token: Token) -> bool:
 def _newer(home: Home, kept: Kept | None, stale: Token) -> Token | None:
     if kept is None:
         raise _ended(home)
-    # Compared as a whole: some providers renew by letting the same access token live on.
+    # Compare whole tokens: some providers only extend the life of the same access token.
     return kept.token if kept.token != stale else None
 
 

@@ -14,9 +14,9 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def revoke(*tokens: tuple[OAuth2, Token]) -> None:
-    """Revoke tokens, each with its refresh token, where their provider can.
+    """Revoke access and refresh tokens, if their provider can.
 
-    One that is down delays nobody, and what it says is logged.
+    Callers don't wait long for a provider that is down, and its errors are logged.
     """
     patiently(*(functools.partial(_revoke, *pair) for pair in tokens))
 

@@ -16,7 +16,7 @@ from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from ..protocol import urls
-from ..protocol.challenge import bearer_challenge, step_up
+from ..protocol.challenge import bearer_challenge, is_invalid_token, step_up
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -113,15 +113,16 @@ class OAuth2Session(requests.Session):
 
     A URL may be relative to the API's base. The token goes to the provider's origins only; any
     other URL is refused with a :exc:`ConfigurationError`, and a redirect elsewhere is followed
-    without it. Nor does a header lead it to another host: ``Host`` and the like count only among
-    the handler's ``headers``. A provider that can't be reached is a :exc:`ProviderError`; an API's
-    4xx and 5xx are answers. Requests without a ``timeout`` of their own have the provider's.
+    without it. ``Host`` and other headers that could lead the token to another host are removed,
+    unless the handler's ``headers`` have them. A provider that can't be reached is a
+    :exc:`ProviderError`; an API's 4xx and 5xx are answers. Requests without a ``timeout`` of their
+    own have the provider's.
 
     :param api: what to call.
     :param tokens: called with None it returns the token to send; called with a token that the API
-        rejected as invalid, a newer one, or None where there is none to be had. The second argument
-        is True where that token had just taken the place of another rejected one: then it is told
-        for the next request. May raise :exc:`LoginRequired`.
+        rejected as invalid, it returns a newer one, or None if there is none. The second argument
+        is True if that token had just replaced another rejected one; the call then only notes
+        this for the next request. May raise :exc:`LoginRequired`.
     :param connections: a pool to share; without it the session has its own.
     """
 
@@ -206,10 +207,10 @@ class OAuth2Session(requests.Session):
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """Sign a redirected request again where the token may go, else send it without.
+        """Sign a redirected request again if the token may go there; else send it unsigned.
 
-        What has been elsewhere comes back without it: from there on, somebody else says what is
-        asked of the API.
+        After a redirect to another site the request stays unsigned, even if it comes back to the
+        API: the other site chose the URL.
         """
         self._api.unsign(prepared_request)
         prepared_request._cleared = prepared_request.url  # type: ignore[attr-defined]
@@ -241,14 +242,14 @@ class OAuth2Session(requests.Session):
             raise LoginRequired(
                 "The provider's API asks for a stronger sign-in.", params=step_up(challenge)
             )
-        if not _is_invalid_token(challenge) or not _rewind(request):
+        if not is_invalid_token(challenge) or not _rewind(request):
             return response
         newer = self._tokens(token, False)
         if newer is None:
             return response
         response.close()
         response = self._send(self._sign_with(request, newer), **kwargs)
-        if response.status_code == 401 and _is_invalid_token(_challenge_of(response)):
+        if response.status_code == 401 and is_invalid_token(_challenge_of(response)):
             self._tokens(newer, True)
         return response
 
@@ -309,8 +310,8 @@ class OAuth2Session(requests.Session):
         }
 
 
-#: Headers by which a server, or a proxy before it, may take a request for another host's or URL's:
-#: who passes a visitor's headers on would let the visitor say where the token goes.
+#: Headers that can make a server, or its proxy, treat a request as one for another host or URL. If
+#: an app forwards a visitor's headers, these would let the visitor choose where the token goes.
 _ROUTING_HEADERS = frozenset({
     "forwarded", "host", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
     "x-forwarded-server", "x-host", "x-http-host-override", "x-original-host", "x-original-url",
@@ -334,11 +335,6 @@ _OUT_OF_REACH = (
 
 def _challenge_of(response: requests.Response) -> dict[str, str]:
     return bearer_challenge(response.headers.get("WWW-Authenticate", ""))
-
-
-def _is_invalid_token(challenge: t.Mapping[str, str]) -> bool:
-    """Whether the API calls the token expired, revoked or malformed: RFC 6750, section 3.1."""
-    return challenge.get("error") == "invalid_token"
 
 
 def _rewind(request: requests.PreparedRequest) -> bool:

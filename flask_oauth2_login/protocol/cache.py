@@ -1,4 +1,4 @@
-"""What a provider serves to everybody, kept: its metadata, its keys."""
+"""A cache for what a provider serves to everybody: its metadata and its keys."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: Seconds after which a value is fetched again.
 MAX_AGE = 24 * 3600
-#: Seconds after which an old value is fetched again that could not be had.
+#: Seconds before the next try after a failed fetch.
 BACKOFF_SECONDS = 2
-#: Seconds between two fetches that somebody asks for who has no use for the value that is there.
+#: Seconds between two fetches by :meth:`Cache.refetch`, whose callers reject the cached value.
 REFETCH_SECONDS = 30
 
 T = t.TypeVar("T")
 
 
 class _InFlight(t.Generic[T]):
-    """The fetch that goes on in this process."""
+    """The fetch that is running in this process, if any."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        #: Its outcome: a value, an error, or None where whoever fetched was interrupted.
+        #: Its outcome: a value, an error, or None if the fetching thread was interrupted.
         self.future: Future[T | ProviderError | None] | None = None
 
 
 class Cache(t.Generic[T]):
     """One value, fetched on first use and kept for :data:`MAX_AGE`.
 
-    One thread fetches. Whoever waits shares its outcome, a failure too, so that a provider which
-    hangs costs one timeout, however many wait. An old value serves while a newer one can't be had,
-    or takes its time.
+    One thread fetches. All threads that wait share its outcome, also a failure, so that a provider
+    that hangs costs one timeout, however many wait. The old value stays in use while a newer one
+    can't be fetched, or is still being fetched.
 
-    :param fetch: fetches the value. Its :exc:`ProviderError` is an outcome, too.
-    :param remember_failure: seconds for which a failure is everybody's answer; by default it is
-        the answer of those who waited for it.
+    :param fetch: fetches the value. Callers that wait get its :exc:`ProviderError` too.
+    :param remember_failure: seconds during which all callers get the same failure. By default only
+        those that waited for the fetch get it.
     """
 
     def __init__(self, fetch: t.Callable[[], T], *, remember_failure: float = 0) -> None:
@@ -53,13 +53,13 @@ class Cache(t.Generic[T]):
         self._value: T | None = None
         self._failure: ProviderError | None = None
         self._fresh_until = self._refetch_after = -math.inf
-        #: When the value came: `time.monotonic` seconds.
+        #: When the value was fetched, in `time.monotonic` seconds.
         self.fetched_at = -math.inf
 
     def get(self) -> T:
-        """The value, an old one if need be.
+        """Return the value. An outdated one is returned too, and refreshed in the background.
 
-        :raises ProviderError: there is none, and it can't be had.
+        :raises ProviderError: there is no value, and it can't be fetched.
         """
         value = self._value
         if value is None:
@@ -69,24 +69,24 @@ class Cache(t.Generic[T]):
         return value if self._value is None else self._value
 
     def refetch(self, known: T) -> T:
-        """A newer value than ``known``; ``known`` itself where it is too early to ask for one.
+        """Return a newer value than ``known``, or ``known`` if the last refetch is too recent.
 
-        :raises ProviderError: it can't be had. Then it is not too early to ask again.
+        :raises ProviderError: the value can't be fetched. The next call may try again at once.
         """
         return self._run_single_flight(known, asked=True)
 
     def allow_refetch(self) -> None:
-        """Say that the last fetch was of use, so that another one may follow at once."""
+        """Allow the next refetch at once, because the last one was useful."""
         self._refetch_after = -math.inf
 
     def _refresh(self) -> None:
         try:
             self._run_single_flight(self._value)
         except ProviderError as error:
-            log.warning("An old answer of the provider serves on. %s", error)
+            log.warning("An outdated answer of the provider stays in use. %s", error)
 
     def _run_single_flight(self, known: T | None, *, asked: bool = False) -> T:
-        """A newer value than ``known``: fetched by this thread, or by whoever is at it already."""
+        """Return a newer value than ``known``; fetch it, or wait for the thread that does."""
         flight = self._in_flight.get()
         while True:
             with flight.lock:
@@ -138,6 +138,6 @@ class Cache(t.Generic[T]):
 
 
 def _again(error: ProviderError) -> ProviderError:
-    """The same error once more: each thread that raises one adds its own traceback to it."""
+    """Copy an error for another thread, because raising an error adds a traceback to it."""
     seconds = error.retry_after if isinstance(error.retry_after, int) else None
     return type(error)(str(error), retry_after=seconds)

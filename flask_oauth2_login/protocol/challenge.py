@@ -1,11 +1,11 @@
-"""What an API says is wrong with a token: RFC 6750, section 3, and RFC 9470."""
+"""Challenges: how an API says what is wrong with a token (RFC 6750, section 3, and RFC 9470)."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
-# A challenge's parameter, or else its scheme: RFC 9110, section 11.6.1.
+# A parameter of a challenge, or its scheme: RFC 9110, section 11.6.1.
 _CHALLENGE = re.compile(
     r"""(?P<name>[\w!#$%&'*+.^`|~-]+)
     (?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+)))?""",
@@ -14,7 +14,7 @@ _CHALLENGE = re.compile(
 
 
 def bearer_challenge(header: str) -> dict[str, str]:
-    """The parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
+    """Return the parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
     params: dict[str, str] = {}
     scheme = ""
     for match in _CHALLENGE.finditer(header):
@@ -28,8 +28,13 @@ def bearer_challenge(header: str) -> dict[str, str]:
 
 
 def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
-    """What a sign-in must be asked for, to satisfy the API: RFC 9470, section 3."""
+    """Return the parameters of a sign-in that would satisfy the API: RFC 9470, section 3."""
     asked = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
     if not re.fullmatch("[0-9]{1,9}", asked.get("max_age", "0")):
         del asked["max_age"]
     return asked
+
+
+def is_invalid_token(challenge: t.Mapping[str, str]) -> bool:
+    """Return True if the API calls the token invalid or expired: RFC 6750, section 3.1."""
+    return challenge.get("error") == "invalid_token"

@@ -1,8 +1,8 @@
 """Connections that end at a deadline: name lookup, connecting, TLS, sending and reading together.
 
-A timeout alone bounds nothing: each address of a host has it anew, and each byte that drips in
-resets it. So every step has what is left until the deadline, and nothing is sent after it: a token
-would be spent for an answer that nobody reads.
+A timeout alone does not bound a request: it starts anew with each address of a host and with each
+byte that arrives. So each step gets the time that is left until the deadline. Nothing is sent after
+the deadline, because a token would be spent on an answer that nobody reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Address = tuple[t.Any, ...]
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Opens connections that end at a deadline (`time.monotonic` seconds)."""
+    """Opens connections that end at a deadline, given in `time.monotonic` seconds."""
 
     def __init__(self, deadline: float) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1)
@@ -48,7 +48,7 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 class _Deadline:
-    """For a connection: whatever it does ends at the deadline."""
+    """Mixin for connections: every operation ends at the deadline."""
 
     sock: t.Any
     timeout: float
@@ -70,13 +70,13 @@ class _Deadline:
         except OSError as error:
             raise NewConnectionError(connection, f"not connected: {error}") from error
         sock.settimeout(self.timeout)
-        # A TLS handshake comes next, and has this as its time in all.
+        # The TLS handshake that comes next must end at the deadline.
         _limit(sock, self._deadline)
         return sock
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
-        # A TLS handshake with the host behind the proxy comes next.
+        # The TLS handshake with the host behind the proxy must end at the deadline too.
         _limit(self.sock, self._deadline)
 
     def send(self, data: t.Any) -> None:
@@ -86,7 +86,7 @@ class _Deadline:
             _limit(self.sock, self._deadline)
             super().send(data)  # type: ignore[misc]
         except TimeoutError as error:
-            # Otherwise urllib3 takes it for a connection that the other side has closed.
+            # urllib3 would treat a TimeoutError like a connection that the other side has closed.
             raise ReadTimeoutError(t.cast(t.Any, None), "", "not sent in time") from error
 
     def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
@@ -104,10 +104,10 @@ class _DeadlineHTTPSConnection(_Deadline, HTTPSConnection):  # type: ignore[misc
 def _connect(host: str, port: int, end: float, options: t.Any) -> socket.socket:
     """Connect to the first address of a host that answers.
 
-    The addresses share the time that is left, so that dead ones leave some to those behind them.
+    The addresses share the remaining time, so that dead addresses leave some for the next ones.
 
-    :param end: when to give up: `time.monotonic` seconds.
-    :raises TimeoutError: the time is over.
+    :param end: when to give up, in `time.monotonic` seconds.
+    :raises TimeoutError: no address answered in time.
     :raises OSError: the host has no address, or none that answers.
     """
     problem = OSError("the host has no address")
@@ -130,7 +130,7 @@ def _connect(host: str, port: int, end: float, options: t.Any) -> socket.socket:
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[Address]:
-    """The addresses of a host. A lookup can't be stopped, so it runs in a thread of its own."""
+    """Look up a host's addresses in a separate thread, because a lookup can't be stopped."""
     found: Future[list[Address]] = Future()
 
     def look_up() -> None:
@@ -152,14 +152,14 @@ def _left(end: float) -> float:
 
 
 def _limit(sock: socket.socket, deadline: float) -> None:
-    """See that the next operation on a socket ends at the deadline."""
+    """Lower the timeout of a socket so that its next operation ends at the deadline."""
     left, timeout = _left(deadline), sock.gettimeout()
     if timeout is None or timeout > left:
         sock.settimeout(left)
 
 
 class _DeadlineFiles:
-    """What `http.client.HTTPResponse` needs of a socket: a file to read from."""
+    """The part of a socket that `http.client.HTTPResponse` needs: a file to read from."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
@@ -170,7 +170,7 @@ class _DeadlineFiles:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until a deadline; its file keeps the socket open for the response."""
+    """Reads a socket until a deadline. Its file keeps the socket open for the response."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock

@@ -111,11 +111,11 @@ class ProviderAnswerError(ProviderError, BadGateway):
 
 
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
-    """The provider says that it is out of order (5xx, 429), or breaks off."""
+    """The provider says that it can't answer now (5xx, 429), or closes the connection."""
 
 
 class ProviderUnreachableError(ProviderUnavailableError):
-    """The provider can't be reached, or is too slow to answer."""
+    """The provider can't be reached, or does not answer in time."""
 
 
 class StoreError(OAuth2Error, ServiceUnavailable):

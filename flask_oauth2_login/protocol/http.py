@@ -68,7 +68,7 @@ def send(
     """Send one request over a connection of its own; follow no redirect, try nothing twice.
 
     :param sign: puts credentials on the prepared request.
-    :raises ProviderUnreachableError: not reached, or not done within the bounds.
+    :raises ProviderUnreachableError: the provider was not reached, or did not answer in time.
     :raises ProviderUnavailableError: the connection was closed without an answer.
     :raises ProviderAnswerError: the body is too large, or can't be decoded.
     """
@@ -137,7 +137,7 @@ def _is_nonsense(error: Exception) -> bool:
 
 
 def _is_broken_off(error: Exception) -> bool:
-    """Whether there was a connection, and it was closed."""
+    """Return True if a connection was made, and then closed."""
     return any(isinstance(inner, ProtocolError) for inner in error.args)
 
 

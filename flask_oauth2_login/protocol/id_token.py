@@ -29,7 +29,7 @@ Claims = dict[str, t.Any]
 SKEW = 90
 #: Seconds that a new ID token may be old when it comes with a renewal.
 NEW = 300
-#: Seconds after its ``iat`` for which a logout token counts that has no ``exp``.
+#: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
 LOGOUT_SECONDS = 120
 MAX_LENGTH = 100_000
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
@@ -65,7 +65,7 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
 
 
 def _parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
-    """A JWT's header and claims, whoever has written them."""
+    """Return the header and the claims of a JWT, without checking its signature."""
     if not isinstance(token, str) or len(token) > MAX_LENGTH:
         raise IDTokenError("it is no JWT")
     parts = token.split(".")
@@ -126,7 +126,7 @@ def validate_id_token(
 
     :param nonce: what the authentication request sent; None where it sent none.
     :param max_age: seconds, if the request demanded that.
-    :param acr_values: likewise: one of these must have been satisfied, a string or several.
+    :param acr_values: allowed values of ``acr``, as a string or a list, if the request had them.
     :raises IDTokenError: a check failed.
     """
     header, claims = verify(token, verifier)
@@ -211,12 +211,13 @@ def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
 def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     """The claims of a logout token: Back-Channel Logout, section 2.6. Its ``jti`` is the caller's.
 
-    ``exp`` is always among them: a token without it counts for two minutes.
+    ``exp`` is always among them: a token without it is valid for two minutes.
 
-    Anybody may send one, so its signature is checked last: the keys may have to be fetched for it.
+    The signature is checked last, because it may need a fetch of the keys, and anybody may send a
+    token.
 
     :raises IDTokenError: a check failed.
-    :raises ProviderError: the keys can't be had.
+    :raises ProviderError: the keys can't be fetched.
     """
     header, claims = _parse(token, verifier)
     kind = str(header.get("typ", "logout+jwt")).lower().removeprefix("application/")
@@ -226,7 +227,7 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     _check_audience(claims, verifier)
     _check_times(claims, needed=("iat",))
     if "exp" not in claims and claims["iat"] < time.time() - LOGOUT_SECONDS:
-        raise IDTokenError("it has no exp, and its iat is old")
+        raise IDTokenError("it has no exp, and its iat is too old")
     if not _is_text(claims.get("jti")):
         raise IDTokenError("its jti is missing")
     events = claims.get("events")

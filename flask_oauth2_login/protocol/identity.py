@@ -140,7 +140,7 @@ def find_path(answer: t.Any, path: str, token: t.Mapping[str, t.Any] | None = No
 
 
 def picks_by(path: str, member: str) -> bool:
-    """Whether a path leads through an element of a list that was picked because this is true."""
+    """Return True if a path picks an element of a list on the condition that ``member`` is true."""
     conditions = re.findall(r"\[([^\]]*)\]", path) if "+" not in path else []
     return any(member in one.split(",") for one in conditions)
 

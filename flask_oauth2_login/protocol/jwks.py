@@ -33,8 +33,8 @@ class Keys:
         """Whether one of the keys that fit verifies a token.
 
         If none does, the set is fetched again: a key may be new, under a name that was another's
-        too. Bad tokens cause one fetch in 30 seconds, whatever their number; a good one that waited
-        for a fetch ends these.
+        too. Any number of bad tokens cause one fetch in 30 seconds; after a good token that needed
+        a fetch, the next fetch may follow at once.
 
         :raises ProviderError: the keys can't be had.
         """

@@ -10,15 +10,15 @@ from contextlib import suppress
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
 
-# What has secrets in its hands: this package, and what it calls with them.
+# The packages that handle secrets: this one, and those that it passes them to.
 _PACKAGES = frozenset({"flask_oauth2_login", "requests", "urllib3"})
 
 
 def without_locals(function: t.Callable[P, R]) -> t.Callable[P, R]:
-    """Decorator: what a function raises has no local variables of ours in its traceback.
+    """Decorate a function: clear the local variables of our frames when it raises an error.
 
-    For functions to which codes, tokens and secrets are given, or which fetch them. Files and lines
-    stay, and so do the variables of an app's own functions.
+    It is for functions that receive or fetch codes, tokens or secrets. The traceback keeps files
+    and lines, and the variables of the app's own functions.
     """
 
     @functools.wraps(function)
@@ -27,7 +27,7 @@ def without_locals(function: t.Callable[P, R]) -> t.Callable[P, R]:
             return function(*args, **kwargs)
         except BaseException as error:
             clear_locals(error)
-            # This frame is in the traceback, too.
+            # This frame is in the traceback too, so its own arguments must go.
             del args, kwargs
             raise
 
@@ -35,15 +35,15 @@ def without_locals(function: t.Callable[P, R]) -> t.Callable[P, R]:
 
 
 def clear_locals(error: BaseException) -> None:
-    """Clear the variables of those frames of ours in an error's tracebacks that have ended."""
+    """Clear the local variables of our finished frames in the tracebacks of an error."""
     errors: list[BaseException | None] = [error]
-    # It grows while it is read: what an error came from has a traceback of its own.
+    # The list grows during the loop: the causes of an error have tracebacks too.
     for one in errors:
         if one is None:
             continue
         errors += [other for other in (one.__cause__, one.__context__) if other not in errors]
         for frame, _ in traceback.walk_tb(one.__traceback__):
             if str(frame.f_globals.get("__name__")).partition(".")[0] in _PACKAGES:
-                # One that still runs is cleared further up.
+                # A frame that still runs can't be cleared here; a decorator further up clears it.
                 with suppress(RuntimeError):
                     frame.clear()

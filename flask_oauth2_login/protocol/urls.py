@@ -33,8 +33,8 @@ def join(base: str, path: str) -> str:
 def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     """Add query parameters, each encoded once. The URL's own stay, unless they have the same name.
 
-    A list or tuple repeats the parameter; a dictionary, such as ``claims``, is JSON; None leaves
-    the parameter out.
+    A list or tuple repeats the parameter. A dictionary, such as ``claims``, is sent as JSON. None
+    leaves the parameter out.
     """
     parts = urlsplit(url)
     added = [

@@ -21,7 +21,7 @@ log = logging.getLogger("flask_oauth2_login")
 
 Preset = t.Mapping[str, t.Any]
 
-#: The words that say where a provider's tokens come from.
+#: The options that say where a provider's tokens come from.
 SOURCES = ("site", "issuer", "authorization_url", "token_url")
 
 
@@ -29,8 +29,8 @@ def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
     """The row of a provider, with the app's own words for it laid over.
 
     :param own: the app's rows; one is enough by itself for a provider that has none here.
-    :raises ConfigurationError: nobody knows a provider of that name, or its endpoints are moved
-        only in part.
+    :raises ConfigurationError: there is no provider of that name, or the app's rows move only
+        some of its endpoints.
     """
     own = {} if own is None else own
     overlay = own.get(name, {}) if isinstance(own, t.Mapping) else None
@@ -50,12 +50,12 @@ def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
 
 
 def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
-    """A row, without its URLs that an overlay leaves behind when it moves the provider.
+    """Return the preset's row, without its own URLs if the overlay moves the provider elsewhere.
 
-    A provider is where its tokens come from. From somewhere else they must not go to where the row
-    says: the token of one's own server is not for the API of the public one.
+    The overlay moves the provider if it moves one of :data:`SOURCES`. Tokens of the new server,
+    such as a company's own, must not go to the public server that the row names.
 
-    :raises ConfigurationError: the overlay does not say where all its endpoints are.
+    :raises ConfigurationError: the overlay moves the provider, but does not name all endpoints.
     """
     merged = {**row, **overlay}
     known = {"", *(_origin(row, word) for word in row if _is_url(word))}
@@ -72,13 +72,13 @@ def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
     if endpoints and not overlay.get("issuer") and not {"issuer", *endpoints}.isdisjoint(left):
         raise ConfigurationError(
             f"OAUTH2_LOGIN_PROVIDERS moves the preset {name!r} to {', '.join(sorted(moved_to))}, so"
-            " that nothing counts which the preset has elsewhere. Name where its"
-            f" {' and '.join(sorted(endpoints))} is there, or its issuer."
+            " the preset's URLs elsewhere don't count. Add the"
+            f" {' and '.join(sorted(endpoints))} of that server, or its issuer."
         )
     if left:
         log.warning(
-            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these words of the preset don't"
-            " count: %s. Name what the provider has there, and give None for what it has not.",
+            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these options of the preset don't"
+            " count: %s. Set each of them to its URL there, or to None if there is none.",
             name,
             ", ".join(sorted(moved_to)),
             ", ".join(left),

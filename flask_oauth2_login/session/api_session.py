@@ -10,9 +10,9 @@ from .registration import Registration
 
 
 def make_session(login: Registration, home: Home) -> OAuth2Session:
-    """A session over the app's connections that renews the record's token when that is due.
+    """Return a session that uses the app's connections and renews the record's token when due.
 
-    It needs no context, so that it may be handed to a thread.
+    The session can be handed to a thread: it needs no active context.
     """
     extension = current_extension()
 

@@ -52,9 +52,9 @@ class BrowserRecords:
         self._browser: _Browser | None = None
 
     def of_this_request(self) -> BrowserRecords:
-        """The same for the browser of this request, also in a thread, or after the request.
+        """Return a copy bound to this request's browser, for use in a thread or after the request.
 
-        What is renewed after it is not sent any more; the browser gets it with its next request.
+        A record that is renewed after the request reaches the browser with its next request.
         """
         own = copy.copy(self)
         own._browser = _Browser(self._place.get(self._login), _pending())
@@ -112,12 +112,12 @@ class BrowserRecords:
 
     @property
     def _sent(self) -> str | None:
-        """The copy that came with the request."""
+        """The browser's copy, as the request sent it."""
         return self._browser.sent if self._browser else self._place.get(self._login)
 
     @property
     def _pending(self) -> dict[str, _Copy]:
-        """The copies to be sent with the request's answer."""
+        """The copies to send with the response, by login."""
         return self._browser.pending if self._browser else _pending()
 
     def _note(self, id: str, sealed: str, expires_at: float) -> bool:
@@ -137,7 +137,7 @@ class BrowserRecords:
 
     def _send(self, response: Response, waiting: _Copy) -> None:
         newest = None
-        # Where nobody can tell, this is the newest that this process knows of.
+        # If the shared file can't be read, this copy is the newest that this process knows.
         with suppress(StoreError):
             newest = self._machine.read(waiting.id)
         if waiting.sealed is None or newest is None:
@@ -155,17 +155,17 @@ class _Copy(t.NamedTuple):
 
 
 class _Browser(t.NamedTuple):
-    """One request's browser."""
+    """The browser of one request."""
 
-    #: The copy that it sent.
+    #: The copy that the browser sent.
     sent: str | None
-    #: What is to be sent to it, by login.
+    #: The copies to send to the browser, by login.
     pending: dict[str, _Copy]
 
 
 def send_copies(response: Response) -> None:
     """Send what this request has renewed, and take away what it has ended."""
-    # A list, for a thread of the app's may be about to renew something.
+    # Iterate over a list, because a thread of the app may renew a token meanwhile.
     for waiting in list(_pending().values()):
         waiting.records._send(response, waiting)
 
@@ -176,12 +176,12 @@ def has_copies() -> bool:
 
 
 def copies_to_send() -> dict[str, _Copy]:
-    """Return what is to be sent so far, for :func:`restore_copies`."""
+    """Return the copies that are to be sent so far, for :func:`restore_copies`."""
     return dict(_pending())
 
 
 def restore_copies(before: t.Mapping[str, _Copy]) -> None:
-    """Send what was to be sent before, and nothing else: what came since has been undone."""
+    """Restore the copies to send, dropping later ones, because their changes were undone."""
     pending = _pending()
     pending.clear()
     pending.update(before)

@@ -15,7 +15,7 @@ from .registration import Registration
 
 #: Seconds for which a token is kept that does not say how long it lives.
 UNKNOWN_LIFE = 3600
-#: What stands for a token that nobody has asked for yet: it is due, and so it is never sent.
+#: Stands for a token that was never fetched. It is always due for renewal, so it is never sent.
 NONE_YET = Token(access_token="", expires_at=0)
 
 
@@ -30,7 +30,7 @@ class ClientHome:
     def __init__(self, login: Registration, scope: str) -> None:
         self._login = login
         self._scope = scope
-        # With the newest secret: after a new one, the app asks for another token.
+        # Hashed with the newest secret only: after a change of it, the app fetches a new token.
         self._name = current_extension().sealer.keyed_hash("client", *login.context, scope)
         self._lease_name = hashed_name("renew", self._name)
         self._kept: Kept | None = None
@@ -45,7 +45,7 @@ class ClientHome:
 
     @property
     def person(self) -> str:
-        """The app itself, whatever the scope."""
+        """The app itself, for every scope."""
         return self._login.handler.client_id
 
     @property
@@ -65,7 +65,7 @@ class ClientHome:
         if stored is not None and isinstance(opened, dict):
             self._kept = Kept(Token(opened), stored.version)
         else:
-            # It has expired, or can't be opened: the last one that was known is no newer one.
+            # The stored token has expired or can't be opened. The last known token is not newer.
             self._kept = Kept(self._kept.token if self._kept else NONE_YET, "")
         return self._kept
 
@@ -85,7 +85,7 @@ class ClientHome:
                 outcome = "replaced"
             except KeyError:
                 outcome = "changed"
-        # What rests there now counts, or else, where that can't be opened, the new token.
+        # The token that is stored now counts. If it can't be opened, the new token counts.
         self._kept = Kept(token, "")
         self.reload()
         return outcome

@@ -1,4 +1,4 @@
-"""Cookies: their names, their sizes, and the sealed ones that one sign-in or sign-out needs."""
+"""The names and sizes of cookies, and sealed cookies for a sign-in or sign-out under way."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from werkzeug.http import dump_cookie
 
 from ..stores.sealing import Sealer
 
-#: The most that browsers take (RFC 6265, section 6.1), less a little for how they count.
+#: A little less than the 4,096 bytes of RFC 6265, section 6.1, because browsers count differently.
 MAX_COOKIE = 4093
-#: More than name and attributes of any of our cookies have.
+#: An upper bound for the bytes of the name and the attributes of our cookies.
 LONGEST_ATTRIBUTES = 1000
-#: Seconds by which the clocks of two machines may differ.
+#: How far (s) the clocks of two machines may differ.
 SKEW = 60
 
-# A name has no "__", so that what follows the first one in a cookie's name is not the login's.
+# The login's part has no "__", so the first "__" in a cookie's name ends that part.
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]|(?<=_)_")
 
 
 @dataclasses.dataclass(frozen=True)
 class SealedCookie:
-    """A sealed value that a browser keeps for one sign-in or sign-out, and sends to no other page.
+    """A sealed value that a browser keeps for one sign-in or sign-out.
 
     :param sealer: seals and opens the value.
     :param purpose: what the value is for.
-    :param context: what else the seal is bound to: the login.
+    :param context: what else the seal is bound to, see `Login.context`.
     :param name: the cookie's name.
     :param path: the path below which the browser sends it.
-    :param lifetime: seconds after which it counts no more.
+    :param lifetime: how long (s) the value is valid.
     :param samesite: ``"Strict"``, ``"Lax"`` or ``"None"``.
     """
 
@@ -47,12 +47,12 @@ class SealedCookie:
     samesite: str = "Lax"
 
     def make(self, value: list[t.Any]) -> dict[str, t.Any]:
-        """Return a cookie with a value, as arguments of `Response.set_cookie`."""
+        """Return the arguments of `Response.set_cookie` for a value."""
         sealed = self.sealer.seal([int(time.time()), *value], self.purpose, *self.context)
         return {"value": sealed, "max_age": self.lifetime, **self._attributes()}
 
     def read(self) -> list[t.Any] | None:
-        """Return the value that came with this request; None where there is none that counts."""
+        """Return the value that came with this request, or None if there is no valid one."""
         opened = self.sealer.open(request.cookies.get(self.name), self.purpose, *self.context)
         if not isinstance(opened, list) or not opened or type(opened[0]) is not int:
             return None
@@ -60,7 +60,7 @@ class SealedCookie:
         return value if -SKEW <= time.time() - made_at <= self.lifetime else None
 
     def delete(self, response: Response) -> None:
-        """Take the cookie away from the browser."""
+        """Delete the cookie in the browser."""
         response.delete_cookie(**self._attributes())
 
     def _attributes(self) -> dict[str, t.Any]:
@@ -75,7 +75,7 @@ class SealedCookie:
 
 
 def fits(cookie: t.Mapping[str, t.Any]) -> bool:
-    """Whether browsers take a cookie, given as the arguments of `Response.set_cookie`."""
+    """Return True if browsers accept a cookie with these arguments of `Response.set_cookie`."""
     if len(cookie["value"]) < MAX_COOKIE - LONGEST_ATTRIBUTES:
         return True
     # max_size=0 keeps Werkzeug from warning; the caller acts on what is returned.
@@ -83,10 +83,11 @@ def fits(cookie: t.Mapping[str, t.Any]) -> bool:
 
 
 def cookie_name(login: str) -> str:
-    """What a login's cookies begin with: they are as much this app's own as its session's is.
+    """Return the beginning of the names of a login's cookies.
 
-    Two logins never share it, and it never has a ``__``: what follows that says which cookie of
-    the login's it is.
+    It contains the name of the session's cookie if the app has changed that, so that apps on one
+    host can differ. Two logins never share it. It never contains ``__``, which separates it from
+    the rest of a cookie's name.
     """
     return _cookie_name(login, current_app.session_interface.get_cookie_name(current_app))
 

@@ -78,7 +78,7 @@ def write_marks(rows: t.Iterable[Mark]) -> None:
 
 
 def renew_marks_id(kept: dict[str, t.Any]) -> None:
-    """Give the marks in a session's content a new id, as :func:`write_marks` does."""
+    """Replace the id of the marks in a copy of a session, as :func:`write_marks` does."""
     if parse_marks(kept.get(KEY)).rows:
         kept[KEY] = [secrets.token_urlsafe(6), *kept[KEY][1:]]
 

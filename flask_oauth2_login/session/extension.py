@@ -55,12 +55,12 @@ class Extension:
     @functools.cached_property
     def machine(self) -> FallbackStore:
         """What the processes of this machine share."""
-        # The oldest secret's, so that a new one changes nothing.
+        # Hashed by the oldest secret, so that a new secret doesn't change the name.
         secret_name = self.sealer.keyed_hashes("folder", self._app.name)[-1]
         return open_shared_store(self._app.instance_path, self._app.name, secret_name)
 
     def context(self) -> contextlib.AbstractContextManager[object]:
-        """The app's context, where none is active, or another app's: in a thread, say."""
+        """Return the app's context for a thread to enter, or a null context if it is active."""
         if has_app_context() and current_app == self._app:
             return contextlib.nullcontext()
         return self._app.app_context()
@@ -140,7 +140,7 @@ class Extension:
             records = BrowserRecords(t.cast(Place, place), name, self.machine, seconds)
         else:
             shared = records = server_side
-        # Read now: a handler's site may be assigned to later.
+        # Read now, because a handler's site may be changed later.
         context = (name, *handler.registration)
         self.logins[name] = Registration(
             name, handler, scopes, context, options, hooks, server_side, records, shared
@@ -172,10 +172,10 @@ class Extension:
         return None, t.cast(TokenStore, store)
 
     def _check_store(self, store: t.Any) -> None:
-        """Let a store say now what it lacks, not to the first visitor.
+        """Call a store's ``check()`` at registration, before the first visitor meets the problem.
 
-        :raises ConfigurationError: it lacks something. A command may be there to make just that,
-            such as ``flask db upgrade``: then the log says it.
+        :raises ConfigurationError: the store lacks something, such as its tables. In a command
+            this is only logged, because the command may create them (``flask db upgrade``).
         """
         check = getattr(store, "check", None)
         if check is None:
@@ -184,7 +184,7 @@ class Extension:
             with self._app.app_context():
                 check()
         except StoreError as error:
-            log.warning("%s Sign-ins fail until it can be.", error)
+            log.warning("%s Sign-ins fail until the store can be used.", error)
         except ConfigurationError as error:
             if not _runs_a_command():
                 raise
@@ -230,9 +230,9 @@ def _open_store(url: str) -> TokenStore:
 
 
 def _sqlite_path(url: str) -> str | None:
-    """The path in a SQLite URL that needs no more than the standard library; else None.
+    """Return the path in a SQLite URL that the standard library can open; None for other URLs.
 
-    :raises ConfigurationError: it has too few slashes.
+    :raises ConfigurationError: the URL has too few slashes.
     """
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
@@ -240,14 +240,14 @@ def _sqlite_path(url: str) -> str | None:
         return None
     if host:
         raise ConfigurationError(
-            f"{url!r} has too few slashes: sqlite:///logins.db is relative, and"
-            " sqlite:////var/lib/app/logins.db absolute."
+            f"{url!r} has too few slashes. Write sqlite:///logins.db for a relative path, or"
+            " sqlite:////var/lib/app/logins.db for an absolute one."
         )
     return path or ":memory:"
 
 
 def _runs_a_command() -> bool:
-    """Whether the app is loaded for a command of Flask's that serves nobody."""
+    """Return True if the app is loaded for a Flask command other than ``flask run``."""
     context = click.get_current_context(silent=True)
     if context is None or not isinstance(context.find_root().command, FlaskGroup):
         return False

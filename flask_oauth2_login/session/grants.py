@@ -25,7 +25,7 @@ def keep_grant(login: Registration, record: Record) -> Record:
     """Put a login's token into the grant that jobs use, one for each owner and account.
 
     :returns: the record that stays with the browser, and points to the grant.
-    :raises ConfigurationError: nothing says which account it is.
+    :raises ConfigurationError: the identity has no id.
     """
     identity, token = record.identity, record.token
     owner, account = owner_of(identity), identity.id
@@ -50,13 +50,13 @@ def keep_grant(login: Registration, record: Record) -> Record:
         if kept:
             return dataclasses.replace(record, token=Token(), grant=name)
         if home is None:
-            # Somebody else was first, and is found now. Or what has this name can't be opened:
-            # that is left alone, and this grant gets another name.
+            # The name is taken. If another request has just created the grant, the next round finds
+            # it. If the record of this name can't be opened, keep it and use another name here.
             id = secrets.token_urlsafe(16)
 
 
 def _find_grant(login: Registration, owner: str, account: str) -> RecordHome | None:
-    """An account's grant, which an older secret may have named."""
+    """Return an account's grant, also if its name is a hash by an older secret; None if none."""
     grants = [
         home
         for home in find_record_homes(login, owner=owner)
@@ -66,13 +66,13 @@ def _find_grant(login: Registration, owner: str, account: str) -> RecordHome | N
 
 
 def _replace_grant(home: RecordHome, grant: Record) -> bool:
-    """Put a grant in the place of what was read; False where somebody else has changed that."""
+    """Replace the grant that was read. Return False if it has changed since then."""
     read, home.record = home.current(), grant
     return read is not None and home.put(grant.token, read.version) == "replaced"
 
 
 def _create_grant(login: Registration, grant: Record) -> bool:
-    """Add a grant; False where something has its name already."""
+    """Create a grant. Return False if its name is taken."""
     sealed, labels = seal_record(login, grant), grant_labels(login, grant)
     try:
         server_store(login).create(grant.id, sealed, labels, expires_at(grant))

@@ -20,7 +20,7 @@ SHORT_LIFE = 600
 class Record:
     """A login that lives: whose, with which token, since when."""
 
-    #: 128 random bits; the mark in the session names the same. A grant's is its name in the store.
+    #: 128 random bits, also in the mark in the session. A grant's id is its name in the store.
     id: str
     #: Empty where the grant has it.
     token: Token = dataclasses.field(repr=False)
@@ -35,27 +35,27 @@ class Record:
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The ID token itself, where it is kept for signing out at the provider.
     id_token: str | None = dataclasses.field(default=None, repr=False)
-    #: The id of the grant that has the token, where jobs use it too. A grant names itself.
+    #: The id of the grant that holds the token, if jobs use it too. A grant has its own id here.
     grant: str | None = None
 
     @property
     def is_grant(self) -> bool:
-        """Whether this is a grant: it belongs to no browser, and outlives them all."""
+        """True for a grant, which belongs to no browser and outlives all of its sessions."""
         return self.grant == self.id
 
 
 def default_owner(identity: Identity) -> str | None:
-    """Return what a person is called whom ``on_login`` gave no owner; None without an id."""
+    """Return the owner for a person to whom ``on_login`` gave none; None if there is no id."""
     if identity.id is None:
         return None
     return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
 
 
 def pack(record: Record) -> list[t.Any]:
-    """A record as a list, which is shorter than an object: it may have to fit into a cookie.
+    """Return a record as a list. It is shorter than an object, and may have to fit in a cookie.
 
-    Each element is packed by itself (`stores.packing`): secrets are texts of their own, and apart
-    from each other is what the provider, the person, and the link to a sign-in can choose.
+    Each element is packed separately (`stores.packing`). Each secret is an element of its own, and
+    values that the provider, the person or a link can choose are in different elements.
     """
     token, identity = record.token, record.identity
     rest = {k: v for k, v in token.items() if k not in (*_OWN_PLACE, "id_token")}
@@ -69,7 +69,7 @@ def pack(record: Record) -> list[t.Any]:
         token.refresh_token,
         [
             record.signed_in_at,
-            # Counted from the sign-in, which takes fewer digits.
+            # Relative to the sign-in, because that takes fewer digits.
             None if expires_at is None else expires_at - record.signed_in_at,
             life if life is not None and life <= SHORT_LIFE else None,
         ],
@@ -81,18 +81,18 @@ def pack(record: Record) -> list[t.Any]:
                 int(identity.email_verified),
                 identity.picture,
                 identity.claims,
-                # What the rest tells needs no room in a cookie.
+                # Leave out the default owner, which can be made from the other values.
                 None if identity.owner == default_owner(identity) else identity.owner,
             ]
         ),
-        # Scopes are mostly those that the token answer names, or that were asked for.
+        # The scopes of the record are stored only if they differ from those in the token.
         [
             scope,
             None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
         ],
         record.asked or None,
         record.id_claims or None,
-        # There may be further tokens among it, so it is a text.
+        # A text, because it may contain further tokens, which must not be compressed.
         json.dumps(rest) if rest else None,
         record.id_token,
         record.grant,

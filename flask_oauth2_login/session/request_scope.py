@@ -21,7 +21,7 @@ from .stored_login import RecordHome
 
 #: Seconds for which a request may run after its login was displaced, and still be known for old.
 SLOWEST_REQUEST = 24 * 3600
-#: Seconds by which the clocks of two machines may differ that share a store.
+#: How far (s) the clocks of machines that share a store may differ.
 CLOCK_SKEW = 60
 
 
@@ -49,7 +49,7 @@ class Visit:
     is_linking: bool = False
     #: The login of the guard that let this request in.
     admitted: str | None = None
-    #: By the login's name and the record's id.
+    #: Where the records are stored, by the login's name and the record's id.
     homes: dict[tuple[str, str], RecordHome | None] = dataclasses.field(default_factory=dict)
     sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
 
@@ -135,7 +135,7 @@ def displace_marks(marks: Marks) -> None:
 def were_displaced(visit: Visit) -> bool:
     """Whether somebody else displaced the marks that came with a request, while it ran.
 
-    Where this request did that itself, whoever did it last counts.
+    If this request displaced them too, return True only if somebody else did so later.
     """
     marks = parse_marks(visit.marks)
     if not marks.id:
@@ -152,8 +152,8 @@ def were_displaced(visit: Visit) -> bool:
         at = float(note.sealed)
         if visit.displaced_at is not None:
             return at != visit.displaced_at
-        # An older note is about a browser that never got the answer with the marks that followed.
-        # Where nobody can say which came first, the request is taken for old.
+        # A note from before this request means that the browser never received the newer marks. If
+        # the order is uncertain because clocks differ, treat the request as the old one.
         if at >= visit.started - (0 if board is machine else CLOCK_SKEW):
             return True
     return False

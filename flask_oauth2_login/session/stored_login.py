@@ -71,15 +71,15 @@ def owner_of(identity: Identity) -> str:
 def owner_key(owner: object) -> str:
     """Return the app's own key for a person as text.
 
-    :raises ConfigurationError: it is None, the text of that, or empty, so that everybody without
-        a key would be one person.
+    :raises ConfigurationError: the key is None, "None" or empty. All people without a key would
+        count as one person.
     """
     key = "" if owner is None else str(owner)
     if key in {"", "None"}:
         raise ConfigurationError(
-            f"{owner!r} can't be an owner: identity.owner, and the owner that session_for(),"
-            " accounts() and unlink() take, is your key for one person. A new user's primary key"
-            " is there after the session was flushed or committed."
+            f"{owner!r} can't be an owner. Set identity.owner, and call session_for(), accounts()"
+            " and unlink(), with your key for the person. A new user has a primary key only after"
+            " a flush or commit of the database session."
         )
     return key
 
@@ -153,13 +153,13 @@ def open_record(login: Registration, sealed: str) -> Record | None:
 def end_homes(homes: t.Iterable[RecordHome], reason: str) -> bool:
     """End logins, and revoke their tokens where the provider can.
 
-    :returns: False where there were none, or somebody else ended them at the same time.
+    :returns: False if there were none, or if another request ended them at the same time.
     """
     ended: list[RecordHome] = []
     try:
         ended.extend(home for home in homes if home.end(reason))
     finally:
-        # Also those before one at which the store failed.
+        # If the store failed at one, revoke the tokens of those before it all the same.
         revoke(*((home.handler, home.record.token) for home in ended))
     return bool(ended)
 
@@ -167,7 +167,7 @@ def end_homes(homes: t.Iterable[RecordHome], reason: str) -> bool:
 class RecordHome:
     """One record in its store, as renewal sees it: `client.refresh.Home`.
 
-    It belongs to one browser, whatever request or thread uses it.
+    It belongs to the browser of the request that made it, also in a thread or after the request.
     """
 
     record: Record
@@ -175,14 +175,14 @@ class RecordHome:
     def __init__(self, login: Registration, id: str, *, is_grant: bool = False) -> None:
         self._login = login
         self._id = id
-        # A mark names records of browsers: whatever it says, it leads to no grant.
+        # The id in a session's mark must never open a grant, only a browser's record.
         self._is_grant = is_grant
         self._store_id = id if is_grant else hashed_name("record", id)
         self._lease_name = hashed_name("renew", id)
         self._records = login.records
         if isinstance(self._records, BrowserRecords):
             self._records = self._records.of_this_request()
-        # Replaced as a whole: threads that share a session see one token or the other.
+        # Always replaced as a whole, so that threads sharing a session see a complete token.
         self._kept: Kept | None = None
         self._grant: RecordHome | None = None
 

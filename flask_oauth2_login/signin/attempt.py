@@ -20,13 +20,13 @@ from ..stores.sealing import hashed_name
 
 #: Seconds in which a person must be back from the provider.
 LIFETIME = 600
-#: Attempts that a browser may have under way; the next one takes the oldest away.
+#: How many attempts a browser may have under way; one more deletes the oldest.
 MAX_PARALLEL = 8
-#: Bytes of all their cookies in a request. On https they travel with every one, and a server
-#: refuses a request whose cookies are longer than some 8,000 bytes.
+#: The most bytes that the cookies of all attempts may take in a request. On https they are sent
+#: with every request, and servers refuse requests with more than about 8,000 bytes of cookies.
 MAX_BYTES = 3000
 
-# What a Cookie header has beside name and value: "=", and "; ".
+# Bytes that each cookie adds to a Cookie header besides name and value: "=" and "; ".
 _AROUND = 3
 _STATE = re.compile(r"[0-9a-f]{32}")
 
@@ -35,7 +35,7 @@ _STATE = re.compile(r"[0-9a-f]{32}")
 class Attempt:
     """One sign-in under way."""
 
-    #: The PKCE verifier, 256 random bits. State and nonce are made of it.
+    #: The PKCE verifier, 256 random bits. State and nonce are derived from it.
     code_verifier: str = dataclasses.field(repr=False)
     #: Where to go then; None for the default.
     next: str | None
@@ -46,13 +46,13 @@ class Attempt:
     link_owner: str | None
     #: The same string in both requests: RFC 6749, section 4.1.3.
     redirect_uri: str
-    #: One more than that of any attempt that the browser had when this one began: no clock tells
-    #: apart what begins within one of its ticks.
+    #: One more than the highest number among the browser's attempts when this one began. A time
+    #: would not order attempts that begin within the same tick of the clock.
     number: int
 
     @property
     def state(self) -> str:
-        """128 bits, in characters that every provider takes. They tell nothing of the verifier."""
+        """128 bits in characters that every provider accepts. They don't reveal the verifier."""
         return sha256(f"state:{self.code_verifier}".encode()).hexdigest()[:32]
 
     @property
@@ -128,15 +128,15 @@ def use_attempt(login: Registration, attempt: Attempt) -> None:
 
 
 def answers_by_form(login: Registration) -> bool:
-    """Whether this login's provider answers by a form (``response_mode=form_post``)."""
+    """Return True if the provider of this login answers with ``response_mode=form_post``."""
     asked = {**login.handler.authorize_params, **login.options.authorize_params}
     return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
 
 
 def attempts_come_by_post() -> bool:
-    """Whether a browser can be made to send an attempt's cookie with another site's POST.
+    """Return True if browsers can send an attempt's cookie with a POST from another site.
 
-    Such a cookie is Secure, which browsers take on https and from this machine only.
+    Such a cookie must be Secure, and browsers accept those only on https and from this machine.
     """
     return is_private(request.host_url)
 
@@ -157,16 +157,16 @@ def _open(login: Registration, state: str) -> Attempt | None:
         attempt = Attempt(*values or ())
     except TypeError:
         return None
-    # Under another name somebody else has put it there.
+    # A cookie under the name of another state was not set by us.
     return attempt if attempt.state == state else None
 
 
 def _find_attempts(login: Registration) -> list[tuple[Attempt, SealedCookie]]:
-    """Return the attempts under way that this login's page may take away, the newest first.
+    """Return the attempts under way that a new attempt of this login may delete, newest first.
 
-    What can't be opened is left alone: it may be another app's.
+    A cookie that can't be opened is left out: it may belong to another app.
     """
-    # On https they are sent to every page, so there all logins' count together.
+    # On https the cookies are sent to every page, so the attempts of all logins count together.
     logins = current_extension().logins.values() if request.is_secure else [login]
     found = []
     for each in logins:
@@ -178,10 +178,10 @@ def _find_attempts(login: Registration) -> list[tuple[Attempt, SealedCookie]]:
 
 
 def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> list[SealedCookie]:
-    """Return the cookies of the oldest attempts, for which there is no room beside a new one.
+    """Return the cookies of the oldest attempts for which a new one leaves no room.
 
-    :param under_way: the newest first.
-    :param room: bytes.
+    :param under_way: the attempts, newest first.
+    :param room: bytes that the cookies of the other attempts may take.
     """
     surplus = []
     for count, (_, cookie) in enumerate(under_way, 2):
@@ -201,10 +201,10 @@ def _size(cookie: t.Mapping[str, t.Any]) -> int:
 
 
 def _cookie(login: Registration, state: str) -> SealedCookie:
-    """Return the cookie of an attempt, which is named for its ``state``.
+    """Return the cookie of an attempt. Its name contains the ``state``.
 
-    On https no other host can have set one with this prefix: RFC 6265bis, section 4.1.3.2. The
-    prefix wants the path to be that of every page.
+    On https the name begins with ``__Host-``, so that no other host can set such a cookie
+    (RFC 6265bis, section 4.1.3.2). The prefix requires the path "/".
     """
     name = f"{cookie_name(login.name)}__{state}"
     return SealedCookie(

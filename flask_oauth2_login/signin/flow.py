@@ -45,9 +45,9 @@ def begin(
 
     :param next: a checked path to come back to.
     :param link: add the account to whoever is signed in.
-    :param params: what to ask of the provider, beside what the developer asks of every sign-in and
-        the scopes that are granted already.
-    :raises ConfigurationError: nothing could prove what is demanded.
+    :param params: parameters for the provider, in addition to those that the developer sets for
+        every sign-in and to the scopes that are already granted.
+    :raises ConfigurationError: the login has no ID tokens to prove what is demanded.
     """
     home = find_home(login)
     granted = home.record.scopes if home is not None else []
@@ -107,8 +107,8 @@ def read_answer() -> dict[str, str]:
         values = given.getlist(name)
         if not values:
             continue
-        # RFC 6749, section 3.1: no parameter twice. An empty one would count as left out; no
-        # provider sends one, and an empty `iss` must not stand for a provider that sends none.
+        # RFC 6749, section 3.1, forbids repeated parameters and treats empty ones as omitted. Empty
+        # ones are refused: no provider sends them, and an empty `iss` must not pass as omitted.
         if len(values) > 1:
             raise AuthorizationError("invalid_request", "a parameter was sent twice")
         if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):

@@ -1,11 +1,10 @@
-"""Coming home: an answer that arrives across sites is held until our own page asks for it.
+"""Hold an answer that another site sent the browser with, until our own page asks for it.
 
 A `SameSite=Strict` session cookie does not come along with a request that another site caused, and
 with a POST from there no Lax cookie does. To write the session then would overwrite the visitor's.
-So the answer is held, sealed, in a Strict cookie, while a page of ours goes on to the same path;
-that request carries everything. The cookie tells it, and the URL only which: a link to it from
-another site does nothing. Each answer has a cookie of its own, named for its `state`, so that none
-takes another's place.
+So the answer is kept, sealed, in a Strict cookie, and a page of ours goes on to the same path; that
+request carries all cookies. The URL only names the cookie, so a link to it from another site has no
+effect. Each answer has its own cookie, named after its `state`, so that none replaces another.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .attempt import attempts_come_by_post, find_attempt
 #: Seconds in which the page must have gone on.
 LIFETIME = 60
 
-# A keyed hash of a `state`, 132 bits of it.
+# The first 132 bits of the hash of a `state`.
 _WAITING = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -38,17 +37,17 @@ def crosses_sites() -> bool:
 
 
 def hold_response(login: Registration, answer: t.Mapping[str, str]) -> Response:
-    """Hold the provider's answer, and send the page that comes back for it.
+    """Store the provider's answer in a cookie, and return a page that comes back for it.
 
-    :raises AuthorizationError: it belongs to no attempt of this browser, or is too long.
+    :raises AuthorizationError: the answer belongs to no attempt of this browser, or is too long.
     """
     state = answer.get("state", "")
     if request.method != "POST" or attempts_come_by_post():
-        # What another site sends of its own accord is held by no cookie, or it could send any
-        # number. Where no attempt can come along, that is found out later.
+        # Hold only answers to an attempt of this browser, or another site could set any number of
+        # cookies. If the attempt's cookie can't come along, flow.finish() checks this later.
         find_attempt(login, state)
     waiting = hashed_name("held", state)[:22]
-    # The code is a secret, and so is an element of its own.
+    # The code is a secret, so it is an element of its own, packed apart from the rest.
     rest = {name: value for name, value in answer.items() if name != "code"}
     cookie = _cookie(login, waiting).make([answer.get("code"), rest])
     if not fits(cookie):
@@ -59,7 +58,7 @@ def hold_response(login: Registration, answer: t.Mapping[str, str]) -> Response:
 
 
 def take_response(login: Registration) -> dict[str, str] | None:
-    """Return the answer that was held for this request, and let it go; None where there is none."""
+    """Return the answer held for this request, and delete its cookie; None if there is none."""
     waiting = request.args.get("waiting", "")
     if request.method != "GET" or not _WAITING.fullmatch(waiting):
         return None

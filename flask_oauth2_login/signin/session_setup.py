@@ -44,15 +44,15 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def sign_in(login: Registration, attempt: Attempt, record: Record) -> Response | None:
-    """Make the session ready and keep the record; on any failure all is as it was.
+    """Set up the session and store the record; undo everything if any step fails.
 
-    Then the token is revoked, unless a grant has it already.
+    After a failure the token is revoked, unless a grant already holds it.
 
     :returns: what ``on_login`` wants sent in place of the redirect.
-    :raises StoreError: nothing has happened; whoever was signed in before still is.
+    :raises StoreError: the store failed. The person who was signed in before still is.
     """
     with ExitStack() as undo:
-        # Once a grant has the token, or may have it, the record has none.
+        # `record` is read when this runs: nothing is revoked if a grant may hold the token.
         undo.callback(lambda: revoke((login.handler, record.token)))
         before, former = copy.deepcopy(dict(session)), read_marks()
         homes = find_homes(former)
@@ -66,9 +66,9 @@ def sign_in(login: Registration, attempt: Attempt, record: Record) -> Response |
             record = keep_grant(login, issued)
         keep_record(login, record)
         if hasattr(current_app.session_interface, "regenerate"):
-            # Flask-Session's; it does nothing to an empty session, so the marks come before it.
+            # Flask-Session's. It ignores an empty session, so the marks must be written before.
             current_app.session_interface.regenerate(session)
-        # What is noted as displaced stays so, whatever becomes of this.
+        # The old marks stay displaced even if this fails, so the restored session needs a new id.
         undo.callback(renew_marks_id, before)
         displace_marks(former)
         end_replaced([home for id, home in homes.items() if id not in kept], record.identity)
@@ -78,7 +78,7 @@ def sign_in(login: Registration, attempt: Attempt, record: Record) -> Response |
 
 
 def keep_record(login: Registration, record: Record) -> None:
-    """Put the record into its store."""
+    """Store the record."""
     login.records.create(
         hashed_name("record", record.id),
         seal_record(login, record),
@@ -88,20 +88,20 @@ def keep_record(login: Registration, record: Record) -> None:
 
 
 def forget_record(login: Registration, record: Record) -> None:
-    """Delete the record of a sign-in that came to nothing; nobody has its id."""
+    """Delete the record of a failed sign-in. If the store fails too, no session names it."""
     if login.store is not None:
         with suppress(StoreError):
             login.store.delete(hashed_name("record", record.id))
 
 
 def end_replaced(homes: t.Iterable[RecordHome], identity: Identity) -> None:
-    """End the logins whose place a new one takes, and revoke the tokens of other accounts.
+    """End the logins that a new one replaces, and revoke their tokens if of another account.
 
-    Some providers, Google for one, end all tokens of an account with one of them: to revoke an old
-    one of the same account would take the new one along.
+    Tokens of the same account are not revoked, because some providers, such as Google, revoke all
+    tokens of an account together, the new one too.
 
-    :raises StoreError: the first can't be ended, so all of them live on. Once one has ended there
-        is no way back, and what can't be ended then is left to run out: no session names it.
+    :raises StoreError: the first login can't be ended, so all of them stay. Once one has ended, a
+        later failure is only logged: no session names those records, and they expire.
     """
     ended: list[RecordHome] = []
     for home in homes:
@@ -142,7 +142,7 @@ def make_session_ready(
     if linking:
         identity.owner = attempt.link_owner
     else:
-        # It reads as None, and yet an assignment of None can be told from none at all.
+        # Without an own attribute, owner reads as None, and an assignment of None can be noticed.
         vars(identity).pop("owner", None)
     # For the hook it is the new person who is there: nobody's token is taken for another's.
     current_visit().forget()

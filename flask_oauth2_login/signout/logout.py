@@ -95,9 +95,9 @@ def require_own_post() -> None:
 
 
 def end_logins(names: t.Collection[str]) -> None:
-    """End logins of this browser: their records go, their tokens are revoked where that can be.
+    """End logins of this browser: delete the records, and revoke the tokens if the provider can.
 
-    :raises StoreError: some could not be ended. This browser still has these, and no others.
+    :raises StoreError: some could not be ended. Of the given logins, this browser keeps only these.
     """
     extension = current_extension()
     former = read_marks()
@@ -115,7 +115,7 @@ def end_logins(names: t.Collection[str]) -> None:
             log.exception("%s: a function of on_logout failed.", home.login)
     ended, failed = _end(ending)
     if failed:
-        # What the hooks have written goes as well: they will be called once more.
+        # Undo what the hooks have written too: they are called again with the next try.
         restore_session(before)
     if failed or len(ending) < len(homes):
         for mark in former.rows:
@@ -135,7 +135,7 @@ def end_logins(names: t.Collection[str]) -> None:
 
 
 def _end(homes: t.Mapping[str, RecordHome]) -> tuple[list[RecordHome], dict[str, StoreError]]:
-    """End records; return those that ended by this, and by id what became of those that live on."""
+    """End records. Return those that this call ended, and the errors of the others by id."""
     ended, failed = [], {}
     for id, home in homes.items():
         copies = copies_to_send()
@@ -149,12 +149,12 @@ def _end(homes: t.Mapping[str, RecordHome]) -> tuple[list[RecordHome], dict[str,
 
 
 def _displace(former: Marks) -> None:
-    """Keep slow requests from bringing the session of before back."""
+    """Note the former marks as displaced, so that slow requests don't restore the old session."""
     if were_displaced(current_visit()):
-        # This browser has somebody else's session by now, which is not ours to end.
+        # Another request has given this browser a newer session, which must stay valid.
         return
     try:
         displace_marks(former)
     except StoreError as error:
-        # The records have ended: what a slow request may bring back signs nobody in.
+        # A session that a slow request restores signs nobody in, because its records have ended.
         log.warning("A slow request may bring back a session that was signed out. %s", error)

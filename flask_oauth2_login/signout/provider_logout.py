@@ -31,7 +31,7 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: Seconds in which a browser must be back from signing out at the provider.
 ROUND_TRIP = 600
-#: Seconds for which a logout token's ``jti`` is remembered beyond its ``exp``: clocks differ.
+#: How long (s) a logout token's ``jti`` is remembered after its ``exp``, because clocks differ.
 LEEWAY = 600
 
 
@@ -112,21 +112,21 @@ def _cookie(login: Registration) -> SealedCookie:
 def back_channel(login: Registration) -> Response:
     """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8.
 
-    Whatever keeps it from working is a 400, and then the token may be sent again.
+    Any failure is answered with a 400, and the provider may then send the token again.
     """
     handler = openid_handler(login)
     try:
-        # Without such a store nothing can be ended, whatever the token says.
+        # Records can be found by the token's claims only in a server-side store.
         store = server_store(login)
         claims = _read_logout_token(handler)
         name = current_extension().sealer.keyed_hash("jti", *login.context, str(claims["jti"]))
         _require_unused(store, name)
         _end_named(login, claims)
-        # Last: until all has worked, the provider may send the token again.
+        # Done last, so that the provider can send the token again after a failure.
         _remember_used(store, name, claims["exp"])
     except OAuth2Error as error:
         log.warning("%s: a back-channel logout was refused. %s", login.name, error)
-        # What is wrong in this app is told to its log alone.
+        # Errors of this app or its store go only to the log, not to the caller.
         text = str(error) if isinstance(error, IDTokenError) else "It can't be acted on now."
         body = {"error": "invalid_request", "error_description": text}
         return keep_private(Response(json.dumps(body), 400, content_type="application/json"))
@@ -134,7 +134,7 @@ def back_channel(login: Registration) -> Response:
 
 
 def _read_logout_token(handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
-    """The claims of the request's logout token."""
+    """Return the claims of the request's logout token, after checking it."""
     tokens = request.form.getlist("logout_token")
     if len(tokens) != 1:
         raise IDTokenError("the request has no logout_token, or several")
@@ -163,7 +163,7 @@ def _remember_used(store: TokenStore, name: str, exp: float) -> None:
 
 
 def _end_named(login: Registration, claims: t.Mapping[str, t.Any]) -> None:
-    """End the records that a logout token names: by both ``sid`` and ``sub``, where it has both."""
+    """End the records that match a logout token: both ``sid`` and ``sub``, if it has both."""
     if "sid" in claims:
         homes = find_record_homes(login, sid=claims["sid"])
     else:

@@ -18,7 +18,7 @@ METHODS = (
     "sweep",
 )  # fmt: skip
 
-#: What stands in a record's place once its login has ended.
+#: The value that replaces a record once its login has ended.
 ENDED = ""
 
 Outcome = t.Literal["replaced", "changed", "gone"]
@@ -33,7 +33,7 @@ class Stored:
 
 
 class SharedStore(t.Protocol):
-    """What processes tell each other: the part of :class:`TokenStore` that needs no index."""
+    """A store that processes share: the part of :class:`TokenStore` that needs no index."""
 
     def read(self, id: str) -> Stored | None: ...
 
@@ -68,8 +68,8 @@ class TokenStore(t.Protocol):
     as its server does. After that error it is unknown whether the call had its effect. No error's
     text or chain holds a secret, such as the password in a URL.
 
-    A store may also have a method ``check()``, which is called when a login is registered, and
-    raises :exc:`ConfigurationError` where something is missing that only a developer can mend.
+    A store may also have a method ``check()``. It is called when a login is registered, and raises
+    :exc:`ConfigurationError` if something is missing that only a developer can fix.
 
     To try a store of your own, see :class:`flask_oauth2_login.stores.conformance.StoreConformance`.
     """

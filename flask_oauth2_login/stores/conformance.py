@@ -206,9 +206,9 @@ class StoreConformance:
             store.replace(replaced, "new", first.version if first else "", _soon())
             if time.time() < end:
                 break
-            # This machine is busy, and they had ended before.
+            # The machine was busy and the records had expired: try again with more time.
             seconds *= 5
-            assert seconds < PATIENCE, "A few calls take longer than that."
+            assert seconds < PATIENCE, "A few calls to the store take too long."
         _wait(lambda: time.time() > end + 0.1)
         assert store.read(touched) == before
         assert _read(store, replaced).sealed == "new"

@@ -1,14 +1,14 @@
-"""Packing: a value as bytes, before they are sealed, so that their number tells no secret.
+"""Packing turns a value into bytes to seal, whose number must not reveal a secret.
 
-What is compressed together tells by its length how alike its parts are: who chooses one part, and
-sees how long the whole is, finds another letter by letter (CRIME, BREACH). So each element of a
-list is packed by itself:
+If parts are compressed together, the length reveals how similar they are. An attacker who chooses
+one part and sees the length can find another part letter by letter (CRIME, BREACH). So each element
+of a list is packed separately:
 
-- a text by a code of fixed width, so that its length alone decides how many bytes there are: six
-  bits for each letter of a token (base64url, and dots), else UTF-8;
-- anything else as JSON, compressed.
+- a text is not compressed: a token (base64url with dots) takes six bits for each letter, any other
+  text is UTF-8;
+- anything else is JSON, compressed.
 
-A secret is an element of its own, and a text.
+A secret must be an element of its own, and a text.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import typing as t
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-#: What may become of a packed value, in bytes. More is a forgery that inflates, or a mistake.
+#: The most bytes of a value before packing, so that unpacking can't inflate without bound.
 MAX_PLAIN = 2 * 1024 * 1024
 
 _LIST, _JSON, _TEXT, _TOKEN = range(4)
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")
-# Deflate without zlib's header and checksum: the seal is a better one.
+# Deflate without zlib's header and checksum, because the seal already detects changes.
 _RAW = -15
 
 
 def pack(value: t.Any) -> bytes:
-    """Pack what JSON can hold.
+    """Pack a value that JSON can represent.
 
-    :raises ValueError: it is larger than what can be unpacked again.
+    :raises ValueError: the value is larger than :func:`unpack` accepts.
     """
     elements = value if isinstance(value, list) else [value]
     plain = [_as_bytes(element) for element in elements]
@@ -44,7 +44,7 @@ def pack(value: t.Any) -> bytes:
 
 
 def unpack(packed: bytes) -> t.Any:
-    """The value; None where it was packed in another way, as by another release."""
+    """Return the value, or None if it was packed differently, for example by another release."""
     try:
         if packed[0] != _LIST:
             return _unpack_one(packed)
@@ -83,7 +83,7 @@ def _unpack_one(packed: bytes) -> t.Any:
 
 
 def _pack_run(run: bytes) -> bytes:
-    """Letters of base64url, six bits each: their number, then the bits."""
+    """Pack letters of base64url: first their number, then six bits for each."""
     bits = urlsafe_b64decode(run + b"A" * (-len(run) % 4))
     return _number(len(run)) + bits[: _bytes_for(len(run))]
 
@@ -101,7 +101,7 @@ def _bytes_for(letters: int) -> int:
 
 
 def _split(packed: bytes) -> t.Iterator[bytes]:
-    """Parts, each with its length in front."""
+    """Split bytes into parts, each of which follows its length."""
     while packed:
         size, packed = _read_number(packed)
         if size > len(packed):
@@ -111,7 +111,7 @@ def _split(packed: bytes) -> t.Iterator[bytes]:
 
 
 def _number(number: int) -> bytes:
-    """A number, seven bits a byte, the lowest first; the last byte is below 128."""
+    """Pack a number with seven bits in a byte, lowest bits first. The last byte is below 128."""
     packed = bytearray()
     while number >= 128:
         packed.append(number & 127 | 128)

@@ -1,10 +1,10 @@
 """Sealing: what nobody but this app may read or change, for one purpose.
 
-A sealed value is packed (see `packing`), then encrypted by AES-256-GCM, with a random nonce in
-front, in base64url. That is what a compact JWE with ``dir`` holds, without what would be the same
-in each of them: a tenth of the time to open, for something that every request of a signed-in
-visitor does. The key is derived from the app's secret by HKDF-SHA256 (RFC 5869) with the purpose
-and the context as info, so that no value opens in another's place.
+A sealed value is packed (see `packing`), then encrypted with AES-256-GCM and encoded in base64url,
+with a random nonce in front. It is a compact JWE with ``dir`` without the constant parts. It opens
+in a tenth of the time, which matters because every request of a signed-in visitor opens one. The
+key is derived from the app's secret by HKDF-SHA256 (RFC 5869), with the purpose and the context as
+info, so that a value sealed for one purpose doesn't open for another.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 Secret = str | bytes
-#: A sealed value, the secrets that it was opened with, its purpose and its context.
+#: A sealed value, the secrets to open it with, its purpose and its context.
 _Key = tuple[str, tuple[Secret, ...], str, tuple[str, ...]]
 
 #: A sealed value's length at the most, in characters.
 MAX_SEALED = 3 * 1024 * 1024
-#: Bytes that a process remembers of what it has opened, the sealed values with it.
+#: The most bytes of opened values, with their sealed values, that a process remembers.
 MAX_REMEMBERED = 8 * 1024 * 1024
-#: Bytes that remembering a value takes beside its own.
+#: Bytes that remembering a value takes in addition to the value.
 ENTRY_OVERHEAD = 512
-#: Bytes of one value, with what was opened of it, that are worth remembering: cookies are smaller.
+#: Larger values (bytes, sealed and opened together) are not remembered. Cookies are smaller.
 MAX_REMEMBERED_EACH = 16 * 1024
 
 _NONCE = 12
@@ -55,8 +55,8 @@ class Sealer:
     def seal(self, value: t.Any, purpose: str, *context: str) -> str:
         """Seal what JSON can hold.
 
-        Of a list each element is compressed by itself, and a text not at all: put secrets into
-        elements of their own, as texts. See `packing`.
+        Each element of a list is compressed separately, and texts are not compressed: make each
+        secret an element of its own, as a text. See `packing`.
 
         :raises ProviderAnswerError: it is larger than what can be opened again. Nothing but what a
             provider answers is that large.
@@ -83,13 +83,13 @@ class Sealer:
     def keyed_hash(self, purpose: str, *parts: str) -> str:
         """Hash texts with the newest secret: 256 bits, in 43 characters.
 
-        Nobody without the secret can tell which texts they were, however few there are to guess
-        from. No other purpose or parts have the same hash.
+        Without the secret the texts can't be guessed from the hash, even if there are few
+        possibilities. Another purpose or other parts never give the same hash.
         """
         return self.keyed_hashes(purpose, *parts)[0]
 
     def keyed_hashes(self, purpose: str, *parts: str) -> list[str]:
-        """As :meth:`keyed_hash`, with each secret, the newest first: older hashes count too."""
+        """Hash texts with each secret, newest first, to find what an older secret has named."""
         keys = (self._key(secret, purpose) for secret in self._secrets())
         return [_hash(key, *parts) for key in keys]
 
@@ -98,7 +98,7 @@ class Sealer:
     ) -> bytes | None:
         if not sealed or len(sealed) > MAX_SEALED:
             return None
-        # A visitor sends the same cookie again and again.
+        # Remember what was opened: a visitor sends the same cookie with every request.
         key = (sealed, tuple(secrets), purpose, context)
         packed = self._opened.get(key)
         if packed is None:
@@ -129,7 +129,7 @@ class Sealer:
 
 
 class _Opened(AtRest):
-    """What was opened last, up to so many bytes."""
+    """The values that were opened last, up to :data:`MAX_REMEMBERED` bytes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, bytes] = OrderedDict()
@@ -162,10 +162,10 @@ def _size(key: _Key, packed: bytes) -> int:
 def hashed_name(purpose: str, id: str) -> str:
     """Hash a random identifier for use as a store key; it is a credential and is never stored.
 
-    The identifier itself is the key, so that the name stays the same under another app secret.
-    What can be guessed (a person, an account) has too few bits for that: `Sealer.keyed_hash`.
+    The identifier itself is the key, so that the name does not depend on the app's secret. For what
+    can be guessed, such as a person or an account, use `Sealer.keyed_hash`.
 
-    :param id: drawn at random, with 128 bits where it opens anything; or a keyed hash.
+    :param id: a random identifier, of 128 bits if it gives access to anything; or a keyed hash.
     """
     return _hash(id.encode(), purpose, id)
 
@@ -185,7 +185,7 @@ def _hash(key: bytes, *parts: str) -> str:
 
 
 def _join(*parts: str) -> bytes:
-    """Join texts with their lengths in front, so that ("ab", "c") and ("a", "bc") are two."""
+    """Join texts with their lengths in front, so that ("ab", "c") and ("a", "bc") differ."""
     return "".join(f"{len(part)}:{part}" for part in parts).encode()
 
 

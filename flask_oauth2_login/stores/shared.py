@@ -1,4 +1,4 @@
-"""The small file that the processes of one machine share, and what happens where it fails."""
+"""The small file that the processes of one machine share, and the fallback if it fails."""
 
 from __future__ import annotations
 
@@ -18,80 +18,80 @@ from .sqlite import BUSY_SECONDS, SQLiteStore
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: The most records of renewals in the file.
+#: The most records in the file, ended logins not counted.
 LIMIT = 100_000
-#: The most notes that a process remembers to write again, should the file be lost.
+#: The most notes that a process remembers, to write them again if the file is lost.
 REMEMBERED = 10_000
-#: Seconds between looks at where the file is.
+#: Seconds between checks that the file is still in its place.
 LOOK = 1.0
 
 ALONE = (
-    "What the processes of this app should share stays in each of them: %s Each remembers alone,"
-    " and until it ends, who has signed out and which sign-ins were used, so that a copy of old"
-    " cookies may sign somebody in at another process; and one process may send a refresh token"
-    " that another has spent. Make the app's instance folder writable for this user, or take a"
+    "What the processes of this app should share stays in each of them: %s Sign-outs and used"
+    " sign-ins are known only to the process that handled them, until it ends. So a copy of old"
+    " cookies may sign somebody in at another process, and one process may send a refresh token"
+    " that another has used. Make the app's instance folder writable for this user, or use a"
     " server-side store."
 )
 UNWRITTEN = (
     "Sign-outs can't be noted for the other processes of this app now: %s This process remembers"
-    " them, and writes them as soon as it can. Until then, a copy of old cookies may still count"
-    " at another process."
+    " them, and writes them as soon as it can. Until then, a copy of old cookies may still sign"
+    " somebody in at another process."
 )
 LOST = (
     "The file that the processes of this app share was lost, and made anew: %s. This process has"
     " written again what it remembers (%d notes). Sign-outs and renewals that it does not know"
-    " are forgotten: where somebody has a copy of old cookies, that may count again. To end them"
-    " all, change SECRET_KEY."
+    " are forgotten, so a copy of old cookies may sign somebody in again. To end all logins, change"
+    " SECRET_KEY."
 )
 
 
 def open_shared_store(instance_path: str | None, app_name: str, secret_name: str) -> FallbackStore:
     """Open the store that all processes of one app on this machine share.
 
-    Its file is in the app's instance folder, where there is one, else in a private folder of the
-    system's temporary one; where it is already, there it stays. Nothing is made before the first
-    call.
+    Its file is in the app's instance folder if there is one, else in a private folder inside the
+    system's temporary folder. A file that already exists in one of them is used where it is.
+    Nothing is created before the first call.
 
     :param instance_path: the app's instance folder, whether it exists or not.
-    :param app_name: the app's name; with the folder it tells the apps of one user apart.
-    :param secret_name: a name that nobody else can guess, the same in all processes: for a
-        second folder, where somebody else has made the first.
+    :param app_name: the app's name. Together with the folder it distinguishes a user's apps.
+    :param secret_name: a name that is the same in all processes and that nobody else can guess.
+        It names a second folder, for use if another user has made the first.
     """
     name = sha256(f"{instance_path}\0{app_name}\0shared".encode()).hexdigest()[:32] + ".db"
     return FallbackStore(lambda: _find_file(instance_path, name, secret_name))
 
 
 class FallbackStore(AtRest):
-    """What the processes of an app share: in a file, or, where none can be made, each by itself.
+    """A store in a file that the app's processes share, or in memory if no file can be made.
 
-    A file that exists and can't be used now is an error: nobody knows then which logins have
-    ended. Only what must not be lost is kept in this process until it can be written: that a
-    login has ended (:meth:`end`), and what :meth:`put` is given. Here it counts at once. Should
-    the file be lost, what this process remembers of that goes into the new one.
+    If the file exists but can't be used now, calls fail, because nobody knows which logins have
+    ended. Only ended logins (:meth:`end`) and what :meth:`put` is given are kept in this process
+    until they can be written. In this process they count at once. If the file is lost, this process
+    writes what it remembers of them into the new file.
 
-    :param find_path: finds the file's path, and makes its folder if need be. It raises `OSError`
-        where there can be none, and `StoreError` where there is one that can't be used.
+    :param find_path: returns the file's path, and makes its folder if needed. It raises `OSError`
+        if no file can be made, and `StoreError` if there is one that can't be used.
     """
 
     def __init__(self, find_path: t.Callable[[], str]) -> None:
         self._find_path = find_path
         self._look_at = 0.0
         self._file: SQLiteStore | None = None
-        #: Names the file that has all notes but the unwritten ones.
+        #: The `file_id` of the file that has all notes except the unwritten ones.
         self._served: int | None = None
-        # Opened when it is first used: where there is no file.
+        # Used, and opened, only if there is no file.
         self._memory = SQLiteStore(":memory:", limit=LIMIT)
-        # By id, what was noted and until when, the oldest first.
+        # By id, each note with the time when it expires, oldest first.
         self._notes: dict[str, tuple[str, float]] = {}
         self._unwritten: set[str] = set()
-        #: Why this process has no file; None where it always had one.
+        #: Why this process had no file at first; None if it always had one.
         self.trouble: str | None = None
         super().__init__()
 
     def read(self, id: str) -> Stored | None:
-        """Return a record, or None where there is none.
+        """Return a record, or None if there is none.
 
-        :raises StoreError: the file exists, and can't be read now.
+        :raises StoreError: the file exists, but can't be read now.
         """
         store = self._store()
         sealed, until = self._notes.get(id, ("", 0.0))
@@ -110,7 +110,7 @@ class FallbackStore(AtRest):
         return self._store().replace(id, sealed, version, expires_at)
 
     def touch(self, id: str, expires_at: float) -> None:
-        # One that fails is made up for by the next: a note outlives its record by several.
+        # A failure does no harm: a note outlives its record by several touches.
         with suppress(StoreError):
             self._store().touch(id, expires_at)
 
@@ -130,22 +130,22 @@ class FallbackStore(AtRest):
         return self._store().once(name, seconds)
 
     def end(self, id: str, expires_at: float) -> bool:
-        """Note that a login has ended. Nothing takes the note's place until it expires.
+        """Note that a login has ended. Nothing replaces the note until it expires.
 
-        :returns: False where it was known already.
+        :returns: False if this was noted before.
         """
         return self.put(id, ENDED, expires_at)
 
     def put(self, id: str, sealed: str, expires_at: float) -> bool:
-        """Keep a record, whatever was there before: in this process, until the file takes it.
+        """Store a record, replacing any other one. Keep it here until the file can be written.
 
-        :returns: False where its login had ended, which stays noted.
+        :returns: False if its login had ended; nothing is stored then.
         """
         if self._has_ended(id):
             return False
         written = True
         try:
-            # One call may have to wait for the file, but not all of them.
+            # Wait for a busy file once. While notes are unwritten, later calls don't wait.
             patience = 0.0 if self._unwritten else BUSY_SECONDS
             kept = self._store().put(id, sealed, expires_at, patience)
         except StoreError as error:
@@ -157,7 +157,7 @@ class FallbackStore(AtRest):
         return kept
 
     def _has_ended(self, id: str) -> bool:
-        """Whether this process has noted that."""
+        """Return True if this process has noted that a login has ended."""
         sealed, until = self._notes.get(id, ("", 0.0))
         return sealed == ENDED and until > time.time()
 
@@ -173,9 +173,9 @@ class FallbackStore(AtRest):
                 del self._notes[next(id for id in self._notes if id not in self._unwritten)]
 
     def _store(self) -> SQLiteStore:
-        """The file, or this process's memory where none could ever be made.
+        """Return the store in the file, or the one in memory if there was never a file.
 
-        :raises StoreError: there was a file, and there is none now.
+        :raises StoreError: there was a file, but it can't be used now.
         """
         now = time.monotonic()
         if now >= self._look_at:
@@ -204,9 +204,9 @@ class FallbackStore(AtRest):
                 log.warning(ALONE, error)
 
     def _use_file(self, file: SQLiteStore) -> None:
-        """Open a file, and have it take what this process knows.
+        """Open a file, and copy what this process holds in memory into it.
 
-        :raises OSError: it could not be made.
+        :raises OSError: the file could not be made.
         """
         try:
             file.look()
@@ -219,7 +219,7 @@ class FallbackStore(AtRest):
         self._file = file
 
     def _write_notes(self, file: SQLiteStore) -> None:
-        """Write what the file does not have: all, if it is another one than before."""
+        """Write the notes that the file lacks; all notes, if it is a new file."""
         if file.file_id != self._served:
             with self._lock:
                 self._unwritten.update(self._notes)
@@ -237,28 +237,29 @@ class FallbackStore(AtRest):
 
 
 def overwrite(store: SharedStore, id: str, sealed: str, expires_at: float) -> None:
-    """Keep a record in a store that processes share, whatever was there before."""
+    """Store a record in a store that processes share, replacing any other one."""
     if isinstance(store, FallbackStore):
         store.put(id, sealed, expires_at)
         return
     store.delete(id)
-    # Somebody else may be at the same: then theirs is as good.
+    # If another process has just created the record, its value is as good.
     with suppress(KeyError):
         store.create(id, sealed, {}, expires_at)
 
 
 def _find_file(instance_path: str | None, name: str, secret_name: str) -> str:
-    """The file's path: where it is already, else in the first folder that can be had.
+    """Return the path of the existing file, or else a path in the first folder that can be used.
 
-    So all processes of this user agree, whatever is made between their starts.
+    An existing file takes precedence, so that all processes of this user agree even if a folder
+    was made after some of them started.
 
-    :raises StoreError: it is there, and can't be reached.
-    :raises OSError: no folder can be had.
+    :raises StoreError: a folder that may have the file can't be read.
+    :raises OSError: no folder can be used.
     """
     geteuid: t.Callable[[], int] | None = getattr(os, "geteuid", None)
     user = f"-{geteuid()}" if geteuid else ""
     temporary = os.path.join(tempfile.gettempdir(), f"flask-oauth2-login{user}")
-    # Somebody else may have made the first one, but can't know the name of the second.
+    # Another user may have made the first folder, but can't know the name of the second.
     folders = [temporary, f"{temporary}-{secret_name}"]
     if instance_path and os.path.isdir(instance_path):
         folders.insert(0, os.path.join(instance_path, "oauth2_login"))
@@ -268,11 +269,11 @@ def _find_file(instance_path: str | None, name: str, secret_name: str) -> str:
     for folder in folders:
         if _make_private(folder):
             return os.path.join(folder, name)
-    raise OSError(f"{' or '.join(folders)} is not there, or not this user's alone (mode 0700).")
+    raise OSError(f"{' or '.join(folders)} is missing, or not this user's alone (mode 0700).")
 
 
 def _has_file(folder: str, name: str) -> bool:
-    """Whether the file is in a folder that is this user's, and that only this user writes to.
+    """Return True if the file is in a folder of this user that nobody else can write to.
 
     :raises StoreError: nobody can tell, or others may write to the folder by now. To look for
         another folder then would forget who has signed out.
@@ -297,7 +298,7 @@ def _has_file(folder: str, name: str) -> bool:
 
 
 def _is_barred(path: str) -> bool:
-    """Whether a file is there, but may not be used any more."""
+    """Return True if a file exists but must not, or can't, be used any more."""
     folder, name = os.path.split(path)
     try:
         os.lstat(path)
@@ -309,7 +310,7 @@ def _is_barred(path: str) -> bool:
 
 
 def _make_private(folder: str) -> bool:
-    """Whether a folder is this user's alone; it is made if need be."""
+    """Make a folder if needed. Return True if it belongs to this user alone and is writable."""
     with suppress(OSError):
         os.mkdir(folder, 0o700)
         os.chmod(folder, 0o700)
@@ -318,7 +319,7 @@ def _make_private(folder: str) -> bool:
 
 
 def _own_mode(folder: str) -> int | None:
-    """The mode of a folder of this user's; None for a link, or what somebody else has made."""
+    """Return the mode of this user's folder; None for a link or for another user's folder."""
     try:
         found = os.lstat(folder)
     except OSError:
@@ -327,7 +328,7 @@ def _own_mode(folder: str) -> int | None:
         return None
     geteuid: t.Callable[[], int] | None = getattr(os, "geteuid", None)
     if geteuid is None:
-        # Windows has neither such modes nor numbers of users.
+        # Windows has neither such modes nor user ids.
         return 0o700
     return stat.S_IMODE(found.st_mode) if found.st_uid == geteuid() else None
 

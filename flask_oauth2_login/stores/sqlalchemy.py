@@ -94,7 +94,7 @@ class SQLAlchemyStore(AtRest):
         super().__init__()
 
     def create_tables(self) -> None:
-        """Make the tables, where they are missing. Any number of processes may do so at once.
+        """Make the tables that are missing. Any number of processes may do so at the same time.
 
         :raises ConfigurationError: a SQLite file has other tables too.
         :raises StoreError: the database can't be reached, or refuses to make them.
@@ -102,11 +102,11 @@ class SQLAlchemyStore(AtRest):
         self._run(self._make_tables)
 
     def check(self) -> None:
-        """See that the store can be used: that its tables are there, or its file may be made.
+        """Check that the store can be used: that its tables exist, or that its file can be made.
 
-        Flask-SQLAlchemy's ``db`` is not looked at before it is set up for the app.
+        A Flask-SQLAlchemy ``db`` that is not yet set up for the app is not checked.
 
-        :raises ConfigurationError: they are not, or it may not.
+        :raises ConfigurationError: the tables are missing, or the file can't be made.
         :raises StoreError: the database can't be reached now.
         """
         try:
@@ -315,10 +315,10 @@ class SQLAlchemyStore(AtRest):
             yield connection
 
     def _make_tables(self, connection: sa.Connection) -> None:
-        """Make the tables, though others may be at the same.
+        """Make the tables, even if other processes make them at the same time.
 
-        Between looking for a table and making it another process may make it. Each time that
-        happens there is one more table, so after a few times all are there.
+        Another process may make a table after this one has looked for it. Each such failure leaves
+        one more table in place, so a few tries are enough.
         """
         for pause in (*MAKING_PAUSES, None):
             try:

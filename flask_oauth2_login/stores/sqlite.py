@@ -18,11 +18,11 @@ from .sqlite_file import connect, create_file, identify, require_place
 
 T = t.TypeVar("T")
 
-#: Seconds to wait while another process writes.
+#: The longest wait (s) while another process writes.
 BUSY_SECONDS = 5.0
-#: Seconds between looks at whether the file is still the one that is open.
+#: Seconds between checks that the open file still has its name.
 LOOK = 1.0
-#: Seconds between signs to those who clean up temporary folders that the file is in use.
+#: Seconds between updates of the file times, so that cleaners of temporary folders spare the file.
 SIGN = 3600.0
 #: Writes of one process between sweeps.
 WRITES = 500
@@ -33,23 +33,23 @@ _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOC
 class SQLiteStore(AtRest):
     """Keeps records in a SQLite file of its own, which all processes of one machine may open.
 
-    The file and its tables are made by whichever process is first, for its owner's eyes only; a
-    file that exists keeps its mode. What was written last may be lost when the machine loses
-    power, and nothing when a process dies. Not for network file systems.
+    The first process makes the file and its tables. Only its owner can read a new file; an existing
+    file keeps its mode. The last writes may be lost if the machine loses power. Nothing is lost if
+    a process dies. Do not put the file on a network file system.
 
-    In memory (``":memory:"``) records are one process's; a forked child begins with what its
-    parent had.
+    In memory (``":memory:"``) records belong to one process. A forked child starts with a copy of
+    its parent's records.
 
     :param path: the file, whose folder must exist, or ``":memory:"``.
-    :param limit: the most records to keep; None for all. Beyond it, those that were written
-        longest ago go at the next sweep, except that ended logins are not forgotten.
+    :param limit: the most records to keep; None for no limit. If there are more, a sweep deletes
+        those that were written longest ago. Ended logins are kept until they expire.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, limit: int | None = None) -> None:
         require_given(self, path)
         #: Where the file is.
         self.path = path if path == ":memory:" else os.path.abspath(path)
-        #: A number that the file was given when it was made; 0 before it is opened.
+        #: A random number that is stored in the file when it is made; 0 before it is opened.
         self.file_id = 0
         self._in_memory = self.path == ":memory:"
         self._limit = limit
@@ -61,19 +61,19 @@ class SQLiteStore(AtRest):
         super().__init__()
 
     def check(self) -> None:
-        """See that the file can be used, and make it if it is not there.
+        """Check that the file can be used, and make it if it is missing.
 
-        :raises ConfigurationError: it can't be there, or has other tables too.
-        :raises StoreError: it can't be used now.
+        :raises ConfigurationError: the file can't be made, or has other tables too.
+        :raises StoreError: the file can't be used now.
         """
         if not self._in_memory:
             require_place(self.path)
         self.look()
 
     def look(self) -> None:
-        """Open the file that bears the name now, if it is another one than before.
+        """Check now if another file has taken the file's name, and open that one.
 
-        :raises StoreError: it can't be used now.
+        :raises StoreError: the file can't be used now.
         """
         self._look_at = 0.0
         self._run(lambda _: None)
@@ -89,10 +89,10 @@ class SQLiteStore(AtRest):
             raise KeyError("A record with this id lives already.")
 
     def put(self, id: str, sealed: str, expires_at: float, patience: float = BUSY_SECONDS) -> bool:
-        """Keep a record, whatever was there before; but that a login has ended stays.
+        """Store a record, replacing any other one, unless that says that its login has ended.
 
         :param patience: seconds to wait while another process writes.
-        :returns: False where it has ended, and nothing was written.
+        :returns: False if the login has ended; nothing is written then.
         """
         values = (id, sealed, _version(), expires_at, *[None] * len(LABELS))
         return self._write(sql.PUT, (*values, time.time()), patience) == 1
@@ -138,7 +138,7 @@ class SQLiteStore(AtRest):
         return self._run(self._sweep)
 
     def copy_to(self, other: SQLiteStore) -> None:
-        """Add all that this store has to another; what that has already stays as it is there."""
+        """Copy all rows into another store. Rows that exist there already are not changed."""
         for select, insert in sql.COPY:
             for row in self._all(select):
                 other._write(insert, row)
@@ -157,21 +157,21 @@ class SQLiteStore(AtRest):
         values: t.Mapping[str, t.Any] | tuple[t.Any, ...],
         patience: float = BUSY_SECONDS,
     ) -> int:
-        """Execute one statement, which is a transaction; how many rows it has changed."""
+        """Execute one statement as a transaction, and return how many rows it has changed."""
         changed = self._run(
             lambda connection: connection.execute(statement, values).rowcount, patience
         )
         self._writes += 1
         if self._writes % WRITES == 0:
-            # What was written counts, even if the sweep has to wait for the next turn.
+            # The write has succeeded; a sweep that fails is tried again later.
             with contextlib.suppress(StoreError):
                 self._run(self._sweep)
         return changed
 
     def _run(self, work: t.Callable[[sqlite3.Connection], T], patience: float = BUSY_SECONDS) -> T:
-        """Do something in one transaction; again, if another process is at it.
+        """Run a function in one transaction, and repeat it while another process blocks the file.
 
-        A busy file has done nothing of it. While this waits, others may use the connection.
+        A busy file has changed nothing. During the wait other threads may use the connection.
         """
         give_up = time.monotonic() + patience
         while True:
@@ -184,7 +184,7 @@ class SQLiteStore(AtRest):
                     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                     if code not in _BUSY_CODES:
                         self._rest()
-            # A table is missing: somebody has emptied the file. Opened again, it has tables.
+            # A missing table means that the file was emptied. Opening it again makes the tables.
             emptied = code == sqlite3.SQLITE_ERROR and opened and not self._in_memory
             if not emptied and (code not in _BUSY_CODES or time.monotonic() > give_up):
                 name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
@@ -209,7 +209,7 @@ class SQLiteStore(AtRest):
         return swept
 
     def _open(self) -> sqlite3.Connection:
-        """The connection, to the file that bears this name now."""
+        """Return the connection; reconnect if another file has taken this name."""
         now = time.monotonic()
         if self._connection and (self._in_memory or now < self._look_at):
             return self._connection
@@ -233,7 +233,7 @@ class SQLiteStore(AtRest):
 
     def _rest(self) -> None:
         if self._in_memory:
-            # There is no file that a child could spoil, and closed, it would be gone.
+            # Closing would delete the records. Without a file, a child can't do any damage.
             return
         connection, self._connection = self._connection, None
         if connection:
@@ -242,7 +242,7 @@ class SQLiteStore(AtRest):
 
     def _renew(self) -> None:
         if not self._in_memory:
-            # Closing the parent's connection would take the parent's locks on the file away.
+            # Closing the parent's connection would release the parent's locks on the file.
             self._abandoned.append(self._connection)
             self._connection = None
 
@@ -256,5 +256,5 @@ def _clocks() -> dict[str, float]:
 
 
 def _version() -> str:
-    """A version that no record ever had, later than those before: a store may go by that."""
+    """Return a new version that sorts after all earlier ones, as sweeping requires."""
     return f"{time.time_ns():016x}{token_hex(8)}"

@@ -1,4 +1,4 @@
-"""The file of a `SQLiteStore`: where it may be, how it is made, opened and recognised."""
+"""Functions that check, make, open and recognise the file of a `SQLiteStore`."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from .sqlite_statements import SCHEMA, TABLES
 
 
 def require_place(path: str) -> None:
-    """See that a SQLite file may be where it is to be.
+    """Check that a SQLite file can be used or made at a path.
 
-    :raises ConfigurationError: its folder is missing, or this process may not write there.
+    :raises ConfigurationError: the folder is missing, or this process can't write there.
     """
     folder = os.path.dirname(os.path.abspath(path))
     place = path if os.path.isfile(path) else folder
     if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(place, os.W_OK):
         raise ConfigurationError(
-            f"The SQLite file {path} can't be opened: is there a folder of that name, and may"
-            " this process write there? (sqlite:////var/… is absolute, sqlite:///… relative.)"
+            f"The SQLite file {path} can't be opened. The path must name a file, in a folder that"
+            " exists and that this process can write to. (sqlite:////var/… is absolute,"
+            " sqlite:///… relative.)"
         )
 
 
 def check_alone(known: t.Collection[str], own: t.Collection[str], fix: str) -> None:
-    """See that nobody else writes to a store's SQLite file.
+    """Check that a store's SQLite file has no tables of anybody else.
 
-    :param known: the tables that the file has.
-    :param own: the store's.
-    :raises ConfigurationError: there are others.
+    :param known: the tables in the file.
+    :param own: the tables of the store.
+    :param fix: an example of a file of the store's own, for the error.
+    :raises ConfigurationError: the file has other tables.
     """
     others = sorted({*known} - {*own, "alembic_version"})
     if others:
         raise ConfigurationError(
             f"The store's SQLite file has other tables too ({', '.join(others[:3])}). SQLite lets"
-            " one connection write at a time: a view that has written would wait for itself when"
-            f" the store writes. Give the store a file of its own, such as {fix}."
+            " one connection write at a time, so the store would wait for a view that has written"
+            f" to the file and not yet committed. Give the store a file of its own, such as {fix}."
         )
 
 
 def identify(path: str) -> list[t.Any]:
-    """What changes when a file, or the one beside it, is replaced or emptied."""
+    """Return values that change if the file or its -shm file is replaced or emptied."""
     known: list[t.Any] = []
     for end in ("", "-shm"):
         try:
@@ -56,18 +58,20 @@ def identify(path: str) -> list[t.Any]:
 
 
 def create_file(path: str) -> None:
-    """Make the file if it is not there, closed to others. SQLite gives those beside it its mode."""
-    # An existing file is never opened here: to close it would take away all locks on it that
-    # SQLite has in this process.
+    """Make the file if it is missing, with mode 0600, which SQLite gives its other files too."""
+    # Never open an existing file here, because closing it would release all locks on it that
+    # SQLite holds in this process.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         os.chmod(path, 0o600)
 
 
 def connect(path: str) -> tuple[sqlite3.Connection, int]:
-    """A connection to a file with tables, and the number that the file was given with them.
+    """Connect to a file, and make its tables if needed.
 
-    :raises ConfigurationError: there are others.
+    :returns: the connection, and the number that the file got with its tables.
+
+    :raises ConfigurationError: the file has other tables.
     """
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:

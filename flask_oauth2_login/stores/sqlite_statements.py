@@ -1,9 +1,9 @@
-"""The tables of `SQLiteStore`, and what it says to SQLite.
+"""The tables and the SQL statements of `SQLiteStore`.
 
-The tables are those of `SQLAlchemyStore`: either store opens a file that the other has made.
+The tables are the same as those of `SQLAlchemyStore`, so each store opens files of the other.
 """
 
-# ruff: noqa: S608  (what is put into statements are names of tables and columns)
+# ruff: noqa: S608  (only names of tables and columns are put into statements)
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :wall"
 SWEEP_LEASES = f"""
 DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%~%' AND {_HELD})
 """
-# Whatever comes in, a store with a limit stays small: what was written longest ago goes, a tenth
-# of all at once. That a login ended has nothing to do with it, and is kept until it expires.
+# A store with a limit drops the surplus, and a tenth of the limit more, of the records that were
+# written longest ago. Ended logins are not counted, and are kept until they expire.
 TRIM = f"""
 DELETE FROM {RECORDS} WHERE id IN (
     SELECT id FROM {RECORDS} WHERE sealed <> '{ENDED}' ORDER BY version LIMIT :surplus)
@@ -93,7 +93,7 @@ BOUNDS = (
     (f"SELECT count(*) FROM {RECORDS} WHERE sealed <> '{ENDED}'", TRIM),
     (f"SELECT count(*) FROM {LEASES} WHERE name LIKE 'once:%'", TRIM_LEASES),
 )
-#: What takes all rows of a store to another one.
+#: Pairs of statements that copy all rows of a store to another one.
 COPY = (
     (f"SELECT {', '.join(COLUMNS)} FROM {RECORDS}", INSERT.replace("INSERT", "INSERT OR IGNORE")),
     (

@@ -1,9 +1,8 @@
-"""What a sign-in must fulfil: read from the parameters of an authorization request, wherever they
-stand, and combined so that none lowers another.
+"""Demands on a sign-in, read from the parameters of authorization requests.
 
-The handler's ``authorize_params`` are fixed. The blueprint's are asked of every sign-in, unless a
-link or a view asks for something else. ``max_age``, ``acr_values`` and an essential ``acr`` in
-``claims`` are demands: the strictest of all places counts.
+The handler's ``authorize_params`` are fixed. The blueprint's are sent unless a link or a view sets
+other values. ``max_age``, ``acr_values`` and an essential ``acr`` in ``claims`` are demands. The
+demands of all places are combined, so that none lowers another.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from ..session.registration import Registration
 
 Params = t.Mapping[str, t.Any]
 
-#: Parameters of an authorization request that the flow sets itself.
+#: Parameters of an authorization request that only the sign-in itself sets.
 FLOW_PARAMS = frozenset({
     "client_id", "client_secret", "code_challenge", "code_challenge_method", "id_token_hint",
     "nonce", "redirect_uri", "registration", "request", "request_uri", "response_type", "state",
 })  # fmt: skip
-#: Those that neither a link nor a view can set.
+#: Parameters that neither a link nor a view can set.
 RESERVED_PARAMS = FLOW_PARAMS | {"response_mode", "signature"}
 
-#: Seconds after a sign-in in which the ``max_age`` that it was asked for counts as fulfilled.
+#: Seconds after a sign-in during which the ``max_age`` of its request counts as fulfilled.
 COMING_BACK = 10
 
 
@@ -35,25 +34,25 @@ COMING_BACK = 10
 class Demands:
     """What the ID token of a sign-in must prove: OpenID Connect Core 1.0, section 3.1.2.1."""
 
-    #: Seconds that the person's authentication at the provider may be old; None for any age.
+    #: The highest age (s) of the person's authentication at the provider; None for any age.
     max_age: float | None = None
-    #: The sign-in must have satisfied one of these; none for any.
+    #: The ``acr`` must be one of these; empty for any.
     acr_values: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self != Demands()
 
     def and_also(self, other: Demands) -> Demands:
-        """Return the demands that fulfil both.
+        """Combine two sets of demands, so that a sign-in has to fulfil both.
 
-        :raises ConfigurationError: no authentication context is in both ``acr_values``.
+        :raises ConfigurationError: both have ``acr_values``, with no value in common.
         """
         ages = [age for age in (self.max_age, other.max_age) if age is not None]
         both = [acr for acr in other.acr_values if acr in (self.acr_values or other.acr_values)]
         if other.acr_values and not both:
             raise ConfigurationError(
                 f"A sign-in can't fulfil both acr_values={' '.join(self.acr_values)!r} and"
-                f" acr_values={' '.join(other.acr_values)!r}. Let them have a value in common."
+                f" acr_values={' '.join(other.acr_values)!r}. Give them a value in common."
             )
         return Demands(min(ages, default=None), tuple(both) or self.acr_values)
 
@@ -61,7 +60,7 @@ class Demands:
 def read_demands(params: Params) -> Demands:
     """Read the demands among the parameters of an authorization request.
 
-    :raises ConfigurationError: one of them can't be read.
+    :raises ConfigurationError: a demand can't be read.
     """
     max_age = params.get("max_age")
     asked = Demands(
@@ -79,21 +78,21 @@ def read_demands(params: Params) -> Demands:
 def read_max_age(given: t.Any) -> float:
     """Return ``max_age`` in seconds.
 
-    :raises ConfigurationError: it is no number of seconds.
+    :raises ConfigurationError: the value is not a number of seconds.
     """
     try:
         seconds = float(given) if not isinstance(given, bool) else math.nan
     except (TypeError, ValueError):
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise ConfigurationError(f"max_age={given!r} is not a number of seconds: max_age=300.")
+        raise ConfigurationError(f"max_age={given!r} is not a number of seconds, such as 300.")
     return int(seconds) if seconds == int(seconds) else seconds
 
 
 def read_claims(params: Params) -> dict[str, dict[str, t.Any]]:
     """Return the ``claims`` parameter as a dictionary: OpenID Connect Core 1.0, section 5.5.
 
-    :raises ConfigurationError: it is neither JSON nor a dictionary of dictionaries.
+    :raises ConfigurationError: the value is not a dictionary of dictionaries, nor JSON of one.
     """
     given = params.get("claims") or {}
     try:
@@ -101,20 +100,20 @@ def read_claims(params: Params) -> dict[str, dict[str, t.Any]]:
         return {place: dict(wanted or {}) for place, wanted in claims.items()}
     except (TypeError, ValueError, AttributeError):
         raise ConfigurationError(
-            f"claims={given!r} is no dictionary of dictionaries (or its JSON):"
+            f"claims={given!r} is not a dictionary of dictionaries, nor JSON of one. Write it like"
             " claims={'id_token': {'acr': {'essential': True, 'values': ['gold']}}}."
         ) from None
 
 
 def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAMS) -> Params:
-    """Check what a developer adds to authorization requests.
+    """Check the parameters that a developer adds to authorization requests.
 
     :param what: the option's name.
-    :param reserved: the names that it can't have.
-    :raises ConfigurationError: a parameter is the flow's own, or can't be read.
+    :param reserved: the names that the parameters can't have.
+    :raises ConfigurationError: a name is reserved, or a demand can't be read.
     """
     if not isinstance(params, t.Mapping):
-        raise ConfigurationError(f"{what} is a dictionary: {what}={{'prompt': 'login'}}.")
+        raise ConfigurationError(f"{what} must be a dictionary: {what}={{'prompt': 'login'}}.")
     # Names that begin with "_" are arguments of `url_for`.
     if taken := sorted(name for name in params if name in reserved or name.startswith("_")):
         raise ConfigurationError(
@@ -125,9 +124,9 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
 
 
 def login_demands(login: Registration, params: Params) -> Demands:
-    """Return what a sign-in must fulfil that was begun with these parameters.
+    """Return the demands on a sign-in that begins with these parameters.
 
-    :raises ConfigurationError: the login has no ID tokens to prove it, or the demands conflict.
+    :raises ConfigurationError: the login has no ID tokens to prove them, or they conflict.
     """
     demands = Demands()
     for place in (login.handler.authorize_params, login.options.authorize_params, params):
@@ -140,19 +139,20 @@ def login_demands(login: Registration, params: Params) -> Demands:
 def require_id_tokens(login: Registration) -> None:
     """Check that a login has ID tokens, which prove ``max_age`` and ``acr_values``.
 
-    :raises ConfigurationError: it has none.
+    :raises ConfigurationError: the login has none.
     """
     if not login.handler.openid:
         raise ConfigurationError(
             f"The login {login.name!r} has no ID tokens, so nothing proves how recent or how strong"
-            " a sign-in is. Take max_age and acr_values away, or use OpenIDConnect(…)."
+            " a sign-in is. Remove max_age and acr_values, or use OpenIDConnect(…)."
         )
 
 
 def authorization_params(login: Registration, params: Params) -> tuple[list[str], dict[str, t.Any]]:
     """Return the scopes and the further parameters of the authorization request.
 
-    :param params: those of the link or the view, over the blueprint's; the handler's are fixed.
+    :param params: those of the link or the view. They override the blueprint's, and the handler's
+        override them.
     """
     places = (login.options.authorize_params, params, login.handler.authorize_params)
     merged = {
@@ -179,6 +179,6 @@ def authorization_params(login: Registration, params: Params) -> tuple[list[str]
 
 
 def scopes_of(params: Params) -> list[str]:
-    """Return the scopes among parameters."""
+    """Return the scopes in the ``scope`` parameter."""
     scope: Scope | None = params.get("scope")
     return split_scope(scope)

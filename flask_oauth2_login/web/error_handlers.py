@@ -34,14 +34,15 @@ JUST_NOW = 60
 def answer_error(error: OAuth2Error) -> t.Any:
     """Answer what neither the view nor the app has handled.
 
-    It is registered for the base class, so a handler of the app's for any of our classes, or for a
-    status, comes first, whenever it was registered. For `LoginRequired` and `ConfigurationError` it
-    is registered by class: handlers for more than these are not meant for them.
+    It is registered for the base class, so the app's own handlers for any of our classes, or for a
+    status code, take precedence, whenever they are registered. For `LoginRequired` and
+    `ConfigurationError` it is registered by class, so that the app's handlers for more general
+    classes don't receive these two.
     """
     if isinstance(error, ConfigurationError):
         answer = _app_answer(error, ConfigurationError)
         if answer is None:
-            # The developer's mistake: for his eyes, and the log.
+            # A mistake in the configuration: only developers should see it, in the log.
             raise error
         return answer
     if isinstance(error, LoginRequired):
@@ -58,17 +59,17 @@ def answer_error(error: OAuth2Error) -> t.Any:
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Register :func:`answer_error` in an app, for what its blueprints don't handle."""
+    """Register :func:`answer_error` in an app, for errors that its blueprints don't handle."""
     for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
         app.error_handler_spec[None][code].setdefault(error, answer_error)
     keep_mistakes_out(app)
 
 
 def keep_mistakes_out(app: Flask) -> None:
-    """Keep the developer's mistakes out of handlers for visitors' errors, those of blueprints too.
+    """Keep `ConfigurationError` away from general error handlers, also those of blueprints.
 
-    Flask asks a blueprint's handlers first, and there finds one for `OAuth2Error`, or for every
-    `Exception`, before the app's for `ConfigurationError`.
+    Flask looks for a handler in the blueprint first. A blueprint's handler for `OAuth2Error` or
+    `Exception` would receive a `ConfigurationError` before the app's handler for that class.
     """
     for name in (*app.blueprints, None):
         app.error_handler_spec[name][None].setdefault(ConfigurationError, answer_error)
@@ -106,7 +107,7 @@ def answer_login_required(error: LoginRequired) -> t.Any:
         return current_app.handle_http_exception(forbidden(text))
     name = error.login
     if name is None and error.params and (login := current_login()):
-        # One that has no ID tokens can't prove what is demanded.
+        # A login without ID tokens can't prove that the demands are fulfilled.
         provable = login.handler.openid or not read_demands(error.params)
         name = login.name if provable else None
     if client is UserAgent.API:
@@ -147,7 +148,7 @@ def _challenge(response: Response) -> Response:
 
 def _was_just_asked(error: LoginRequired) -> bool:
     """Whether the last sign-in asked for just this, and the provider gave too little."""
-    # An age is given by the clock: the ID token of a sign-in that was asked for it has proved it.
+    # The ID token has just proved max_age, so it counts as asked for a short time only.
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}

@@ -58,7 +58,7 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
     A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
     for the arguments, and for what happens where something is missing.
 
-    :raises ConfigurationError: an argument has a name or a value that the guard can't check.
+    :raises ConfigurationError: the guard does not know an argument, or can't check its value.
     """
     if callable(view):
         return _guarded(view, None, read_guard(demands))
@@ -91,19 +91,18 @@ def require_login(
             require_login("sso", check=is_admin)
 
     :param login: the name of the login; any one by default.
-    :param scope: scopes that the access token must have. What is missing is asked for once. A scope
-        says what the API can be asked with this token. It is no permission of the person, who can
-        edit the request to the provider: for permissions take ``check``.
-    :param check: a plain function of the :class:`Identity`. True lets in; the answer to False is a
-        403.
-    :param max_age: seconds that the person's authentication at the provider may be old, by the
-        ``auth_time`` of the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
-    :param acr_values: one of these the sign-in must have satisfied, by the ``acr`` of the ID token
-        (likewise).
-    :param authorize_params: what else to ask of the provider when somebody has to sign in, such as
-        ``{"prompt": "login"}``. Beside the four above, it guards nothing.
-    :raises ConfigurationError: an argument that the guard does not have; a ``check`` that returns
-        no bool; ``max_age`` or ``acr_values`` at a login without ID tokens.
+    :param scope: scopes that the access token must have. Missing ones are requested once. A scope
+        says what the token may do at the provider's API. It does not prove a permission of the
+        person, who can edit the request to the provider: use ``check`` for permissions.
+    :param check: a plain function that takes the :class:`Identity` and returns a bool. True lets
+        the person in, False is answered with a 403.
+    :param max_age: the highest age, in seconds, of the person's authentication at the provider,
+        by the ``auth_time`` of the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
+    :param acr_values: the ``acr`` of the ID token must be one of these (same section).
+    :param authorize_params: further parameters for the provider when somebody has to sign in, such
+        as ``{"prompt": "login"}``. Apart from the demands among them, they guard nothing.
+    :raises ConfigurationError: the guard does not know an argument; ``check`` does not return a
+        bool; or ``max_age`` or ``acr_values`` is demanded of a login without ID tokens.
     :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
     :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
     """
@@ -130,9 +129,9 @@ def _require(login: str | None, guard: Guard) -> None:
 
 
 def _able_to_prove(name: str | None, login: Registration | None) -> Registration | None:
-    """Return the login, or None where nobody is signed in at one that has ID tokens.
+    """Return the login, or None if nobody is signed in at a login that has ID tokens.
 
-    :raises ConfigurationError: there is no login that could prove what the guard demands.
+    :raises ConfigurationError: no login could prove what the guard demands.
     """
     if name is not None or (login is not None and login.handler.openid):
         require_id_tokens(t.cast(Registration, login))
@@ -167,11 +166,11 @@ def _demand_proof(login: Registration, home: RecordHome, guard: Guard) -> None:
 
 
 def _is_recent(home: RecordHome, max_age: float) -> bool:
-    # Only the ID token says when the person authenticated: the callback may have been a silent one.
+    # Only auth_time says when the person authenticated: the last sign-in may have been silent.
     auth_time = home.record.id_claims.get("auth_time")
     if auth_time is None:
         return False
-    # What was asked for just now has been checked: coming back from there takes a while.
+    # This max_age was checked a moment ago. The way back from the provider must not use it up.
     asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
     just_asked = str(asked) == str(max_age) and age <= COMING_BACK
     return just_asked or time.time() - auth_time <= max_age
@@ -182,11 +181,11 @@ def _passes(check: Check, identity: Identity) -> bool:
     if isinstance(passed, bool):
         return passed
     if inspect.iscoroutine(passed):
-        # Python warns of one that nobody awaits.
+        # Python would warn that it was never awaited.
         passed.close()
     raise ConfigurationError(
-        f"check= returned {type(passed).__name__}, where True lets in and False refuses. It takes a"
-        " plain function that returns a bool."
+        f"check= returned {type(passed).__name__}. It must be a plain function that returns True to"
+        " let the person in, or False to refuse."
     )
 
 

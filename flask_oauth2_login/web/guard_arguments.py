@@ -14,26 +14,26 @@ from .demands import RESERVED_PARAMS, Demands, check_params, read_demands, read_
 
 Check = t.Callable[[Identity], bool]
 
-#: The arguments of the guard, beside the name of the login.
+#: The arguments of the guard, apart from the name of the login.
 ARGUMENTS = ("scope", "check", "max_age", "acr_values", "authorize_params")
 
 
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """What a guard demands."""
+    """The demands of one guard."""
 
     scopes: list[str]
     check: Check | None
     #: What the ID token of the sign-in must prove.
     proof: Demands
-    #: What to ask of the provider when somebody has to sign in.
+    #: Parameters for the provider when somebody has to sign in.
     params: t.Mapping[str, t.Any]
 
 
 def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
     """Read the arguments of a guard.
 
-    :raises ConfigurationError: one has a name or a value that the guard can't check.
+    :raises ConfigurationError: the guard does not know an argument, or can't check its value.
     """
     for name in given:
         if name not in ARGUMENTS:
@@ -41,8 +41,8 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
     check, max_age = given.get("check"), given.get("max_age")
     if check is not None and (not callable(check) or _is_not_plain(check)):
         raise ConfigurationError(
-            f"check= takes a plain function of the identity that returns a bool, not {check!r}: an"
-            " async one or a generator would let everybody in."
+            f"check= takes a plain function of the identity that returns a bool, not {check!r}. An"
+            " async function or a generator would let everybody in."
         )
     reserved = RESERVED_PARAMS | {"next", "link"}
     extra = check_params("authorize_params", given.get("authorize_params") or {}, reserved)

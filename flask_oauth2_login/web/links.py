@@ -1,8 +1,9 @@
 """Links to sign in, and the button that signs out.
 
-A link that somebody else made decides nothing but where to go afterwards, and little else. What
-:func:`login_url` and the guard ask of the provider is signed; ``next`` is not, so that a page may
-append its own. A link that adds an account counts only in the session that it was made for.
+A link that the app did not make may set ``next`` and the parameters in :data:`UNSIGNED_PARAMS`,
+nothing else. The parameters from :func:`login_url` and the guard are signed. ``next`` is not, so
+that a page can append its own. A link that adds an account is valid only in the session it was
+made for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .pages import render_page
 from .urls import login_url_of, url_of
 from .user_agent import safe_next
 
-#: What a link may ask of the provider that is not signed.
+#: Parameters for the provider that a link may have without a signature.
 UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})
 
 
@@ -57,8 +58,9 @@ def login_url(
     :param params: names of the URL rule's variables fill it, ``scope`` asks for more than the
         login does, the rest is asked of the provider (``prompt="consent"``). They are signed with
         the app's key.
-    :raises ConfigurationError: there is no such login, or several and no name; the sign-in sets a
-        parameter itself; or an account is to be added, and records don't rest on the server.
+    :raises ConfigurationError: there is no such login, or there are several and no name is given;
+        a parameter is one that only the sign-in itself sets; or ``link=True`` is given, and the
+        login has no server-side store.
     """
     extension = current_extension()
     names = list(extension.logins) if name is None else [name]
@@ -77,7 +79,7 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
     extension = current_extension()
     logins = [extension.get(name)] if name is not None else list(extension.logins.values())
     if name is None and read_demands(params):
-        # Only an ID token proves that the demand is fulfilled.
+        # Only logins with ID tokens can prove that the demands are fulfilled.
         logins = [login for login in logins if login.handler.openid] or logins
     return [Link(login.name, login.label, _url(login, next, **params)) for login in logins]
 
@@ -122,17 +124,17 @@ def _url(login: Registration, target: str | None, /, *, link: bool = False, **pa
 
 
 class Asked(t.NamedTuple):
-    """What a link to ``/login`` asks for, as far as it may."""
+    """The permitted parameters of a link to ``/login``."""
 
     params: dict[str, t.Any]
-    #: Whether the account is to be added to whoever is signed in.
+    #: True if the account is to be added to the person who is signed in.
     link: bool
-    #: Whether the link was made by this app, and for this session where it adds an account.
+    #: True if this app made the link, and made it for this session if it adds an account.
     is_signed: bool
 
 
 def read_link(login: Registration) -> Asked:
-    """Return what this request's link to ``/login`` may ask of the provider."""
+    """Return the parameters that this request's link to ``/login`` may set."""
     given = _parse(request.query_string.decode("utf-8", "replace"))
     signature = request.args.get("signature", "").encode()
     signatures = _sign(login, request.script_root + request.path, given)
@@ -145,9 +147,10 @@ def read_link(login: Registration) -> Asked:
 
 
 def ask_to_link(login: Registration, next: str | None) -> Response:
-    """Return the page that asks whether an account is to be added, for a link that proves nothing.
+    """Return a page that asks before it adds an account, for a link without a valid signature.
 
-    An attacker, to whose account this browser is signed in at the provider, could add it otherwise.
+    Otherwise an attacker could sign this browser in to the attacker's account at the provider, and
+    then add that account with a link.
     """
     identity = find_identity(current_login())
     name = identity.name or identity.email if identity is not None else None
@@ -156,20 +159,20 @@ def ask_to_link(login: Registration, next: str | None) -> Response:
 
 
 def _parse(query: str) -> list[tuple[str, str]]:
-    """Return the parameters of a link that its signature is about: all but ``next``."""
+    """Return the parameters that a link's signature covers: all except ``next``."""
     pairs = parse_qsl(query, keep_blank_values=True)
     return sorted((name, value) for name, value in pairs if name not in {"next", "signature"})
 
 
 def _unsigned(login: Registration) -> frozenset[str]:
-    """Return the parameters that anybody's link may have: none that the developer has fixed."""
+    """Return the parameters that an unsigned link may set: not those that the developer sets."""
     return UNSIGNED_PARAMS - {*login.handler.authorize_params, *login.options.authorize_params}
 
 
 def _sign(login: Registration, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
-    """Return the signatures of a link by each of the app's secrets, the newest first."""
-    # A session's marks have another id after each sign-in and sign-out: that is the proof that the
-    # link that adds an account was made for this visitor, and for who is signed in now.
+    """Return the signature of a link by each of the app's secrets, the newest first."""
+    # The id of a session's marks changes with each sign-in and sign-out. Signing it proves that a
+    # link that adds an account was made for this session and the person now signed in.
     session_id = read_marks().id if ("link", "1") in params else ""
     hashes = current_extension().sealer.keyed_hashes(
         "link", login.name, path, session_id, json.dumps(params)
@@ -178,5 +181,5 @@ def _sign(login: Registration, path: str, params: t.Sequence[tuple[str, str]]) -
 
 
 def _as_text(value: t.Any) -> t.Any:
-    """Return a parameter as a URL can hold it: a dictionary, such as ``claims``, is JSON."""
+    """Return a parameter's value for a URL: a dictionary, such as ``claims``, becomes JSON."""
     return json.dumps(value) if isinstance(value, t.Mapping) else value

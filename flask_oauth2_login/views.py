@@ -28,7 +28,7 @@ from .signin.session_setup import linking_owner
 from .signout import provider_logout
 from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
-from .web.pages import keep_private, redirect_page, render_error
+from .web.pages import keep_private, render_error
 from .web.urls import login_url_of, url_of
 from .web.user_agent import default_next, only_looks_ahead, own_path, safe_next
 
@@ -77,9 +77,9 @@ def _login_for_provider(login: Registration) -> Response:
     target = given.get("target_link_uri")
     if request.method == "POST":
         # Another site's POST brings no Lax cookies along, so nobody could tell how many sign-ins
-        # are under way already. A page of ours asks again, and then they come.
+        # are under way already. They come with the GET that this leads to.
         asked = {"iss": login.handler.issuer, "login_hint": hint, "target_link_uri": target}
-        return redirect_page(url_of(login, "login", **asked))
+        return t.cast(Response, redirect(url_of(login, "login", **asked), 303))
     return flow.begin(
         login,
         next=own_path(target) or safe_next(target),

@@ -236,7 +236,9 @@ def test_a9_an_answer_with_a_referrer_policy_of_its_own_is_private_too(
     def explain(_error: AuthorizationError) -> Response:
         return Response("No.", 400, headers=own)
 
-    for response in (browser.sign_in(), browser.get("/callback?code=x&state=x")):
+    # Refused is whom nobody knows: who is signed in already is sent on.
+    refused = browser.get("/callback?code=x&state=x")
+    for response in (refused, browser.sign_in()):
         assert response.text in {"Welcome!", "No."}
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["Referrer-Policy"] == "origin"

@@ -38,7 +38,7 @@ from flask_oauth2_login.blueprint import BlueprintOptions
 from flask_oauth2_login.client.options import HandlerOptions
 
 from .conftest import MakeApp
-from .provider import Answer, Browser, Provider
+from .provider import REMOVED, Answer, Browser, Provider
 from .test_part_a_authorization import is_signed_in, make_handler, query_of
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -474,7 +474,7 @@ def test_signals_are_sent_and_a_failing_receiver_loses_nothing(
     browser.sign_in()
     provider.grants.expire_access()
     assert browser.fetch("/call/x").status_code == 200
-    browser.sign_in(state="x")
+    browser.sign_in(code=REMOVED)
     browser.sign_in(person={"sub": "bob"})
     browser.post("/logout")
     assert sent == [

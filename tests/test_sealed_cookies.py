@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, Response
 from werkzeug.test import TestResponse
 
-from flask_oauth2_login import OAuth2Login, OpenIDConnect, login_required
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, ProviderError, login_required
 from flask_oauth2_login.stores.sealing import Sealer
 
 from .conftest import MakeApp
@@ -407,7 +407,7 @@ def test_what_was_sealed_is_opened_as_it_was(value: t.Any) -> None:
 
 def test_c2_what_is_sealed_is_bounded_before_and_after() -> None:
     sealer = Sealer(lambda: ["a secret"])
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(ProviderError, match="too large"):
         sealer.seal([{"x": "x" * 1_500_000}, {"x": "x" * 1_500_000}], "record")
 
 

@@ -325,7 +325,7 @@ def test_d3_a_process_without_a_folder_joins_the_others_when_there_is_one(
     assert sign_out(one, browser) == 303
     assert visit(one, browser) == 401
     (record,) = caplog.records
-    assert "who has signed out" in record.message
+    assert "Sign-outs and used sign-ins are known only to the process" in record.message
     instance.mkdir()
     two = make_site(provider.url, str(instance))
     assert visit(two, other) == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -146,7 +147,7 @@ def engine_without_tables(folder: Path) -> SQLAlchemyStore:
 
 
 def file_of_an_app(folder: Path) -> Path:
-    with sqlite3.connect(folder / "app.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "app.db")) as connection, connection:
         connection.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER)")
     connection.close()
     return folder / "app.db"

@@ -37,6 +37,8 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def running(*arguments: str, **variables: str) -> t.Iterator[tuple[subprocess.Popen[str], str]]:
     """The example as a process of its own, on free ports, and its URL."""
+    # In a shell's background job it is ignored, and a process inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "example_app", "--port=0", "--provider-port=0", *arguments],
         cwd=ROOT,
@@ -45,6 +47,7 @@ def running(*arguments: str, **variables: str) -> t.Iterator[tuple[subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     with process:
         try:
             assert process.stdout is not None

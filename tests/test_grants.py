@@ -519,3 +519,6 @@ def test_a11_and_a10_the_recipe_keeps_whose_account_it_is(
     assert Browser(app, provider).sign_in(person={"sub": "eve"}).status_code == 403
     ada.post("/logout")
     assert ada.get("/who").text == "None"
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()

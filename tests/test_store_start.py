@@ -143,13 +143,14 @@ def test_a1_once_is_an_error_while_the_file_is_busy_and_true_once_afterwards(
 
 
 def engine_without_tables(folder: Path) -> SQLAlchemyStore:
-    return SQLAlchemyStore(sa.create_engine(f"sqlite:///{folder}/logins.db"))
+    # Nobody is there to close what a pool would keep open.
+    engine = sa.create_engine(f"sqlite:///{folder}/logins.db", poolclass=sa.NullPool)
+    return SQLAlchemyStore(engine)
 
 
 def file_of_an_app(folder: Path) -> Path:
     with contextlib.closing(sqlite3.connect(folder / "app.db")) as connection, connection:
         connection.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER)")
-    connection.close()
     return folder / "app.db"
 
 
@@ -221,6 +222,8 @@ def test_a_db_that_is_set_up_later_is_looked_at_later(tmp_path: Path) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
     db.init_app(app)
     assert app.test_client().get("/login").status_code == 302
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_a_command_that_makes_the_tables_can_load_the_app(

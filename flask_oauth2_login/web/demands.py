@@ -40,7 +40,7 @@ class Demands:
     acr_values: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return self != Demands()
+        return self.max_age is not None or bool(self.acr_values)
 
     def and_also(self, other: Demands) -> Demands:
         """Combine two sets of demands, so that a sign-in has to fulfil both.

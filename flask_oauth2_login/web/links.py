@@ -137,7 +137,7 @@ def read_link(login: Registration) -> Asked:
     """Return the parameters that this request's link to ``/login`` may set."""
     given = _parse(request.query_string.decode("utf-8", "replace"))
     signature = request.args.get("signature", "").encode()
-    signatures = _sign(login, request.script_root + request.path, given)
+    signatures = _sign(login, request.script_root + request.path, given) if signature else []
     is_signed = any(hmac.compare_digest(signature, known.encode()) for known in signatures)
     names = {name for name, _ in given}
     allowed = names - RESERVED_PARAMS if is_signed else names & _unsigned(login)

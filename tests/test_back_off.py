@@ -117,6 +117,14 @@ def test_c9_a_provider_that_fails_for_three_people_in_a_row_is_left_alone_by_eve
     assert [call(browser) for browser in browsers] == [200] * 5
 
 
+def test_c9_nonsense_about_several_peoples_tokens_delays_nobody_else(
+    site: Flask, provider: Provider
+) -> None:
+    browsers = sign_in(site, provider, *"abcd")
+    provider.on("/token", Answer(body="<html>"), times=3)
+    assert [call(browser) for browser in browsers] == [502, 502, 502, 200]
+
+
 def test_c9_a_success_in_between_breaks_the_row(site: Flask, provider: Provider) -> None:
     browsers = sign_in(site, provider, *"abcdef")
     ill = Answer(status=500)

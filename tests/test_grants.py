@@ -30,6 +30,7 @@ from flask_oauth2_login import (
     login_required,
     login_url,
 )
+from flask_oauth2_login.stores.sealing import Sealer
 
 from .apps import Clock
 from .conftest import add_views
@@ -149,6 +150,41 @@ def test_c10_no_two_owners_and_accounts_share_a_grant(
     with app.app_context():
         assert login.unlink(*second)
     assert called_for(app, login, first[0]) == first[1], "another's unlinking has not ended it"
+
+
+def test_c10_no_two_lists_of_parts_share_a_name_or_a_seal() -> None:
+    sealer = Sealer(lambda: ["a secret"])
+    names = [
+        ("bob:eu-west-1", "7"),
+        ("bob", "eu-west-1:7"),
+        ("bob", "", "eu-west-1:7"),
+        ("b", "ob"),
+    ]
+    assert len({sealer.keyed_hash("grant", *parts) for parts in names}) == len(names)
+    assert sealer.keyed_hash("ab", "c") != sealer.keyed_hash("a", "bc")
+    # Two contexts that are alike when their lengths are left out.
+    sealed = sealer.seal(["value"], "record", "a:b", "c")
+    assert sealer.open(sealed, "record", "a:b", "c") == ["value"]
+    assert sealer.open(sealed, "record", "a", "b:c") is None
+    assert sealer.open(sealed, "recorda:b", "c") is None
+
+
+def test_c10_a_record_in_another_records_row_opens_nothing(
+    provider: Provider, make_site: MakeSite, database: Path
+) -> None:
+    """Somebody who can write to the table puts what is sealed for one person in another's place."""
+    app, _ = make_site("one key")
+    ada, bob = sign_in(app, provider), sign_in(app, provider, "bob")
+    with sqlite3.connect(database) as connection:
+        table = "oauth2_login_records"
+        rows = connection.execute(f"SELECT id, sealed FROM {table}").fetchall()  # noqa: S608
+        (one, ones), (two, twos) = rows
+        for id, sealed in ((one, twos), (two, ones)):
+            update = f"UPDATE {table} SET sealed = ? WHERE id = ?"  # noqa: S608
+            connection.execute(update, (sealed, id))
+    connection.close()
+    assert not is_signed_in(ada)
+    assert not is_signed_in(bob)
 
 
 def unkeyed_names(*parts: str) -> set[str]:

@@ -306,6 +306,17 @@ def test_d4_where_the_store_fails_at_the_second_of_two_logins_the_token_may_come
     assert not is_signed_in(other)
 
 
+def test_d4_a_token_that_is_sent_again_ends_no_newer_login(
+    site: Flask, browser: Browser, provider: Provider
+) -> None:
+    browser.sign_in()
+    token = provider.logout_token({"sid": REMOVED})
+    assert post(site, token).status_code == 200
+    browser.sign_in()
+    assert post(site, token).status_code == 400
+    assert is_signed_in(browser)
+
+
 @pytest.mark.parametrize("days", [0.01, 3, 300])
 def test_d4_a_token_is_remembered_as_long_as_it_could_be_sent_again(
     site: Flask, browser: Browser, provider: Provider, store: FailingStore, days: float

@@ -324,6 +324,26 @@ def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
     assert browser.get("/stronger").status_code == 403
 
 
+@pytest.mark.parametrize("max_age", ["nan", "-1", "soon", "1e9"])
+def test_d1_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
+    provider: Provider, make_sso: MakeSSO, max_age: str
+) -> None:
+    app, browser = make_sso()
+
+    @app.get("/stronger")
+    @login_required
+    def stronger() -> t.Any:
+        return current_oauth_session.get("step-up").json()
+
+    error = 'error="insufficient_user_authentication"'
+    challenge = f'Bearer {error}, acr_values="gold", max_age="{max_age}"'
+    provider.on("/api/step-up", Answer(status=401, headers={"WWW-Authenticate": challenge}))
+    browser.sign_in()
+    sent = asked(browser.get("/stronger"))
+    assert sent["acr_values"] == "gold"
+    assert "max_age" not in sent
+
+
 def test_scope_is_asked_for_once_and_earlier_scopes_stay(
     provider: Provider, make_sso: MakeSSO
 ) -> None:

@@ -62,11 +62,12 @@ def register_error_handlers(app: Flask) -> None:
     """Register :func:`answer_error` in an app, for errors that its blueprints don't handle."""
     for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
         app.error_handler_spec[None][code].setdefault(error, answer_error)
-    keep_mistakes_out(app)
 
 
 def keep_mistakes_out(app: Flask) -> None:
     """Keep `ConfigurationError` away from general error handlers, also those of blueprints.
+
+    To be called when all blueprints are there: at the first request.
 
     Flask looks for a handler in the blueprint first. A blueprint's handler for `OAuth2Error` or
     `Exception` would receive a `ConfigurationError` before the app's handler for that class.

@@ -21,6 +21,20 @@ if t.TYPE_CHECKING:
 #: Seconds in which the threads of a test must have ended.
 PATIENCE = 5
 
+#: Characters of a parameter that the name of a test may have.
+LONGEST_ID = 80
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Shorten the name of a test with a long parameter.
+
+    pytest puts the name of a running test in the environment, and a server that the test starts
+    can't be started with 128 KiB there.
+    """
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{argname}-of-{len(val)}"
+    return None
+
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> t.Iterator[None]:

@@ -72,7 +72,10 @@ class StoreConformance:
     def test_an_unknown_record_is_none(self, store: TokenStore) -> None:
         assert store.read(_name()) is None
 
-    @pytest.mark.parametrize("sealed", ["", "sealed", "eyJ.-_~ " * 20_000])
+    # Named, for the name of a running test is in the environment of every server that it starts.
+    @pytest.mark.parametrize(
+        "sealed", ["", "sealed", "eyJ.-_~ " * 20_000], ids=["empty", "short", "long"]
+    )
     def test_what_was_created_is_read(self, store: TokenStore, sealed: str) -> None:
         id = _create(store, sealed)
         assert _read(store, id).sealed == sealed

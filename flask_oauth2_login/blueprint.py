@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import typing as t
 
-from flask import Blueprint, Flask, has_request_context, request
+from flask import Blueprint, has_request_context, request
 
 from . import jobs, key_rotation, views
+from .checks import BEFORE, CHECKS
 from .client.oauth2 import OAuth2
 from .client.options import credential, list_of
 from .client.session import OAuth2Session
+from .config import Config
 from .globals import find_session
-from .hooks import attach, require_free, require_secret_key
+from .hooks import attach
 from .protocol.errors import ConfigurationError
 from .protocol.identity import Identity
 from .protocol.scope import Scope, split_scope
@@ -22,8 +24,9 @@ from .providers.presets import credential_key, find_preset, make_handler
 from .session.client_token import client_session
 from .session.extension import current_extension, extension_of
 from .session.registration import LoginHooks, LoginOptions, OnLogin, OnLogout, Registration
-from .session.request_scope import current_visit, find_home, find_identity
-from .web.demands import check_params, login_demands
+from .session.request_scope import request_scope
+from .session.signed_in import find_identity, find_login
+from .web.demands import check_params
 from .web.urls import VIEWS, endpoint_of
 
 
@@ -104,35 +107,37 @@ class OAuth2Login(Blueprint):
             self.add_url_rule(
                 f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods
             )
-        self.after_request(views.keep_all_private)
+        self.after_request(views.after_view)
 
     # -- registration
 
     def register(self, app: t.Any, options: dict[str, t.Any]) -> None:
         prefix, name = options.get("name_prefix", ""), options.get("name", self.name)
         full_name = f"{prefix}.{name}".lstrip(".")
-        require_secret_key(app)
-        require_free(app, full_name)
-        handler, scopes = self._make_handler(app)
-        handler.preload()
+        for check in BEFORE:
+            check(app, full_name)
         extension = extension_of(app)
+        handler, scopes = self._make_handler(extension.config)
+        handler.preload()
         super().register(app, options)
-        attach(app, full_name)
-        login = extension.add(full_name, handler, scopes, self._store, self._options, self._hooks)
-        # Read once here, so that a demand that nothing could prove is an error at registration.
-        login_demands(login, {})
+        registration = extension.add(
+            full_name, handler, scopes, self._store, self._options, self._hooks
+        )
+        for check_registration in CHECKS:
+            check_registration(app, registration)
+        attach(app)
 
-    def _make_handler(self, app: Flask) -> tuple[OAuth2, list[str]]:
+    def _make_handler(self, config: Config) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):
             return self._provider, self._scopes_for(self._provider, self._scope)
-        preset = find_preset(self._provider, app.config.get("OAUTH2_LOGIN_PROVIDERS"))
+        preset = find_preset(self._provider, config.providers)
         id_key = credential_key(self._provider, "CLIENT_ID")
         secret_key = credential_key(self._provider, "CLIENT_SECRET")
         try:
-            client_id = credential("client_id", _as_text(app.config.get(id_key)))
-            client_secret = _as_text(app.config.get(secret_key))
-            # A public client has none, and says so.
-            if secret_key not in app.config and preset.get("client_auth") != "none":
+            client_id, client_secret = config.credentials(id_key, secret_key)
+            client_id = credential("client_id", client_id)
+            # The secret of a public client is set to None.
+            if not config.has(secret_key) and preset.get("client_auth") != "none":
                 credential("client_secret", None)
         except ConfigurationError as error:
             raise ConfigurationError(
@@ -182,9 +187,9 @@ class OAuth2Login(Blueprint):
     @without_locals
     def token(self) -> Token | None:
         """The token of whoever is signed in at this login; None where nobody is."""
-        home = find_home(self._here())
-        home = home.token_home if home is not None else None
-        return home.record.token if home is not None else None
+        login = find_login(self._here())
+        login = login.token_source if login is not None else None
+        return login.record.token if login is not None else None
 
     @property
     @without_locals
@@ -249,28 +254,31 @@ class OAuth2Login(Blueprint):
 
         :param scope: scopes to ask for.
         """
-        login = self._here()
-        return client_session(login, login.handler.join_scope(scope))
+        registration = self._here()
+        return client_session(registration, registration.handler.join_scope(scope))
 
     def _here(self) -> Registration:
         """This blueprint's login in the current app; of several, the one that is being served."""
-        logins = [
-            login for login in current_extension().logins.values() if login.hooks is self._hooks
+        registrations = [
+            registration
+            for registration in current_extension().registrations.values()
+            if registration.hooks is self._hooks
         ]
-        if not logins:
+        if not registrations:
             raise ConfigurationError(
                 f"The login {self.name!r} is not registered with this app:"
                 " app.register_blueprint(login)."
             )
         if not has_request_context():
-            return logins[0]
-        serving = {request.blueprint, current_visit().admitted}
-        here = [login for login in logins if login.name in serving]
+            return registrations[0]
+        serving = {request.blueprint, request_scope().admitted}
+        current_page = [
+            registration for registration in registrations if registration.name in serving
+        ]
         # Under several names: where somebody is signed in, rather than where nobody is.
-        here += [login for login in logins if len(logins) > 1 and find_home(login)]
-        return (here or logins)[0]
-
-
-def _as_text(credential: t.Any) -> t.Any:
-    """A credential of digits alone, which `from_prefixed_env` has made a number of."""
-    return str(credential) if type(credential) is int else credential
+        current_page += [
+            registration
+            for registration in registrations
+            if len(registrations) > 1 and find_login(registration)
+        ]
+        return (current_page or registrations)[0]

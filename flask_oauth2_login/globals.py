@@ -12,34 +12,35 @@ from .protocol.identity import Identity
 from .protocol.tracebacks import without_locals
 from .session.api_session import make_session
 from .session.registration import Registration
-from .session.request_scope import current_login, current_visit, find_home, find_identity
+from .session.request_scope import request_scope
+from .session.signed_in import find_identity, find_login, find_registration
 
 
-def find_session(login: Registration | None) -> OAuth2Session:
+def find_session(registration: Registration | None) -> OAuth2Session:
     """This request's session for a login.
 
     :raises LoginRequired: nobody is signed in there.
     """
-    if login is None:
+    if registration is None:
         raise LoginRequired
-    sessions = current_visit().sessions
-    if login.name not in sessions:
-        home = find_home(login)
-        home = home.token_home if home is not None else None
-        if home is None:
-            raise LoginRequired(login=login.name)
-        sessions[login.name] = make_session(login, home)
-    return sessions[login.name]
+    sessions = request_scope().sessions
+    if registration.name not in sessions:
+        login = find_login(registration)
+        login = login.token_source if login is not None else None
+        if login is None:
+            raise LoginRequired(login=registration.name)
+        sessions[registration.name] = make_session(registration, login)
+    return sessions[registration.name]
 
 
 @without_locals
 def _current_session() -> OAuth2Session:
-    return find_session(current_login())
+    return find_session(find_registration())
 
 
 @without_locals
 def _current_identity() -> Identity | None:
-    return find_identity(current_login())
+    return find_identity(find_registration())
 
 
 if t.TYPE_CHECKING:  # pragma: no cover

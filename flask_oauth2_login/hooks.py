@@ -1,4 +1,4 @@
-"""What a login sets up once in an app, and what it checks there."""
+"""What runs before and after every request of an app, once for all of its logins."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from flask.sessions import NullSession, SecureCookieSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .globals import current_identity
-from .protocol.errors import ConfigurationError, StoreError
-from .session.browser_record import BrowserRecords, has_copies, send_copies
-from .session.entries import KEY, parse_marks
-from .session.extension import SECRET_KEY_FIX, current_extension, extension_of
-from .session.request_scope import current_visit, live_records, were_displaced
-from .web.error_handlers import keep_mistakes_out, register_error_handlers
+from .protocol.errors import StoreError
+from .session.browser_record import BrowserRecords, send_pending
+from .session.entries import KEY, parse_entries
+from .session.extension import current_extension, extension_of
+from .session.request_scope import request_scope
+from .session.signed_in import live_records
+from .session.superseded import was_superseded
+from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.guard import refuse_unguarded
 from .web.links import login_url, logout_button
-from .web.pages import keep_private, render_error
+from .web.pages import render_error, set_no_store
 from .web.urls import is_own_view
 
 if t.TYPE_CHECKING:
@@ -29,57 +31,11 @@ if t.TYPE_CHECKING:
 log = logging.getLogger("flask_oauth2_login")
 
 
-def require_secret_key(app: Flask) -> None:
-    """See that there is something to make keys of.
-
-    :raises ConfigurationError: there is not.
-    """
-    if not app.config.get("SECRET_KEY"):
-        raise ConfigurationError(SECRET_KEY_FIX)
-
-
-def require_free(app: Flask, name: str) -> None:
-    """See that no blueprint has a login's name already.
-
-    :raises ConfigurationError: one has.
-    """
-    if name in app.blueprints:
-        raise ConfigurationError(
-            f"This app has a blueprint named {name!r} already. Give the login a name of its own:"
-            f" OAuth2Login(…, name='another'), or register_blueprint(login, name='another')."
-        )
-
-
-def require_own_urls(app: Flask, name: str) -> None:
-    """See that nobody else answers at a login's URLs.
-
-    :raises ConfigurationError: somebody does.
-    """
-    rules = list(app.url_map.iter_rules())
-    own = [rule for rule in rules if rule.endpoint.rpartition(".")[0] == name]
-    for rule in own:
-        for other in rules:
-            same = (rule.rule, rule.subdomain, rule.host) == (
-                other.rule, other.subdomain, other.host,
-            )  # fmt: skip
-            if same and other.endpoint != rule.endpoint and _methods(rule) & _methods(other):
-                raise ConfigurationError(
-                    f"{rule.rule!r} is taken by {other.endpoint!r}, so the login {name!r} can't"
-                    f" have it. Register it at another place:"
-                    f" app.register_blueprint(login, url_prefix='/{name.replace('.', '/')}')."
-                )
-
-
-def _methods(rule: t.Any) -> set[str]:
-    return (rule.methods or set()) - {"OPTIONS"}
-
-
-def attach(app: Flask, name: str) -> None:
-    """Set up in an app what its logins share: once, whatever their number."""
-    require_own_urls(app, name)
+def attach(app: Flask) -> None:
+    """Add the hooks to an app, once for all of its logins."""
     if not extension_of(app).once("hooks"):
         return
-    # First of all hooks: other extensions' may refuse a request before ours is asked.
+    # First of all hooks, because hooks of other extensions may refuse a request.
     app.url_value_preprocessors.setdefault(None, []).insert(0, _begin_request)
     app.after_request(_end_request)
     app.context_processor(_template_context)
@@ -87,11 +43,13 @@ def attach(app: Flask, name: str) -> None:
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
-    visit, (_, session) = current_visit(), _raw_session()
-    visit.marks, visit.was_permanent = _peek(session, KEY), bool(_peek(session, "_permanent"))
+    _, session = _raw_session()
+    request_scope().receive_session(
+        _peek(session, KEY), is_permanent=bool(_peek(session, "_permanent"))
+    )
     if current_extension().once("blueprints"):
         # All blueprints are registered by now: Flask accepts none after the first request.
-        keep_mistakes_out(current_app)
+        exempt_configuration_errors(current_app)
     refuse_unguarded(endpoint)
     if request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
@@ -102,29 +60,31 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
 
 
 def _end_request(response: Response) -> Response:
-    """Send what the browser keeps of its logins.
+    """Send the browser the records that it keeps.
 
-    But write nothing, the session neither, where the login ended or was displaced while this
-    request ran: it would wipe out whoever signed in meanwhile.
+    If another request has replaced this request's session meanwhile, send neither records nor the
+    session: they would overwrite the newer login.
     """
     if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours():
-        # No view has answered, and so no hook of the blueprint's.
-        keep_private(response)
-    visit = current_visit()
+        # No view has answered, so the blueprint's own hook has not run.
+        set_no_store(response)
+    scope = request_scope()
     attribute, session = _raw_session()
-    # Flask's own is written when it has changed, or is permanent; another one, at any time.
+    # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified
     permanent = bool(_peek(session, "_permanent"))
-    if visit.marks and permanent and not visit.was_permanent:
-        # From now on the session outlasts the browser, and the records' cookies do as it does.
-        for login, id in live_records(parse_marks(visit.marks)):
-            if isinstance(login.records, BrowserRecords):
-                login.records.send_again(id)
-    writes = not idle or permanent or has_copies()
-    unsaved = visit.came_without_session or (visit.marks and writes and were_displaced(visit))
+    if scope.received_entries and permanent and not scope.was_permanent:
+        # The session now outlasts the browser, so the cookies of its records must do so too.
+        for registration, id in live_records(parse_entries(scope.received_entries)):
+            if isinstance(registration.records, BrowserRecords):
+                registration.records.send_again(id)
+    writes = not idle or permanent or bool(scope.pending)
+    unsaved = scope.without_session_cookie or (
+        scope.received_entries and writes and was_superseded()
+    )
     if not unsaved:
         try:
-            send_copies(response)
+            send_pending(response)
         except StoreError as error:
             # It is unknown which copy is the newest, so the browser keeps the one that it has.
             log.warning("%s %s: %s", request.method, request.path, error)
@@ -133,7 +93,7 @@ def _end_request(response: Response) -> Response:
         setattr(request_ctx, attribute, _Unsaved(session))
         # Flask would have added this if it had written the session.
         response.vary.add("Cookie")
-    if visit.admitted is not None:
+    if scope.admitted is not None:
         _keep_from_shared_caches(response)
     return response
 
@@ -149,25 +109,25 @@ def _keep_from_shared_caches(response: Response) -> None:
 
 
 def _is_ours() -> bool:
-    """Whether a login answers at this URL, to another method."""
+    """Return True if a login's view answers at this URL, to another method."""
     adapter = t.cast("MapAdapter", request_ctx.url_adapter)
     with suppress(HTTPException):
         for method in adapter.allowed_methods():
             endpoint, _ = adapter.match(method=method)
-            if endpoint.rpartition(".")[0] in current_extension().logins:
+            if endpoint.rpartition(".")[0] in current_extension().registrations:
                 return True
     return False
 
 
 def _raw_session() -> tuple[str, t.Any]:
-    """This request's session past the proxy: looked at there, it varies the answer by cookie."""
+    """Return the session without marking it accessed, which would add ``Vary: Cookie``."""
     context = request_ctx._get_current_object()  # type: ignore[attr-defined]
     attribute = "_session" if "_session" in context.__dict__ else "session"
     return attribute, getattr(context, attribute)
 
 
 def _peek(session: t.Any, key: str) -> t.Any:
-    # Flask 3.1.1 notes in the session's own methods that it was looked at.
+    # In Flask 3.1.1 the session's own methods mark it accessed.
     return dict.get(session, key) if isinstance(session, dict) else session.get(key)
 
 

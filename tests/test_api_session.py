@@ -153,7 +153,7 @@ def test_c1_what_is_made_of_a_token_has_a_discreet_repr() -> None:
 
 def test_c1_a_proxys_password_is_in_no_repr(provider: Provider) -> None:
     handler = make_handler(provider, proxies={"https": "http://user:the-password@proxy"})
-    assert "the-password" not in f"{handler!r} {handler.api!r} {handler.transport!r}"
+    assert "the-password" not in f"{handler!r} {handler.resource_server!r} {handler.http_options!r}"
 
 
 @pytest.mark.parametrize("bearer_method", ["header", "query"])

@@ -174,10 +174,11 @@ def test_c9_who_hangs_at_the_provider_keeps_nobody_from_trying(
     provider: Provider, make_app: MakeApp
 ) -> None:
     from flask_oauth2_login.client.backoff import BackOff
+    from flask_oauth2_login.client.token_source import TokenSource
     from flask_oauth2_login.protocol.errors import ProviderUnreachableError
 
-    class Person:
-        login, seconds = "sso", 60.0
+    class Person(TokenSource):
+        key, name, person, max_request_seconds = "", "sso", "", 60.0
 
         def __init__(self, key: str) -> None:
             self.key = self.person = key

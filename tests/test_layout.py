@@ -20,8 +20,9 @@ ROOT = Path(flask_oauth2_login.__file__).parent
 #: Other modules beside them are to be put in here.
 ORDER = (
     "",  # the package itself: public names
-    "blueprint", "views", "hooks", "jobs", "key_rotation", "globals",
-    "providers", "signin", "signout", "web", "session", "client", "stores", "signals", "protocol",
+    "blueprint", "views", "hooks", "checks", "jobs", "key_rotation", "globals",
+    "providers", "signin", "signout", "web", "session", "config", "client", "stores", "signals",
+    "protocol",
 )  # fmt: skip
 
 #: The most lines of a module, so that it can be read at one go.
@@ -101,7 +102,7 @@ def test_the_imports_are_found() -> None:
         ("signin.flow", "protocol.errors"),  # from ..protocol.errors import
         ("signin.flow", "signin.attempt"),  # from .attempt import
         ("client.options", "protocol.http_options"),  # for the sake of a type
-        ("session.extension", "stores.redis"),  # in a function
+        ("session.store_option", "stores.redis"),  # in a function
     } <= found
 
 

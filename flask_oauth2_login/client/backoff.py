@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from ..protocol.errors import ProviderError, ProviderUnavailableError, ProviderUnreachableError
+from .token_source import TokenSource
 
 #: Seconds to wait after a failure if the provider sends no Retry-After.
 BACKOFF_SECONDS = 3
@@ -23,26 +24,6 @@ MAX_FAILING_PEOPLE = 3
 REJECTED_SECONDS = 300
 #: The most logins to remember. Beyond it the oldest are forgotten.
 MAX_REMEMBERED = 10_000
-
-
-class Renewable(t.Protocol):
-    """A login whose token is to be renewed."""
-
-    @property
-    def key(self) -> str:
-        """The key of this login, the same in all processes."""
-
-    @property
-    def login(self) -> str:
-        """The login's name, which everybody with a token of this provider shares."""
-
-    @property
-    def person(self) -> str:
-        """The key of the person, who may have several logins."""
-
-    @property
-    def seconds(self) -> float:
-        """The longest time (s) that one request to the provider can take."""
 
 
 class _Pause(t.NamedTuple):
@@ -70,7 +51,7 @@ class BackOff:
         #: When a rejected token may be renewed again (`time.monotonic`), by the login's key.
         self._rejected: dict[str, float] = {}
 
-    def check(self, home: Renewable) -> None:
+    def check(self, source: TokenSource) -> None:
         """Check that the provider may be asked now.
 
         After a pause for everybody, the first caller tries again, and the pause is extended for
@@ -82,50 +63,52 @@ class BackOff:
         """
         now = time.monotonic()
         with self._lock:
-            _raise_if_backing_off(self._pauses.get(home.key), now)
-            for_all = self._pauses_of_all.get(home.login)
+            _raise_if_backing_off(self._pauses.get(source.key), now)
+            for_all = self._pauses_of_all.get(source.name)
             _raise_if_backing_off(for_all, now)
-            if for_all is not None and for_all.cause != home.key:
-                self._pauses_of_all[home.login] = for_all._replace(until=now + home.seconds)
+            if for_all is not None and for_all.cause != source.key:
+                self._pauses_of_all[source.name] = for_all._replace(
+                    until=now + source.max_request_seconds
+                )
 
-    def succeeded(self, home: Renewable) -> None:
+    def succeeded(self, source: TokenSource) -> None:
         """Note that the provider works: it has renewed a token or refused to renew it."""
         with self._lock:
-            self._pauses_of_all.pop(home.login, None)
-            self._failing.pop(home.login, None)
+            self._pauses_of_all.pop(source.name, None)
+            self._failing.pop(source.name, None)
 
-    def failed(self, home: Renewable, error: ProviderError) -> None:
+    def failed(self, source: TokenSource, error: ProviderError) -> None:
         """Pause after a failure: everybody if the provider itself fails, else this login."""
-        asked = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
+        seconds = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
         now = time.monotonic()
-        pause = _Pause(now + min(asked, MAX_BACKOFF_SECONDS), type(error), str(error), home.key)
+        pause = _Pause(now + min(seconds, MAX_BACKOFF_SECONDS), type(error), str(error), source.key)
         with self._lock:
-            _remember(self._pauses, home.key, pause, lambda known: known.until <= now)
-            if self._is_for_all(home, error):
-                self._pauses_of_all[home.login] = pause
+            _remember(self._pauses, source.key, pause, lambda known: known.until <= now)
+            if self._is_for_all(source, error):
+                self._pauses_of_all[source.name] = pause
             else:
-                self._pauses_of_all.pop(home.login, None)
+                self._pauses_of_all.pop(source.name, None)
 
-    def _is_for_all(self, home: Renewable, error: ProviderError) -> bool:
+    def _is_for_all(self, source: TokenSource, error: ProviderError) -> bool:
         if isinstance(error, ProviderUnreachableError):
             return True
         if not isinstance(error, ProviderUnavailableError):
             return False
-        people = self._failing.setdefault(home.login, set())
+        people = self._failing.setdefault(source.name, set())
         if len(people) < MAX_FAILING_PEOPLE:
-            people.add(home.person)
+            people.add(source.person)
         return len(people) >= MAX_FAILING_PEOPLE
 
-    def rejected(self, home: Renewable) -> None:
+    def rejected(self, source: TokenSource) -> None:
         """Note that the API rejects a token just renewed: another renewal won't help."""
         now = time.monotonic()
         with self._lock:
             until = now + REJECTED_SECONDS
-            _remember(self._rejected, home.key, until, lambda known: known <= now)
+            _remember(self._rejected, source.key, until, lambda known: known <= now)
 
-    def is_rejected(self, home: Renewable) -> bool:
+    def is_rejected(self, source: TokenSource) -> bool:
         """Return True if the API rejected a token of this login that had just been renewed."""
-        return self._rejected.get(home.key, 0.0) > time.monotonic()
+        return self._rejected.get(source.key, 0.0) > time.monotonic()
 
 
 def _raise_if_backing_off(pause: _Pause | None, now: float) -> None:

@@ -23,7 +23,8 @@ from ..protocol.scope import Scope, split_granted, split_scope
 from ..protocol.token import Token, find_refusal, read_object, read_token
 from ..protocol.tracebacks import without_locals
 from .options import credential, list_of, one_of, origins
-from .session import API, OAuth2Session, hide_queries_in_logs
+from .resource_server import ResourceServer, hide_queries_in_logs
+from .session import OAuth2Session
 
 
 class OAuth2:
@@ -157,7 +158,7 @@ class OAuth2:
         self.email_path = email_path
         self.response_mode = one_of("response_mode", response_mode, (None, "query", "form_post"))
         self.http_hosts = frozenset(list_of("http_hosts", http_hosts))
-        self.transport = HTTPOptions(timeout, verify, cert, proxies)
+        self.http_options = HTTPOptions(timeout, verify, cert, proxies)
         self.label = label
 
     def __repr__(self) -> str:
@@ -375,14 +376,14 @@ class OAuth2:
 
         :raises ProviderError: it can't be reached, or is out of order.
         """
-        urls.require_private(url, "An endpoint that gets the token", self.http_hosts)
-        api = self.api
+        urls.require_https(url, "An endpoint that gets the token", self.http_hosts)
+        api = self.resource_server
         answer = http.send(
-            self.transport,
+            self.http_options,
             method,
             url,
             headers={"Accept": "application/json", **self.headers},
-            sign=lambda request: api.sign(request, token),
+            sign=lambda request: api.add_token(request, token),
         )
         answer.require_in_order(url.partition("?")[0])
         return answer
@@ -402,20 +403,22 @@ class OAuth2:
                 " provider gave none."
             )
         known = token if isinstance(token, Token) else Token(token)
-        return OAuth2Session(self.api, lambda rejected, _again: known if rejected is None else None)
+        return OAuth2Session(
+            self.resource_server, lambda rejected, _again: known if rejected is None else None
+        )
 
     @property
-    def api(self) -> API:
+    def resource_server(self) -> ResourceServer:
         """What a session has to know of this provider."""
         base = self.api_url if self.api_url is not None else self.site
-        return API(
+        return ResourceServer(
             base_url=urls.join(self.site, base),
             origins=self._api_origins() | self.api_origins,
             bearer_method=self.bearer_method,
             bearer_scheme=self.bearer_scheme,
             headers=self.headers,
             http_hosts=self.http_hosts,
-            transport=self.transport,
+            http_options=self.http_options,
         )
 
     def _api_origins(self) -> frozenset[str]:
@@ -461,7 +464,7 @@ class OAuth2:
     def _send_params(self, endpoint: str, params: dict[str, t.Any]) -> Answer:
         """POST parameters to an endpoint that wants to know which client it talks to."""
         request = TokenRequest(
-            urls.require_private(self.endpoint(endpoint), endpoint, self.http_hosts),
+            urls.require_https(self.endpoint(endpoint), endpoint, self.http_hosts),
             {name: value for name, value in params.items() if value is not None},
             self.client_id,
             self.client_secret,
@@ -471,7 +474,7 @@ class OAuth2:
         self._client_auth()(request)
         as_json = self.token_request == "json"
         return http.send(
-            self.transport,
+            self.http_options,
             "POST",
             request.url,
             headers=request.headers,

@@ -80,7 +80,7 @@ class OpenIDConnect(OAuth2):
             client_id, client_secret, issuer, redirect_uri, authorization_url, token_url, **options
         )
         parts = urlsplit(issuer)
-        if not urls.is_private(issuer, self.http_hosts) or parts.query or parts.fragment:
+        if not urls.is_secure_url(issuer, self.http_hosts) or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"issuer={issuer!r} is not an https URL without a query (http for this machine, or"
                 " a host named in http_hosts). Copy it from the provider's metadata."
@@ -143,7 +143,7 @@ class OpenIDConnect(OAuth2):
     def _fetch_metadata(self, given: t.Mapping[str, t.Any] | None) -> t.Mapping[str, t.Any]:
         if given is not None:
             return given
-        return discovery.fetch_metadata(self.transport, self.issuer, self.http_hosts)
+        return discovery.fetch_metadata(self.http_options, self.issuer, self.http_hosts)
 
     def _client_auth(self) -> ClientAuth:
         """The method that the provider names; Core, section 9: Basic, if it names none."""
@@ -292,8 +292,8 @@ class OpenIDConnect(OAuth2):
         return Keys(self._fetch_keys)
 
     def _fetch_keys(self) -> list[t.Any]:
-        url = urls.require_private(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
-        answer = http.send(self.transport, "GET", url, headers={"Accept": "application/json"})
+        url = urls.require_https(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
+        answer = http.send(self.http_options, "GET", url, headers={"Accept": "application/json"})
         answer.require_in_order(url)
         document = answer.json_object() if answer.status == 200 else None
         keys = document.get("keys") if document is not None else None

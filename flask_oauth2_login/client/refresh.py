@@ -11,10 +11,9 @@ import functools
 import logging
 import threading
 import time
-import typing as t
 from concurrent.futures import Future
 
-from ..protocol.background import patiently
+from ..protocol.background import run_briefly
 from ..protocol.errors import (
     IDTokenError,
     LoginRequired,
@@ -26,7 +25,8 @@ from ..protocol.errors import (
 )
 from ..protocol.fork_safe import PerProcess
 from ..protocol.token import Token
-from .backoff import BackOff, Renewable
+from .backoff import BackOff
+from .token_source import StoredToken, TokenSource
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -36,67 +36,23 @@ MARGIN = 60
 STORE_PAUSES = (0.1, 0.3, 1.0, 2.0)
 
 
-class Kept(t.NamedTuple):
-    """A token as it rests, and which version of its record that is."""
-
-    token: Token
-    version: str
-
-
-class Home(Renewable, t.Protocol):
-    """Where one login's token rests, as renewal sees it."""
-
-    def can_renew(self, token: Token) -> bool:
-        """Whether there is a way to a new token."""
-
-    def current(self) -> Kept | None:
-        """The token as this request knows it; None: the login has ended."""
-
-    def reload(self) -> Kept | None:
-        """The token as it is now, whoever changed it."""
-
-    def refresh(self, token: Token) -> Token | None:
-        """Ask the provider for a new token."""
-
-    def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
-        """Keep a new token, unless somebody else's is newer, or the login ended meanwhile."""
-
-    def set_aside(self, token: Token, version: str) -> None:
-        """Keep a new token in the place of ``version``, near by, while the store is away."""
-
-    def find_aside(self, version: str) -> Token | None:
-        """The token that waits to take the place of this version, if one does."""
-
-    def revoke(self, token: Token) -> None:
-        """Give back a token that came too late."""
-
-    def end(self) -> object:
-        """End the login: its refresh token is worth nothing any more."""
-
-    def lease(self, seconds: float) -> str | None:
-        """A ticket, or None while somebody else has the lease."""
-
-    def release(self, ticket: str) -> None:
-        """Give the lease back."""
-
-
-class _Flights:
+class _InFlight:
     """The renewals that run in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.flying: dict[str, Future[None]] = {}
+        self.futures: dict[str, Future[None]] = {}
 
 
-class Renewals:
+class Refresher:
     """One app's renewals."""
 
     def __init__(self) -> None:
-        self._flights = PerProcess(_Flights)
+        self._in_flight = PerProcess(_InFlight)
         self._back_off = PerProcess(BackOff)
 
-    def usable(
-        self, home: Home, rejected: Token | None = None, again: bool = False
+    def valid_token(
+        self, source: TokenSource, rejected: Token | None = None, again: bool = False
     ) -> Token | None:
         """The token to send: fresh, renewed if that is due.
 
@@ -106,171 +62,173 @@ class Renewals:
         :raises LoginRequired: the login has ended, or its token has expired for good.
         :raises ProviderError: it had to be renewed, and the provider can't do it now.
         """
-        kept = home.current()
-        if kept is None:
-            raise _ended(home)
-        token = kept.token
+        stored = source.current()
+        if stored is None:
+            raise _ended(source)
+        token = stored.token
         if rejected is not None:
             back_off = self._back_off.get()
             if again:
-                back_off.rejected(home)
+                back_off.rejected(source)
             if token.access_token != rejected.access_token:
                 return token
-            if back_off.is_rejected(home) or not home.can_renew(token):
+            if back_off.is_rejected(source) or not source.can_refresh(token):
                 return None
-            return self._renew(home, token)
+            return self._refresh(source, token)
         if not _is_due(token):
             return token
         try:
-            if home.can_renew(token):
-                return self._renew(home, token)
+            if source.can_refresh(token):
+                return self._refresh(source, token)
         except ProviderError:
             if token.expires_within(0):
                 raise
         if token.expires_within(0):
-            raise _ended(home)
+            raise _ended(source)
         return token
 
-    def _renew(self, home: Home, stale: Token) -> Token:
+    def _refresh(self, source: TokenSource, expired: Token) -> Token:
         """A newer token than ``stale``: fetched by this thread, or by whoever is at it already."""
-        flights = self._flights.get()
+        in_flight = self._in_flight.get()
         while True:
-            with flights.lock:
-                flight = flights.flying.get(home.key)
-                if mine := flight is None:
-                    flight = flights.flying[home.key] = Future()
+            with in_flight.lock:
+                future = in_flight.futures.get(source.key)
+                if mine := future is None:
+                    future = in_flight.futures[source.key] = Future()
             if mine:
-                return self._fly(flights, flight, home, stale)
-            flight.result()
-            if newer := _newer(home, home.reload(), stale):
+                return self._run_single_flight(in_flight, future, source, expired)
+            future.result()
+            if newer := _if_newer(source, source.reload(), expired):
                 return newer
 
-    def _fly(self, flights: _Flights, flight: Future[None], home: Home, stale: Token) -> Token:
+    def _run_single_flight(
+        self, in_flight: _InFlight, future: Future[None], source: TokenSource, expired: Token
+    ) -> Token:
         failure: Exception | None = None
         try:
-            return self._renew_leased(home, stale)
+            return self._refresh_leased(source, expired)
         except Exception as error:
             failure = error
             raise
         finally:
-            with flights.lock:
-                flights.flying.pop(home.key, None)
+            with in_flight.lock:
+                in_flight.futures.pop(source.key, None)
             # SystemExit or the end of a greenlet concerns this thread only. It is no result for the
             # waiting threads: one of them takes over.
-            flight.set_exception(failure) if failure else flight.set_result(None)
+            future.set_exception(failure) if failure else future.set_result(None)
 
-    def _renew_leased(self, home: Home, stale: Token) -> Token:
+    def _refresh_leased(self, source: TokenSource, expired: Token) -> Token:
         """Renew while no other process does; take what another has renewed meanwhile."""
         # The holder of the lease may send one request, and then needs a little time to keep it.
-        seconds = home.seconds + sum(STORE_PAUSES) + 2
+        seconds = source.max_request_seconds + sum(STORE_PAUSES) + 2
         patience = time.monotonic() + 2 * seconds
         pause = 0.01
-        if newer := _newer(home, home.reload(), stale):
+        if newer := _if_newer(source, source.reload(), expired):
             return newer
-        while (ticket := home.lease(seconds)) is None:
+        while (ticket := source.lease(seconds)) is None:
             if time.monotonic() > patience:
                 raise ProviderUnavailableError("The renewal of the token takes too long.")
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
-            kept = home.reload()
-            if newer := _newer(home, kept, stale):
+            stored = source.reload()
+            if newer := _if_newer(source, stored, expired):
                 return newer
-            if kept is not None and (aside := home.find_aside(kept.version)):
+            if stored is not None and (fallback := source.load_fallback(stored.version)):
                 # It takes the place of this version only, so nobody has to wait for the lease.
-                return _keep(home, aside, kept.version)
+                return _keep(source, fallback, stored.version)
         ends = time.monotonic() + seconds
         try:
-            return self._exchange(home, stale)
+            return self._send_refresh_request(source, expired)
         finally:
-            _release(home, ticket, ends)
+            _release(source, ticket, ends)
 
-    def _exchange(self, home: Home, stale: Token) -> Token:
-        kept = home.reload()
-        if newer := _newer(home, kept, stale):
+    def _send_refresh_request(self, source: TokenSource, expired: Token) -> Token:
+        stored = source.reload()
+        if newer := _if_newer(source, stored, expired):
             return newer
-        assert kept is not None  # noqa: S101  (None has been raised as LoginRequired)
-        if aside := home.find_aside(kept.version):
-            return _keep(home, aside, kept.version)
+        assert stored is not None  # noqa: S101  (None has been raised as LoginRequired)
+        if fallback := source.load_fallback(stored.version):
+            return _keep(source, fallback, stored.version)
         back_off = self._back_off.get()
-        back_off.check(home)
+        back_off.check(source)
         try:
-            token = home.refresh(kept.token)
+            token = source.refresh(stored.token)
             if token is None:
                 raise ProviderAnswerError("The provider answered a renewal with no content.")
         except IDTokenError:
-            back_off.succeeded(home)
-            home.end()
-            raise _ended(home) from None
+            back_off.succeeded(source)
+            source.end()
+            raise _ended(source) from None
         except TokenError as refusal:
-            back_off.succeeded(home)
+            back_off.succeeded(source)
             if refusal.error == "invalid_grant":
-                if newer := _newer(home, home.reload(), stale):
+                if newer := _if_newer(source, source.reload(), expired):
                     return newer
-                home.end()
-                raise _ended(home) from None
-            log.warning("%s: %s The login goes on.", home.login, refusal)
+                source.end()
+                raise _ended(source) from None
+            log.warning("%s: %s The login goes on.", source.name, refusal)
             error: ProviderError = ProviderAnswerError(
                 f"The provider refused to renew the token: {refusal.error}."
             )
-            back_off.failed(home, error)
+            back_off.failed(source, error)
             raise error from None
         except ProviderError as error:
-            log.warning("%s: the token was not renewed. %s", home.login, error)
-            back_off.failed(home, error)
+            log.warning("%s: the token was not renewed. %s", source.name, error)
+            back_off.failed(source, error)
             raise
-        back_off.succeeded(home)
-        return _keep(home, token, kept.version)
+        back_off.succeeded(source)
+        return _keep(source, token, stored.version)
 
 
-def _keep(home: Home, token: Token, version: str) -> Token:
+def _keep(source: TokenSource, token: Token, version: str) -> Token:
     """Put a new token where the old one was. The old one is spent: this must not be lost."""
     try:
-        outcome = _replace(home, token, version)
+        outcome = _replace(source, token, version)
     except ProviderError as error:
         # The token can't be kept, and the old one is spent: the login can't go on.
-        log.warning("%s: a renewed token can't be kept. %s", home.login, error)
-        home.end()
-        home.revoke(token)
-        raise _ended(home) from None
+        log.warning("%s: a renewed token can't be kept. %s", source.name, error)
+        source.end()
+        source.revoke(token)
+        raise _ended(source) from None
     if outcome is None:
-        log.error("%s: a renewed token waits on this machine for the store.", home.login)
+        log.error("%s: a renewed token waits on this machine for the store.", source.name)
         return token
     if outcome == "replaced":
         return token
-    if outcome == "changed" and (kept := home.reload()):
-        return kept.token
-    home.revoke(token)
-    raise _ended(home)
+    if outcome == "changed" and (stored := source.reload()):
+        return stored.token
+    source.revoke(token)
+    raise _ended(source)
 
 
-def _replace(home: Home, token: Token, version: str) -> str | None:
+def _replace(source: TokenSource, token: Token, version: str) -> str | None:
     """As `Home.replace`, several times if need be; None where the store is out of order."""
     for attempt, pause in enumerate((*STORE_PAUSES, None)):
         try:
-            return home.replace(token, version)
+            return source.replace(token, version)
         except StoreError:
             if attempt == 0:
                 # Whoever is next at this login, in another process, must not use the old one.
-                home.set_aside(token, version)
+                source.save_fallback(token, version)
             if pause is not None:
                 time.sleep(pause)
     return None
 
 
-def _release(home: Home, ticket: str, ends: float) -> None:
+def _release(source: TokenSource, ticket: str, ends: float) -> None:
     """Release a lease; retry if the store is away, so that the next caller needn't wait it out."""
     try:
-        home.release(ticket)
+        source.release(ticket)
     except StoreError:
-        patiently(functools.partial(_release_later, home, ticket, ends))
+        run_briefly(functools.partial(_release_later, source, ticket, ends))
 
 
-def _release_later(home: Home, ticket: str, ends: float) -> None:
+def _release_later(source: TokenSource, ticket: str, ends: float) -> None:
     pause = 0.05
     while time.monotonic() + pause < ends:
         time.sleep(pause)
         try:
-            home.release(ticket)
+            source.release(ticket)
         except StoreError:
             pause = min(2 * pause, 2.0)
         else:
@@ -283,12 +241,12 @@ def _is_due(token: Token) -> bool:
     return token.expires_within(margin)
 
 
-def _newer(home: Home, kept: Kept | None, stale: Token) -> Token | None:
-    if kept is None:
-        raise _ended(home)
+def _if_newer(source: TokenSource, stored: StoredToken | None, expired: Token) -> Token | None:
+    if stored is None:
+        raise _ended(source)
     # Compare whole tokens: some providers only extend the life of the same access token.
-    return kept.token if kept.token != stale else None
+    return stored.token if stored.token != expired else None
 
 
-def _ended(home: Home) -> LoginRequired:
-    return LoginRequired("The login has ended. Sign in again.", login=home.login)
+def _ended(source: TokenSource) -> LoginRequired:
+    return LoginRequired("The login has ended. Sign in again.", login=source.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 
-from ..protocol.background import patiently
+from ..protocol.background import run_briefly
 from ..protocol.errors import OAuth2Error
 from ..protocol.token import Token
 from .oauth2 import OAuth2
@@ -18,7 +18,7 @@ def revoke(*tokens: tuple[OAuth2, Token]) -> None:
 
     Callers don't wait long for a provider that is down, and its errors are logged.
     """
-    patiently(*(functools.partial(_revoke, *pair) for pair in tokens))
+    run_briefly(*(functools.partial(_revoke, *pair) for pair in tokens))
 
 
 def _revoke(handler: OAuth2, token: Token) -> None:

@@ -6,8 +6,6 @@ Bearer tokens: RFC 6750.
 from __future__ import annotations
 
 import copy
-import dataclasses
-import logging
 import typing as t
 from urllib.parse import urlsplit
 
@@ -23,79 +21,11 @@ from ..protocol.errors import (
     ProviderAnswerError,
     ProviderUnavailableError,
 )
-from ..protocol.http_options import HTTPOptions
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
+from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class API:
-    """What there is to know of a provider's API, to call it.
-
-    :param base_url: what relative URLs are appended to.
-    :param origins: where the token may go: scheme, host and port each.
-    :param bearer_method: ``"header"`` (``Authorization``), ``"query"`` (``access_token``), or one
-        of these with another name: ``"header:X-Token"``, ``"query:auth"``.
-    :param bearer_scheme: the word before the token in ``Authorization``.
-    :param headers: sent with each call, to these origins alone.
-    :param transport: how requests are sent.
-    :param http_hosts: hosts that may be called by plain http.
-    """
-
-    base_url: str
-    origins: frozenset[str]
-    bearer_method: str = "header"
-    bearer_scheme: str = "Bearer"
-    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    http_hosts: frozenset[str] = frozenset()
-    transport: HTTPOptions = dataclasses.field(default_factory=HTTPOptions)
-
-    def may_have_token(self, url: str) -> bool:
-        return urls.origin(url) in self.origins and urls.is_private(url, self.http_hosts)
-
-    def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
-        """Put the token on a request, in place of whatever was there."""
-        self.unsign(request)
-        request.headers.update(self.headers)
-        method, _, name = self.bearer_method.partition(":")
-        if method == "query":
-            request.url = urls.add_params(
-                str(request.url), {name or "access_token": token.access_token}
-            )
-        elif name:
-            request.headers[name] = token.access_token
-        else:
-            request.headers["Authorization"] = f"{self.bearer_scheme} {token.access_token}"
-        return request
-
-    def hide_token(self, url: str) -> str:
-        """A request's URL, without the token where that is a part of it."""
-        method, _, name = self.bearer_method.partition(":")
-        return urls.add_params(url, {name or "access_token": None}) if method == "query" else url
-
-    def unsign(self, request: requests.PreparedRequest) -> None:
-        """Take every credential off a request."""
-        method, _, name = self.bearer_method.partition(":")
-        if method == "query":
-            request.url = self.hide_token(str(request.url))
-        for header in ("Authorization", name if method == "header" else "", *self.headers):
-            request.headers.pop(header, None)
-
-
-def hide_queries_in_logs() -> None:
-    """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
-    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
-        logging.getLogger(name).addFilter(_hide_queries)
-
-
-def _hide_queries(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
-        )
-    return True
 
 
 class Connections(t.Protocol):
@@ -126,13 +56,15 @@ class OAuth2Session(requests.Session):
     :param connections: a pool to share; without it the session has its own.
     """
 
-    def __init__(self, api: API, tokens: Tokens, connections: Connections | None = None) -> None:
+    def __init__(
+        self, api: ResourceServer, tokens: Tokens, connections: Connections | None = None
+    ) -> None:
         super().__init__()
         self._api = api
         self._tokens = tokens
         self._connections = connections
-        if api.transport.cert:
-            self.cert = api.transport.cert
+        if api.http_options.cert:
+            self.cert = api.http_options.cert
         if connections is not None:
             self.mount("https://", connections.adapter)
             self.mount("http://", connections.adapter)
@@ -176,7 +108,7 @@ class OAuth2Session(requests.Session):
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = str(request.url)
-        if not self._api.may_have_token(url):
+        if not self._api.allows_token(url):
             self._refuse(urls.origin(url) or "This URL")
         token = self._tokens(None, False)
         if token is None:
@@ -198,7 +130,7 @@ class OAuth2Session(requests.Session):
     def _sign_with(
         self, request: requests.PreparedRequest, token: Token
     ) -> requests.PreparedRequest:
-        self._api.sign(request, token)
+        self._api.add_token(request, token)
         # For `send`, which may learn that this is the token that is bad.
         request._token = token  # type: ignore[attr-defined]
         request._cleared = request.url  # type: ignore[attr-defined]
@@ -212,10 +144,10 @@ class OAuth2Session(requests.Session):
         After a redirect to another site the request stays unsigned, even if it comes back to the
         API: the other site chose the URL.
         """
-        self._api.unsign(prepared_request)
+        self._api.remove_token(prepared_request)
         prepared_request._cleared = prepared_request.url  # type: ignore[attr-defined]
         was_elsewhere = getattr(response.request, "_was_elsewhere", False)
-        if was_elsewhere or not self._api.may_have_token(str(prepared_request.url)):
+        if was_elsewhere or not self._api.allows_token(str(prepared_request.url)):
             prepared_request._was_elsewhere = True  # type: ignore[attr-defined]
         else:
             self._sign(prepared_request)
@@ -227,7 +159,7 @@ class OAuth2Session(requests.Session):
         :raises ConfigurationError: the request was prepared for somebody else.
         """
         url = str(request.url)
-        if getattr(request, "_cleared", None) != url and not self._api.may_have_token(url):
+        if getattr(request, "_cleared", None) != url and not self._api.allows_token(url):
             self._refuse(urls.origin(url) or "This URL")
         for name in _ROUTING_HEADERS - {name.lower() for name in self._api.headers}:
             request.headers.pop(name, None)
@@ -255,7 +187,7 @@ class OAuth2Session(requests.Session):
 
     def _send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         if kwargs.get("timeout") is None:
-            kwargs["timeout"] = self._api.transport.timeout
+            kwargs["timeout"] = self._api.http_options.timeout
         problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError
         try:
             response = super().send(request, **kwargs)
@@ -290,11 +222,11 @@ class OAuth2Session(requests.Session):
     def merge_environment_settings(
         self, url: t.Any, proxies: t.Any, stream: t.Any, verify: t.Any, cert: t.Any
     ) -> t.Any:
-        transport = self._api.transport
+        options = self._api.http_options
         if verify is None:
-            verify = transport.verify
-        if not proxies and transport.proxies is not None:
-            proxies = dict(transport.proxies)
+            verify = options.verify
+        if not proxies and options.proxies is not None:
+            proxies = dict(options.proxies)
         own_settings = proxies or self.proxies or self.verify is not True or not self.trust_env
         if self._connections is None and not own_settings and urls.is_loopback_http(url):
             # No proxy of the environment's reads what is for this machine alone.

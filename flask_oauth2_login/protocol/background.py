@@ -10,7 +10,7 @@ import typing as t
 PATIENCE = 0.5
 
 
-def patiently(*functions: t.Callable[[], object]) -> None:
+def run_briefly(*functions: t.Callable[[], object]) -> None:
     """Call functions, each in a thread, and wait for all of them, but for :data:`PATIENCE` only.
 
     They may take longer. What they raise is lost: they see to that themselves.

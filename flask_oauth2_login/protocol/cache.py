@@ -9,7 +9,7 @@ import time
 import typing as t
 from concurrent.futures import Future
 
-from .background import patiently
+from .background import run_briefly
 from .errors import ProviderError
 from .fork_safe import PerProcess
 
@@ -65,7 +65,7 @@ class Cache(t.Generic[T]):
         if value is None:
             return self._run_single_flight(None)
         if time.monotonic() >= self._fresh_until and self._in_flight.get().future is None:
-            patiently(self._refresh)
+            run_briefly(self._refresh)
         return value if self._value is None else self._value
 
     def refetch(self, known: T) -> T:
@@ -73,7 +73,7 @@ class Cache(t.Generic[T]):
 
         :raises ProviderError: the value can't be fetched. The next call may try again at once.
         """
-        return self._run_single_flight(known, asked=True)
+        return self._run_single_flight(known, forced=True)
 
     def allow_refetch(self) -> None:
         """Allow the next refetch at once, because the last one was useful."""
@@ -85,7 +85,7 @@ class Cache(t.Generic[T]):
         except ProviderError as error:
             log.warning("An outdated answer of the provider stays in use. %s", error)
 
-    def _run_single_flight(self, known: T | None, *, asked: bool = False) -> T:
+    def _run_single_flight(self, known: T | None, *, forced: bool = False) -> T:
         """Return a newer value than ``known``; fetch it, or wait for the thread that does."""
         flight = self._in_flight.get()
         while True:
@@ -97,11 +97,11 @@ class Cache(t.Generic[T]):
                     now = time.monotonic()
                     if known is None and self._failure and now < self._fresh_until:
                         raise _again(self._failure)
-                    if known is not None and asked and now < self._refetch_after:
+                    if known is not None and forced and now < self._refetch_after:
                         return known
                     future = flight.future = Future()
             if mine:
-                return self._fetch_for_all(flight, future, asked or known is None)
+                return self._fetch_for_all(flight, future, forced or known is None)
             outcome = future.result()
             if isinstance(outcome, ProviderError):
                 raise _again(outcome)
@@ -109,7 +109,7 @@ class Cache(t.Generic[T]):
                 return outcome
 
     def _fetch_for_all(
-        self, flight: _InFlight[T], future: Future[T | ProviderError | None], asked: bool
+        self, flight: _InFlight[T], future: Future[T | ProviderError | None], forced: bool
     ) -> T:
         outcome: T | ProviderError | None = None
         try:
@@ -119,12 +119,12 @@ class Cache(t.Generic[T]):
             raise
         finally:
             with flight.lock:
-                self._keep(outcome, asked)
+                self._keep(outcome, forced)
                 flight.future = None
             future.set_result(outcome)
         return value
 
-    def _keep(self, outcome: T | ProviderError | None, asked: bool) -> None:
+    def _keep(self, outcome: T | ProviderError | None, forced: bool) -> None:
         now = time.monotonic()
         if isinstance(outcome, ProviderError):
             self._failure = outcome if self._remember_failure else None
@@ -133,7 +133,7 @@ class Cache(t.Generic[T]):
         elif outcome is not None:
             self._value, self._failure = outcome, None
             self.fetched_at, self._fresh_until = now, now + MAX_AGE
-            if asked:
+            if forced:
                 self._refetch_after = now + REFETCH_SECONDS
 
 

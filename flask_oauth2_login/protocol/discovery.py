@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from . import http
 from .errors import ConfigurationError, ProviderAnswerError
 from .http_options import HTTPOptions
-from .urls import is_private
+from .urls import is_secure_url
 
 Document = t.Mapping[str, t.Any]
 
@@ -69,7 +69,7 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
         return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
     for name in ENDPOINTS.values():
         url = document.get(name)
-        if url not in (None, "") and not (isinstance(url, str) and is_private(url, http_hosts)):
+        if url not in (None, "") and not (isinstance(url, str) and is_secure_url(url, http_hosts)):
             return f"The metadata of {issuer} has a {name} that is no https URL."
     return None
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from werkzeug.exceptions import BadGateway, BadRequest, HTTPException, ServiceUnavailable
 
-from .json_input import one_line
+from .json_input import to_one_line
 
 
 class OAuth2Error(Exception):
@@ -44,8 +44,8 @@ class _Refusal(OAuth2Error, BadRequest):
         self, error: str, error_description: str | None = None, status_code: int | None = None
     ) -> None:
         # What a provider sends may hold what it should not: RFC 6749, sections 4.1.2.1 and 5.2.
-        error = one_line(error)
-        error_description = one_line(error_description) if error_description else None
+        error = to_one_line(error)
+        error_description = to_one_line(error_description) if error_description else None
         sentence = f"{self._what}: {error}"
         if error_description:
             sentence += f" ({error_description})"

@@ -25,7 +25,7 @@ class PerProcess(t.Generic[T]):
     def get(self) -> T:
         return self._value
 
-    def _renew(self) -> None:
+    def _after_fork(self) -> None:
         self._abandoned.append(self._value)
         self._value = self._make()
 
@@ -33,10 +33,10 @@ class PerProcess(t.Generic[T]):
 _all: weakref.WeakSet[PerProcess[t.Any]] = weakref.WeakSet()
 
 
-def _renew_all() -> None:
+def _after_fork_all() -> None:
     for one in list(_all):
-        one._renew()
+        one._after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_after_fork_all)

@@ -75,7 +75,7 @@ def send(
     problem, nonsense = "", False
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
     with _OneRequest() as session:
-        deadline = time.monotonic() + options.seconds
+        deadline = time.monotonic() + options.max_request_seconds
         adapter = DeadlineAdapter(deadline)
         # No proxy of the environment's reads what is for this machine alone.
         session.trust_env = not is_loopback_http(url)
@@ -104,7 +104,7 @@ def send(
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
             problem, nonsense = type(error).__name__, _is_nonsense(error)
             if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
-                problem = f"no complete answer within {options.seconds:g} seconds"
+                problem = f"no complete answer within {options.max_request_seconds:g} seconds"
             if _is_broken_off(error):
                 unavailable = ProviderUnavailableError
     # Raised out here: a chained exception would carry the request, and with it the secret.

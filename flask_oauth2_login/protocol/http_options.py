@@ -38,7 +38,7 @@ class HTTPOptions:
                     require_file(name, path)
 
     @property
-    def seconds(self) -> float:
+    def max_request_seconds(self) -> float:
         """The most that a request may take in all."""
         return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
 
@@ -46,7 +46,7 @@ class HTTPOptions:
     def pair(self) -> tuple[float, float]:
         """Seconds to connect, which a TLS handshake may take once more, and between two bytes."""
         connect, read = timeout_pair(self.timeout)
-        return min(connect, self.seconds / 2), read
+        return min(connect, self.max_request_seconds / 2), read
 
 
 def timeout_pair(timeout: t.Any) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from joserfc.jws import JWSRegistry, deserialize_compact
 from . import base64url
 from .algorithms import HMACS, KINDS
 from .errors import IDTokenError
-from .json_input import is_whole, parse_json
+from .json_input import is_intact, parse_json
 from .jwks import Keys
 from .scope import split_scope
 
@@ -136,7 +136,7 @@ def validate_id_token(
     # 2 to 5: iss, aud, azp; and sub.
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
-    if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_whole(claims["sub"]):
+    if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_intact(claims["sub"]):
         raise IDTokenError("its sub is missing or no string of 1 to 255 characters")
     # 9 and 10: exp, iat, and RFC 7519, section 4.1.5: nbf.
     _check_times(claims)

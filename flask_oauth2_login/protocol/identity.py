@@ -7,7 +7,7 @@ import re
 import typing as t
 
 from .errors import ConfigurationError, ProviderAnswerError
-from .json_input import is_whole
+from .json_input import is_intact
 
 #: Where most providers have what an :class:`Identity` holds: the first path that leads somewhere.
 DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
@@ -95,7 +95,7 @@ def make_identity(
         return None
 
     found = find("id")
-    if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_whole(str(found)):
+    if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_intact(str(found)):
         raise ProviderAnswerError(
             "The provider's answer does not say who signed in."
             " Name the field that does: identity={'id': 'path.to.it'}."

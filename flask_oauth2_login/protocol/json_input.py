@@ -30,12 +30,12 @@ def parse_json(data: bytes) -> t.Any:
     return None if _is_deeper(value, MAX_DEPTH) else value
 
 
-def is_whole(text: str) -> bool:
+def is_intact(text: str) -> bool:
     """Whether no character was lost on the way. What names an account must be whole."""
     return "\N{REPLACEMENT CHARACTER}" not in text
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """A text for a log: nothing in it begins a line or moves a cursor."""
     return "".join(character if character.isprintable() else " " for character in text)
 

@@ -136,8 +136,8 @@ def find_refusal(
         return None
     secrets = [secret for secret in secrets if secret]
     return TokenError(
-        _blot(str(error), secrets)[:100],
-        _blot(description, secrets)[:500] if isinstance(description, str) else None,
+        _redact(str(error), secrets)[:100],
+        _redact(description, secrets)[:500] if isinstance(description, str) else None,
         status,
     )
 
@@ -194,7 +194,7 @@ def _number(value: t.Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _blot(text: str, secrets: t.Iterable[str]) -> str:
+def _redact(text: str, secrets: t.Iterable[str]) -> str:
     """Take secrets out of a text, as they are and as a form or JSON spells them."""
     spellings = {
         spelling

@@ -84,7 +84,7 @@ def is_loopback_http(url: str) -> bool:
     return origin(url).startswith("http://") and is_loopback(parse_url(url).host or "")
 
 
-def is_private(url: str, http_hosts: t.Collection[str] = ()) -> bool:
+def is_secure_url(url: str, http_hosts: t.Collection[str] = ()) -> bool:
     """Whether nobody can listen in: https, or a loopback host, or one named in ``http_hosts``."""
     try:
         parts = parse_url(url)
@@ -97,12 +97,12 @@ def is_private(url: str, http_hosts: t.Collection[str] = ()) -> bool:
     return parts.scheme == "http" and (is_loopback(host) or not named.isdisjoint(http_hosts))
 
 
-def require_private(url: str, what: str, http_hosts: t.Collection[str] = ()) -> str:
+def require_https(url: str, what: str, http_hosts: t.Collection[str] = ()) -> str:
     """Return ``url``, or raise :exc:`ConfigurationError` where a secret would go in the clear.
 
     RFC 6749, section 3.2 and RFC 9700, section 2.6: TLS, but for a provider on this machine.
     """
-    if not is_private(url, http_hosts):
+    if not is_secure_url(url, http_hosts):
         raise ConfigurationError(
             f"{what} is {url!r}. It gets secrets, so it must be an absolute https:// URL"
             " (http:// for a provider on this machine only, or for a host named in http_hosts)."

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ..client.refresh import Home
 from ..client.session import OAuth2Session
+from ..client.token_source import TokenSource
 from ..protocol.token import Token
 from .extension import current_extension
 from .registration import Registration
 
 
-def make_session(login: Registration, home: Home) -> OAuth2Session:
+def make_session(registration: Registration, source: TokenSource) -> OAuth2Session:
     """Return a session that uses the app's connections and renews the record's token when due.
 
     The session can be handed to a thread: it needs no active context.
     """
     extension = current_extension()
 
-    def usable(rejected: Token | None, again: bool) -> Token | None:
+    def valid_token(rejected: Token | None, again: bool) -> Token | None:
         with extension.context():
-            return extension.renewals.usable(home, rejected, again)
+            return extension.refresher.valid_token(source, rejected, again)
 
-    return OAuth2Session(login.handler.api, usable, extension.pool)
+    return OAuth2Session(registration.handler.resource_server, valid_token, extension.pool)

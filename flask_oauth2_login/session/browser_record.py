@@ -1,4 +1,4 @@
-"""Records that rest in the browser, and what the machine has to know of them."""
+"""Records that browsers keep, and what this machine must know of them."""
 
 from __future__ import annotations
 
@@ -7,63 +7,69 @@ import time
 import typing as t
 from contextlib import suppress
 
-from flask import Response, request
+from flask import Response
 
+from ..config import Config
 from ..protocol.errors import StoreError
 from ..stores.base import ENDED, Outcome, Stored
 from ..stores.shared import FallbackStore
+from .request_scope import PendingCopy, request_scope
 
-#: The version of a record that was never renewed: nobody but the browser has it.
+#: The version of a record that was never refreshed: only the browser has it.
 IN_BROWSER = "browser"
-#: Seconds by which a note outlives what it is about, however a browser's copy is counted.
-LONGER = 24 * 3600
+#: Extra lifetime (s) of a shared record beyond that of the browser's copy.
+GRACE_SECONDS = 24 * 3600
 
 
-class Place(t.Protocol):
-    """Where the browser's copy is: :class:`CookieStore` or :class:`SessionStore`."""
+class BrowserStore(t.Protocol):
+    """Where a browser keeps its copy: `CookieStore` or `SessionStore`."""
 
     def get(self, login: str) -> str | None:
-        """The copy that came with this request."""
+        """Return the sealed record that came with this request."""
 
     def check(self, login: str, sealed: str) -> None:
-        """Raise :exc:`ConfigurationError` where a new record has no room."""
+        """Check that there is room for a new record.
+
+        :raises ConfigurationError: there is not.
+        """
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:
-        """Send a copy with an answer, or take the browser's away."""
+        """Send a sealed record with a response, or delete the browser's copy if it is None."""
 
 
 class BrowserRecords:
-    """The first half of the store protocol, for one login, over a copy in the browser.
+    """The part of a store that logins need, over records that browsers keep.
 
-    A browser may send an old copy: it aborted the answer with the new one, or asked before it
-    came. So what was renewed or ended is noted with ``machine``, under the record's id, for as
-    long as the record could live, and counts before the copy.
+    A browser may send an old copy, because it never received the response with the newer one. So
+    a record that is refreshed or ended is also written to ``local_store``, under its id and for as
+    long as it could live. What is there counts before the browser's copy.
 
-    :param idle_seconds: seconds without use after which a copy counts no more.
+    :param login: the login's name.
+    :param local_store: what the processes of this machine share.
     """
 
     def __init__(
-        self, place: Place, login: str, machine: FallbackStore, idle_seconds: t.Callable[[], float]
+        self, browser_store: BrowserStore, login: str, local_store: FallbackStore, config: Config
     ) -> None:
-        self._place = place
+        self._browser_store = browser_store
         self._login = login
-        self._machine = machine
-        self._idle_seconds = idle_seconds
+        self._local_store = local_store
+        self._config = config
         self._browser: _Browser | None = None
 
     def of_this_request(self) -> BrowserRecords:
         """Return a copy bound to this request's browser, for use in a thread or after the request.
 
-        A record that is renewed after the request reaches the browser with its next request.
+        A record that is refreshed after the request reaches the browser with its next request.
         """
         own = copy.copy(self)
-        own._browser = _Browser(self._place.get(self._login), _pending())
+        own._browser = _Browser(self._browser_store.get(self._login), request_scope().pending)
         return own
 
     def read(self, id: str) -> Stored | None:
-        waiting = self._pending.get(self._login)
-        sealed = waiting.sealed if waiting and waiting.id == id else self._sent
-        newest = self._machine.read(id)
+        pending = self._pending.get(self._login)
+        sealed = pending.sealed if pending and pending.id == id else self._sent
+        newest = self._local_store.read(id)
         if newest is None:
             return Stored(sealed, IN_BROWSER) if sealed else None
         if newest.sealed == ENDED:
@@ -79,79 +85,70 @@ class BrowserRecords:
         labels: t.Mapping[str, str],  # noqa: ARG002
         expires_at: float,  # noqa: ARG002
     ) -> None:
-        self._place.check(self._login, sealed)
+        self._browser_store.check(self._login, sealed)
         self._send_later(id, sealed)
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         if version == IN_BROWSER:
-            outcome = "replaced" if self._note(id, sealed, expires_at) else "changed"
+            outcome = "replaced" if self._share(id, sealed, expires_at) else "changed"
         else:
-            outcome = self._machine.replace(id, sealed, version, expires_at + LONGER)
+            outcome = self._local_store.replace(id, sealed, version, expires_at + GRACE_SECONDS)
         if outcome == "replaced":
             self._send_later(id, sealed)
             return "replaced"
-        newest = self._machine.read(id)
-        if newest is None and self._note(id, sealed, expires_at):
-            # The machine has forgotten what it knew; this is the newest there is.
+        newest = self._local_store.read(id)
+        if newest is None and self._share(id, sealed, expires_at):
+            # The shared record has been lost, so this one is the newest.
             self._send_later(id, sealed)
             return "replaced"
         return "gone" if newest is not None and newest.sealed == ENDED else "changed"
 
     def touch(self, id: str, expires_at: float) -> None:
-        self._machine.touch(id, expires_at + LONGER)
+        self._local_store.touch(id, expires_at + GRACE_SECONDS)
 
     def delete(self, id: str) -> bool:
         self._send_later(id, None)
-        expires_at = time.time() + self._idle_seconds()
-        return self._machine.end(id, expires_at + LONGER)
+        expires_at = time.time() + self._config.idle_seconds
+        return self._local_store.end(id, expires_at + GRACE_SECONDS)
 
     def send_again(self, id: str) -> None:
-        """Send the browser's copy once more: how long it lasts has changed."""
+        """Send the browser its copy again, because the copy's lifetime has changed."""
         if self._sent and self._login not in self._pending:
             self._send_later(id, self._sent)
 
     @property
     def _sent(self) -> str | None:
-        """The browser's copy, as the request sent it."""
-        return self._browser.sent if self._browser else self._place.get(self._login)
+        """The copy that the browser sent."""
+        return self._browser.sent if self._browser else self._browser_store.get(self._login)
 
     @property
-    def _pending(self) -> dict[str, _Copy]:
-        """The copies to send with the response, by login."""
-        return self._browser.pending if self._browser else _pending()
+    def _pending(self) -> dict[str, PendingCopy]:
+        return self._browser.pending if self._browser else request_scope().pending
 
-    def _note(self, id: str, sealed: str, expires_at: float) -> bool:
-        """Whether this was the first note on a record."""
+    def _share(self, id: str, sealed: str, expires_at: float) -> bool:
+        """Write a record to the local store. Return False if there is one already."""
         try:
-            self._machine.create(id, sealed, {}, expires_at + LONGER)
+            self._local_store.create(id, sealed, {}, expires_at + GRACE_SECONDS)
         except KeyError:
             return False
         return True
 
     def _send_later(self, id: str, sealed: str | None) -> None:
-        """Have a copy sent, or taken away, with this request's answer."""
-        waiting = self._pending.get(self._login)
-        # What ends may not be what is to be sent: that is a newer login's.
-        if sealed is not None or waiting is None or waiting.id == id:
-            self._pending[self._login] = _Copy(self, id, sealed)
+        """Send a copy with this request's response, or delete the browser's if it is None."""
+        pending = self._pending.get(self._login)
+        # Ending an old record must not cancel the pending copy of a newer login.
+        if sealed is not None or pending is None or pending.id == id:
+            self._pending[self._login] = PendingCopy(id, sealed, self._send)
 
-    def _send(self, response: Response, waiting: _Copy) -> None:
+    def _send(self, response: Response, pending: PendingCopy) -> None:
         newest = None
-        # If the shared file can't be read, this copy is the newest that this process knows.
+        # If the local store can't be read, this copy is the newest that is known.
         with suppress(StoreError):
-            newest = self._machine.read(waiting.id)
-        if waiting.sealed is None or newest is None:
-            self._place.write(response, self._login, waiting.sealed)
+            newest = self._local_store.read(pending.id)
+        if pending.sealed is None or newest is None:
+            self._browser_store.write(response, self._login, pending.sealed)
         elif newest.sealed != ENDED:
-            self._place.write(response, self._login, newest.sealed)
-
-
-class _Copy(t.NamedTuple):
-    """A copy to be sent; None to be taken away."""
-
-    records: BrowserRecords
-    id: str
-    sealed: str | None
+            self._browser_store.write(response, self._login, newest.sealed)
 
 
 class _Browser(t.NamedTuple):
@@ -159,35 +156,19 @@ class _Browser(t.NamedTuple):
 
     #: The copy that the browser sent.
     sent: str | None
-    #: The copies to send to the browser, by login.
-    pending: dict[str, _Copy]
+    #: The copies to send to the browser, by the login's name.
+    pending: dict[str, PendingCopy]
 
 
-def send_copies(response: Response) -> None:
-    """Send what this request has renewed, and take away what it has ended."""
-    # Iterate over a list, because a thread of the app may renew a token meanwhile.
-    for waiting in list(_pending().values()):
-        waiting.records._send(response, waiting)
+def send_pending(response: Response) -> None:
+    """Send the copies of records that this request has changed."""
+    # Iterate over a list, because a thread of the app may refresh a token meanwhile.
+    for pending in list(request_scope().pending.values()):
+        pending.send(response, pending)
 
 
-def has_copies() -> bool:
-    """Whether there is something to send."""
-    return bool(_pending())
-
-
-def copies_to_send() -> dict[str, _Copy]:
-    """Return the copies that are to be sent so far, for :func:`restore_copies`."""
-    return dict(_pending())
-
-
-def restore_copies(before: t.Mapping[str, _Copy]) -> None:
-    """Restore the copies to send, dropping later ones, because their changes were undone."""
-    pending = _pending()
+def restore_pending(former: t.Mapping[str, PendingCopy]) -> None:
+    """Drop the copies to send that are not in ``former``, because their changes were undone."""
+    pending = request_scope().pending
     pending.clear()
-    pending.update(before)
-
-
-def _pending() -> dict[str, _Copy]:
-    """By login, on the request: an app context may outlive one."""
-    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
-    return t.cast("dict[str, _Copy]", kept.setdefault("_oauth2_login_copies", {}))
+    pending.update(former)

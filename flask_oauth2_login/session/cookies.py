@@ -12,6 +12,7 @@ from urllib.parse import quote
 from flask import Response, current_app, request
 from werkzeug.http import dump_cookie
 
+from ..config import cookies_are_secure
 from ..stores.sealing import Sealer
 
 #: A little less than the 4,096 bytes of RFC 6265, section 6.1, because browsers count differently.
@@ -64,7 +65,7 @@ class SealedCookie:
         response.delete_cookie(**self._attributes())
 
     def _attributes(self) -> dict[str, t.Any]:
-        secure = request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"])
+        secure = request.is_secure or cookies_are_secure()
         return {
             "key": self.name,
             "path": self.path,

@@ -7,21 +7,13 @@ import secrets
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.token import Token
-from .extension import current_extension
+from .labels import grant_labels, owner_of
 from .record import Record
 from .registration import Registration
-from .stored_login import (
-    RecordHome,
-    expires_at,
-    find_record_homes,
-    grant_labels,
-    owner_of,
-    seal_record,
-    server_store,
-)
+from .stored_login import StoredLogin, expires_at, find_stored_logins, seal_record, server_store
 
 
-def keep_grant(login: Registration, record: Record) -> Record:
+def keep_grant(registration: Registration, record: Record) -> Record:
     """Put a login's token into the grant that jobs use, one for each owner and account.
 
     :returns: the record that stays with the browser, and points to the grant.
@@ -31,51 +23,53 @@ def keep_grant(login: Registration, record: Record) -> Record:
     owner, account = owner_of(identity), identity.id
     if account is None:
         raise ConfigurationError(
-            f"offline=True keeps a grant for each account, and the login {login.name!r} does not"
-            " know which one signs in: give its handler a userinfo_url."
+            f"offline=True keeps a grant for each account, and the login {registration.name!r}"
+            " does not know which one signs in: give its handler a userinfo_url."
         )
-    id = current_extension().sealer.keyed_hash("grant", *login.context, owner, account)
+    id = registration.keyed_hash("grant", owner, account)
     while True:
-        home, claims = _find_grant(login, owner, account), record.id_claims
-        if home is not None and token.refresh_token is None and home.record.token.refresh_token:
+        login, claims = _find_grant(registration, owner, account), record.id_claims
+        if login is not None and token.refresh_token is None and login.record.token.refresh_token:
             # Many providers send a refresh token the first time only.
-            token = Token(token, refresh_token=home.record.token.refresh_token)
+            token = Token(token, refresh_token=login.record.token.refresh_token)
             # What comes with a renewal answers to the sign-in that this one came from.
-            claims = home.record.id_claims
-        name = id if home is None else home.record.id
+            claims = login.record.id_claims
+        name = id if login is None else login.record.id
         grant = dataclasses.replace(
             record, id=name, grant=name, token=token, id_claims=claims, id_token=None
         )
-        kept = _create_grant(login, grant) if home is None else _replace_grant(home, grant)
+        kept = _create_grant(registration, grant) if login is None else _replace_grant(login, grant)
         if kept:
             return dataclasses.replace(record, token=Token(), grant=name)
-        if home is None:
+        if login is None:
             # The name is taken. If another request has just created the grant, the next round finds
             # it. If the record of this name can't be opened, keep it and use another name here.
             id = secrets.token_urlsafe(16)
 
 
-def _find_grant(login: Registration, owner: str, account: str) -> RecordHome | None:
+def _find_grant(registration: Registration, owner: str, account: str) -> StoredLogin | None:
     """Return an account's grant, also if its name is a hash by an older secret; None if none."""
     grants = [
-        home
-        for home in find_record_homes(login, owner=owner)
-        if home.record.is_grant and home.record.identity.id == account
+        login
+        for login in find_stored_logins(registration, owner=owner)
+        if login.record.is_grant and login.record.identity.id == account
     ]
-    return max(grants, key=lambda home: home.record.signed_in_at, default=None)
+    return max(grants, key=lambda login: login.record.signed_in_at, default=None)
 
 
-def _replace_grant(home: RecordHome, grant: Record) -> bool:
+def _replace_grant(login: StoredLogin, grant: Record) -> bool:
     """Replace the grant that was read. Return False if it has changed since then."""
-    read, home.record = home.current(), grant
-    return read is not None and home.put(grant.token, read.version) == "replaced"
+    read, login.record = login.current(), grant
+    return read is not None and login.put(grant.token, read.version) == "replaced"
 
 
-def _create_grant(login: Registration, grant: Record) -> bool:
+def _create_grant(registration: Registration, grant: Record) -> bool:
     """Create a grant. Return False if its name is taken."""
-    sealed, labels = seal_record(login, grant), grant_labels(login, grant)
+    sealed, labels = seal_record(registration, grant), grant_labels(registration, grant)
     try:
-        server_store(login).create(grant.id, sealed, labels, expires_at(grant))
+        server_store(registration).create(
+            grant.id, sealed, labels, expires_at(registration.config, grant)
+        )
     except KeyError:
         return False
     return True

@@ -30,7 +30,7 @@ class Record:
     #: The scopes that were granted, as far as anybody knows.
     scopes: list[str]
     #: What was asked of the provider: ``scope`` (a list), ``max_age``, ``acr_values``, …
-    asked: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    requested: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: Claims of the ID token that renewal, signing out and the guard need.
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The ID token itself, where it is kept for signing out at the provider.
@@ -90,7 +90,7 @@ def pack(record: Record) -> list[t.Any]:
             scope,
             None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
         ],
-        record.asked or None,
+        record.requested or None,
         record.id_claims or None,
         # A text, because it may contain further tokens, which must not be compressed.
         json.dumps(rest) if rest else None,
@@ -111,7 +111,9 @@ def unpack(packed: t.Any, login: str) -> Record | None:
     """The record of a list that :func:`pack` made; None where an older release made it."""
     try:
         packed = [*packed, *[None] * (11 - len(packed))]
-        id, access, refresh, times, who, scopes, asked, id_claims, rest, id_token, grant = packed
+        id, access, refresh, times, who, scopes, requested, id_claims, rest, id_token, grant = (
+            packed
+        )
         signed_in_at, expires_in, life = times
         scope, granted = scopes
         expires_at = None if expires_in is None else signed_in_at + expires_in
@@ -134,7 +136,7 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         identity,
         signed_in_at,
         split_scope(scope) if granted is None else granted,
-        dict(asked or {}),
+        dict(requested or {}),
         dict(id_claims or {}),
         id_token,
         grant,

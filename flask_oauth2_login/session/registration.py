@@ -8,9 +8,11 @@ import typing as t
 from flask import Response, current_app
 
 from ..client.oauth2 import OAuth2
+from ..config import Config
 from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.base import SharedStore, TokenStore
+from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords
 
 OnLogin = t.Callable[[Identity, Token], t.Any]
@@ -58,18 +60,36 @@ class Registration:
     name: str
     handler: OAuth2
     scopes: list[str]
-    #: What seals and names are bound to: the login's name, its provider and its client there, as
-    #: registered. What was made for another provider or client of that name opens nothing.
+    #: What seals and hashed names are bound to: the login's name, its provider and its client
+    #: there. What was made for another provider or client of that name can't be opened.
     context: tuple[str, ...]
     options: LoginOptions
     hooks: LoginHooks
-    #: The server-side store of its records; None where records are kept in the browser.
+    #: The server-side store of its records; None if browsers keep them.
     store: TokenStore | None
     records: TokenStore | BrowserRecords
-    #: Where leases, used states and superseded sessions are noted: the store, or the machine's.
-    shared: SharedStore
+    #: Where leases, used states and superseded sessions are noted: the server-side store, or the
+    #: file that the processes of this machine share.
+    shared_store: SharedStore
+    config: Config
+    sealer: Sealer
 
     @property
     def label(self) -> str:
         """What people read on a button."""
         return self.handler.label or self.name.rpartition(".")[2].replace("_", " ").title()
+
+    def seal(self, value: t.Any, purpose: str) -> str:
+        """Seal a JSON value so that only this login can open it, for the same purpose.
+
+        :raises ProviderAnswerError: the value is too large.
+        """
+        return self.sealer.seal(value, purpose, *self.context)
+
+    def open(self, sealed: str | None, purpose: str) -> t.Any:
+        """Return a value that `seal` has sealed; None if it can't be opened."""
+        return self.sealer.open(sealed, purpose, *self.context)
+
+    def keyed_hash(self, purpose: str, *parts: str) -> str:
+        """Return a name for ``parts`` that only this app can make, and only for this login."""
+        return self.sealer.keyed_hash(purpose, *self.context, *parts)

@@ -1,4 +1,4 @@
-"""One request's view of its visitor: which logins are there, each read once."""
+"""`RequestScope`: what this extension knows and does during one request."""
 
 from __future__ import annotations
 
@@ -6,176 +6,87 @@ import dataclasses
 import time
 import typing as t
 
-from flask import request
+from flask import Response, request, session
 
 from ..client.session import OAuth2Session
-from ..protocol.errors import StoreError
-from ..protocol.identity import Identity
-from ..stores.base import SharedStore
-from ..stores.sealing import hashed_name
-from ..stores.shared import overwrite
-from .entries import Mark, Marks, parse_marks, read_marks, this_minute, touch_mark
-from .extension import current_extension
-from .registration import Registration
-from .stored_login import RecordHome
+from .entries import KEY, SessionEntries, parse_entries
 
-#: Seconds for which a request may run after its login was displaced, and still be known for old.
-SLOWEST_REQUEST = 24 * 3600
-#: How far (s) the clocks of machines that share a store may differ.
-CLOCK_SKEW = 60
+
+class PendingCopy(t.NamedTuple):
+    """A change of the browser's copy of a record, to be sent with the response."""
+
+    #: The record's id.
+    id: str
+    #: The sealed record; None if the browser's copy is to be deleted.
+    sealed: str | None
+    #: Writes the change to a response.
+    send: t.Callable[[Response, PendingCopy], None]
 
 
 @dataclasses.dataclass
-class Visit:
-    """What this request has found out so far."""
+class RequestScope:
+    """The state of one request. Nothing of it outlives the request, or is seen by another."""
 
-    #: Unix seconds; what was displaced later than this was displaced while the request ran.
-    started: float = dataclasses.field(default_factory=lambda: time.time())
-    #: Where a sign-in that this request takes up would have led.
-    attempted_next: str | None = None
-    #: Where a person may try again what has just failed.
-    again_url: str | None = None
-    #: What the session said of logins when it came.
-    marks: t.Any = None
-    #: Whether it was to outlast the browser.
+    #: Unix seconds.
+    started_at: float = dataclasses.field(default_factory=lambda: time.time())
+    #: What the session had under `entries.KEY` when the request came.
+    received_entries: t.Any = None
+    #: Whether the session was to outlast the browser when the request came.
     was_permanent: bool = False
-    #: Unix seconds; when this request has put other marks in their place.
-    displaced_at: float | None = None
-    #: Whether the session's cookie could not come along: then another must not take its place.
-    came_without_session: bool = False
-    #: Whether a store that fails is being answered: nobody is signed in on that page.
+    #: True if the browser withheld the session cookie, because another site sent the request. The
+    #: response must then not set a new one.
+    without_session_cookie: bool = False
+    #: Unix seconds at which this request replaced the session's entries; None if it did not.
+    superseded_at: float | None = None
+    #: True while the response says that a store is down: nobody counts as signed in there.
     is_store_down: bool = False
-    #: Whether the sign-in that this request takes up adds an account.
-    is_linking: bool = False
-    #: The login of the guard that let this request in.
+    #: The name of the login whose guard let this request pass.
     admitted: str | None = None
-    #: Where the records are stored, by the login's name and the record's id.
-    homes: dict[tuple[str, str], RecordHome | None] = dataclasses.field(default_factory=dict)
+    #: The page to which the sign-in that this request finishes would have led.
+    attempted_next: str | None = None
+    #: Whether that sign-in adds an account to a person.
+    is_linking: bool = False
+    #: The URL at which a visitor can try again what has failed.
+    again_url: str | None = None
+    #: The copies of records to send to the browser, by the login's name.
+    pending: dict[str, PendingCopy] = dataclasses.field(default_factory=dict)
+    #: The sessions for API calls, by the login's name.
     sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
+    #: The opened `StoredLogin` for each login's name and record's id; None if it has ended.
+    opened: dict[tuple[str, str], t.Any] = dataclasses.field(default_factory=dict)
+    _parsed: tuple[t.Any, SessionEntries] | None = None
 
-    def forget(self) -> None:
-        """Look anew who is signed in."""
-        self.homes.clear()
+    def receive_session(self, entries: t.Any, *, is_permanent: bool) -> None:
+        """Note what the session held when the request came."""
+        self.received_entries, self.was_permanent = entries, is_permanent
+
+    def read_entries(self) -> SessionEntries:
+        """Return what `flask.session` says of logins; empty if it says nothing that is valid."""
+        value = session.get(KEY)
+        # A request reads them several times. Whoever writes them writes another list.
+        if self._parsed is None or self._parsed[0] is not value:
+            self._parsed = value, parse_entries(value)
+        return self._parsed[1]
+
+    def take_up_attempt(self, next: str | None, *, is_linking: bool) -> None:
+        """Note the sign-in that this request finishes."""
+        self.attempted_next, self.is_linking = next, is_linking
+
+    def forget_logins(self) -> None:
+        """Find out anew who is signed in, because that has changed."""
+        self.opened.clear()
         self.sessions.clear()
 
 
-def current_visit() -> Visit:
-    """This request's visit. It is kept on the request, for an app context may outlive one."""
-    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
-    visit: Visit | None = kept.get("_oauth2_login_visit")
-    if visit is None:
-        visit = kept["_oauth2_login_visit"] = Visit()
-    return visit
+def request_scope() -> RequestScope:
+    """Return the state of this request. It is kept on the request: app contexts can live longer."""
+    attributes = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    scope: RequestScope | None = attributes.get("_oauth2_login")
+    if scope is None:
+        scope = attributes["_oauth2_login"] = RequestScope()
+    return scope
 
 
-def find_home(login: Registration) -> RecordHome | None:
-    """Where this visitor's record of a login rests; None where nobody is signed in there."""
-    mark = read_marks().get(login.name)
-    return _find_home(login, mark) if mark is not None else None
-
-
-def _find_home(login: Registration, mark: Mark) -> RecordHome | None:
-    visit = current_visit()
-    if visit.is_store_down:
-        return None
-    homes, key = visit.homes, (login.name, mark.id)
-    if key not in homes:
-        homes[key] = _open_home(login, mark) if mark.id else None
-    return homes[key]
-
-
-def current_login() -> Registration | None:
-    """The login that let this request in, else the one that was signed in last."""
-    extension = current_extension()
-    admitted = current_visit().admitted
-    if admitted is not None:
-        return extension.get(admitted)
-    for mark in reversed(read_marks().live):
-        login = extension.logins.get(mark.login)
-        if login is not None and find_home(login) is not None:
-            return login
-    return None
-
-
-def find_identity(login: Registration | None) -> Identity | None:
-    """Who is signed in at a login; None where nobody is."""
-    home = find_home(login) if login is not None else None
-    return home.record.identity if home is not None else None
-
-
-def find_homes(marks: Marks) -> dict[str, RecordHome]:
-    """By record's id, where the records of all the logins are that live."""
-    logins = current_extension().logins
-    found = {
-        row.id: _find_home(logins[row.login], row) for row in marks.live if row.login in logins
-    }
-    return {id: home for id, home in found.items() if home is not None}
-
-
-def live_records(marks: Marks) -> list[tuple[Registration, str]]:
-    """Of marks, the logins that live, each with what its record is called in the store."""
-    logins = current_extension().logins
-    return [
-        (logins[row.login], hashed_name("record", row.id))
-        for row in marks.live
-        if row.login in logins
-    ]
-
-
-def displace_marks(marks: Marks) -> None:
-    """Note that a session with these marks is an old one, for requests that still have it."""
-    now = current_visit().displaced_at = time.time()
-    if not marks.id:
-        return
-    name = hashed_name("marks", marks.id)
-    for board in _boards(marks):
-        overwrite(board, name, repr(now), now + SLOWEST_REQUEST)
-
-
-def were_displaced(visit: Visit) -> bool:
-    """Whether somebody else displaced the marks that came with a request, while it ran.
-
-    If this request displaced them too, return True only if somebody else did so later.
-    """
-    marks = parse_marks(visit.marks)
-    if not marks.id:
-        return False
-    name, machine = hashed_name("marks", marks.id), current_extension().machine
-    for board in _boards(marks):
-        try:
-            note = board.read(name)
-        except StoreError:
-            # Nobody knows. Whoever looks for a record there finds none now.
-            continue
-        if note is None:
-            continue
-        at = float(note.sealed)
-        if visit.displaced_at is not None:
-            return at != visit.displaced_at
-        # A note from before this request means that the browser never received the newer marks. If
-        # the order is uncertain because clocks differ, treat the request as the old one.
-        if at >= visit.started - (0 if board is machine else CLOCK_SKEW):
-            return True
-    return False
-
-
-def _boards(marks: Marks) -> list[SharedStore]:
-    """Where it is noted what was displaced: where the requests of all these logins look."""
-    extension = current_extension()
-    logins = (extension.logins.get(row.login) for row in marks.rows)
-    stores = [login.shared for login in logins if login is not None] or [extension.machine]
-    return list({id(store): store for store in stores}.values())
-
-
-def _open_home(login: Registration, mark: Mark) -> RecordHome | None:
-    extension = current_extension()
-    idle = (this_minute() - mark.minute) * 60
-    if idle > extension.idle_seconds + extension.touch_seconds:
-        return None
-    home = RecordHome(login, mark.id)
-    if home.reload() is None or home.token_home is None:
-        return None
-    if idle >= extension.touch_seconds:
-        home.touch()
-        touch_mark(mark.id)
-    return home
+def read_entries() -> SessionEntries:
+    """Return what this request's `flask.session` says of logins."""
+    return request_scope().read_entries()

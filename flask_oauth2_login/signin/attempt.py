@@ -12,7 +12,7 @@ from flask import Response, after_this_request, request
 from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
-from ..protocol.urls import is_private
+from ..protocol.urls import is_secure_url
 from ..session.cookies import SealedCookie, cookie_name
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -41,7 +41,7 @@ class Attempt:
     next: str | None
     scopes: list[str]
     #: What else is asked of the provider: ``max_age``, ``prompt``, …
-    asked: dict[str, t.Any]
+    requested: dict[str, t.Any]
     #: The app's key for the person who adds an account to his own; None for a sign-in.
     link_owner: str | None
     #: The same string in both requests: RFC 6749, section 4.1.3.
@@ -61,10 +61,10 @@ class Attempt:
 
 
 def begin_attempt(
-    login: Registration,
+    registration: Registration,
     next: str | None,
     scopes: list[str],
-    asked: t.Mapping[str, t.Any],
+    requested: t.Mapping[str, t.Any],
     link_owner: str | None,
     redirect_uri: str,
 ) -> Attempt:
@@ -72,21 +72,21 @@ def begin_attempt(
 
     :raises AuthorizationError: what it was begun with has no room there.
     """
-    under_way = _find_attempts(login)
+    under_way = _find_attempts(registration)
     attempt = Attempt(
         code_verifier=make_code_verifier(),
         next=next,
         scopes=scopes,
-        asked=dict(asked),
+        requested=dict(requested),
         link_owner=link_owner,
         redirect_uri=redirect_uri,
         number=1 + max((former.number for former, _ in under_way), default=0),
     )
-    cookie = _make_cookie(login, attempt)
+    cookie = _make_cookie(registration, attempt)
     if _size(cookie) > MAX_BYTES:
         # `next` is optional, so it goes first.
         attempt.next = None
-        cookie = _make_cookie(login, attempt)
+        cookie = _make_cookie(registration, attempt)
     if _size(cookie) > MAX_BYTES:
         raise AuthorizationError("invalid_request", "the link to it is too long")
     surplus = _find_surplus(under_way, MAX_BYTES - _size(cookie))
@@ -101,12 +101,12 @@ def begin_attempt(
     return attempt
 
 
-def find_attempt(login: Registration, state: str | None) -> Attempt:
+def find_attempt(registration: Registration, state: str | None) -> Attempt:
     """The attempt of this browser that a ``state`` names.
 
     :raises AuthorizationError: there is none.
     """
-    attempt = _open(login, state) if state else None
+    attempt = _open(registration, state) if state else None
     if attempt is None:
         raise AuthorizationError(
             "invalid_state",
@@ -115,22 +115,22 @@ def find_attempt(login: Registration, state: str | None) -> Attempt:
     return attempt
 
 
-def use_attempt(login: Registration, attempt: Attempt) -> None:
+def use_attempt(registration: Registration, attempt: Attempt) -> None:
     """Use an attempt up (RFC 6749, section 10.12): its cookie goes, and no copy counts any more.
 
     :raises AuthorizationError: it was used before.
     """
     # Where the store fails, the attempt is still there to be tried again.
-    is_first = login.shared.once(hashed_name("state", attempt.state), LIFETIME + 60)
-    after_this_request(_deleting(_cookie(login, attempt.state)))
+    is_first = registration.shared_store.once(hashed_name("state", attempt.state), LIFETIME + 60)
+    after_this_request(_deleting(_cookie(registration, attempt.state)))
     if not is_first:
         raise AuthorizationError("invalid_state", "it was used before; start again")
 
 
-def answers_by_form(login: Registration) -> bool:
+def answers_by_form(registration: Registration) -> bool:
     """Return True if the provider of this login answers with ``response_mode=form_post``."""
-    asked = {**login.handler.authorize_params, **login.options.authorize_params}
-    return "form_post" in {login.handler.response_mode, asked.get("response_mode")}
+    requested = {**registration.handler.authorize_params, **registration.options.authorize_params}
+    return "form_post" in {registration.handler.response_mode, requested.get("response_mode")}
 
 
 def attempts_come_by_post() -> bool:
@@ -138,7 +138,7 @@ def attempts_come_by_post() -> bool:
 
     Such a cookie must be Secure, and browsers accept those only on https and from this machine.
     """
-    return is_private(request.host_url)
+    return is_secure_url(request.host_url)
 
 
 def _deleting(cookie: SealedCookie) -> t.Callable[[Response], Response]:
@@ -149,10 +149,10 @@ def _deleting(cookie: SealedCookie) -> t.Callable[[Response], Response]:
     return delete
 
 
-def _open(login: Registration, state: str) -> Attempt | None:
+def _open(registration: Registration, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
-    values = _cookie(login, state).read()
+    values = _cookie(registration, state).read()
     try:
         attempt = Attempt(*values or ())
     except TypeError:
@@ -161,15 +161,17 @@ def _open(login: Registration, state: str) -> Attempt | None:
     return attempt if attempt.state == state else None
 
 
-def _find_attempts(login: Registration) -> list[tuple[Attempt, SealedCookie]]:
+def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCookie]]:
     """Return the attempts under way that a new attempt of this login may delete, newest first.
 
     A cookie that can't be opened is left out: it may belong to another app.
     """
     # On https the cookies are sent to every page, so the attempts of all logins count together.
-    logins = current_extension().logins.values() if request.is_secure else [login]
+    registrations = (
+        current_extension().registrations.values() if request.is_secure else [registration]
+    )
     found = []
-    for each in logins:
+    for each in registrations:
         prefix = _cookie(each, "").name
         states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
         attempts = [attempt for state in states if (attempt := _open(each, state))]
@@ -191,30 +193,30 @@ def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> l
     return surplus
 
 
-def _make_cookie(login: Registration, attempt: Attempt) -> dict[str, t.Any]:
+def _make_cookie(registration: Registration, attempt: Attempt) -> dict[str, t.Any]:
     values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
-    return _cookie(login, attempt.state).make(values)
+    return _cookie(registration, attempt.state).make(values)
 
 
 def _size(cookie: t.Mapping[str, t.Any]) -> int:
     return len(cookie["key"]) + len(cookie["value"]) + _AROUND
 
 
-def _cookie(login: Registration, state: str) -> SealedCookie:
+def _cookie(registration: Registration, state: str) -> SealedCookie:
     """Return the cookie of an attempt. Its name contains the ``state``.
 
     On https the name begins with ``__Host-``, so that no other host can set such a cookie
     (RFC 6265bis, section 4.1.3.2). The prefix requires the path "/".
     """
-    name = f"{cookie_name(login.name)}__{state}"
+    name = f"{cookie_name(registration.name)}__{state}"
     return SealedCookie(
-        sealer=current_extension().sealer,
+        sealer=registration.sealer,
         purpose="attempt",
-        context=login.context,
+        context=registration.context,
         name=f"__Host-{name}" if request.is_secure else name,
         path="/" if request.is_secure else _common_path(),
         lifetime=LIFETIME,
-        samesite="None" if answers_by_form(login) and attempts_come_by_post() else "Lax",
+        samesite="None" if answers_by_form(registration) and attempts_come_by_post() else "Lax",
     )
 
 

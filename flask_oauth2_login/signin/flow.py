@@ -11,6 +11,7 @@ from flask import Response, redirect, request
 
 from .. import signals
 from ..client.revocation import revoke
+from ..config import default_next
 from ..protocol.errors import AuthorizationError, ProviderAnswerError
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
@@ -18,10 +19,11 @@ from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..session.record import Record
 from ..session.registration import Registration
-from ..session.request_scope import current_visit, find_home
+from ..session.request_scope import request_scope
+from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
+from ..web.next_url import safe_next
 from ..web.urls import redirect_uri
-from ..web.user_agent import default_next, safe_next
 from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
 from .session_setup import linking_owner, sign_in
 
@@ -35,7 +37,7 @@ KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
 
 
 def begin(
-    login: Registration,
+    registration: Registration,
     *,
     next: str | None = None,
     link: bool = False,
@@ -49,45 +51,48 @@ def begin(
         every sign-in and to the scopes that are already granted.
     :raises ConfigurationError: the login has no ID tokens to prove what is demanded.
     """
-    home = find_home(login)
-    granted = home.record.scopes if home is not None else []
-    asked = dict(params or {})
-    scopes, request_params = authorization_params(login, asked)
+    login = find_login(registration)
+    granted = login.record.scopes if login is not None else []
+    requested = dict(params or {})
+    scopes, request_params = authorization_params(registration, requested)
     scopes = split_scope([*scopes, *granted])
-    asked.pop("scope", None)
-    login_demands(login, asked)
+    requested.pop("scope", None)
+    login_demands(registration, requested)
     owner = linking_owner() if link else None
-    attempt = begin_attempt(login, next, scopes, asked, owner, redirect_uri(login))
-    url = login.handler.authorize_url(
+    attempt = begin_attempt(
+        registration, next, scopes, requested, owner, redirect_uri(registration)
+    )
+    url = registration.handler.authorize_url(
         scopes,
         state=attempt.state,
         redirect_uri=attempt.redirect_uri,
-        **binding_params(login, attempt),
+        **binding_params(registration, attempt),
         **request_params,
     )
     return t.cast(Response, redirect(url))
 
 
-def finish(login: Registration, answer: t.Mapping[str, str]) -> Response:
+def finish(registration: Registration, answer: t.Mapping[str, str]) -> Response:
     """Take the provider's answer: sign in whoever it is about.
 
     :raises AuthorizationError: the answer is a refusal, or belongs to no attempt of this browser.
     :raises OAuth2Error: what else can be wrong with it.
     """
-    attempt = find_attempt(login, answer.get("state"))
-    current_visit().attempted_next = safe_next(attempt.next)
-    current_visit().is_linking = attempt.link_owner is not None
-    use_attempt(login, attempt)
-    check_answer(login, answer)
-    token = redeem(login, attempt, answer["code"])
+    attempt = find_attempt(registration, answer.get("state"))
+    request_scope().take_up_attempt(
+        safe_next(attempt.next), is_linking=attempt.link_owner is not None
+    )
+    use_attempt(registration, attempt)
+    check_answer(registration, answer)
+    token = redeem(registration, attempt, answer["code"])
     try:
-        identity = identify(login, attempt, token)
-        record = make_record(login, attempt, token, identity)
+        identity = identify(registration, attempt, token)
+        record = make_record(registration, attempt, token, identity)
     except BaseException:
-        revoke((login.handler, token))
+        revoke((registration.handler, token))
         raise
-    response = sign_in(login, attempt, record)
-    signals.send(signals.logged_in, login=login.name, identity=identity, token=token)
+    response = sign_in(registration, attempt, record)
+    signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
     return response or t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
 
 
@@ -117,10 +122,10 @@ def read_answer() -> dict[str, str]:
     return answer
 
 
-def check_answer(login: Registration, answer: t.Mapping[str, str]) -> None:
+def check_answer(registration: Registration, answer: t.Mapping[str, str]) -> None:
     """Check an answer whose ``state`` is right."""
     # RFC 9207, section 2.4.
-    login.handler.check_issuer(answer.get("iss"))
+    registration.handler.check_issuer(answer.get("iss"))
     # RFC 6749, section 4.1.2.1.
     if "error" in answer and "code" in answer:
         raise AuthorizationError("invalid_request", "the answer has a code and an error")
@@ -131,55 +136,59 @@ def check_answer(login: Registration, answer: t.Mapping[str, str]) -> None:
         raise AuthorizationError("invalid_request", "the answer has no code")
 
 
-def redeem(login: Registration, attempt: Attempt, code: str) -> Token:
+def redeem(registration: Registration, attempt: Attempt, code: str) -> Token:
     """Trade the code for a token."""
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
-    if login.handler.pkce:
+    if registration.handler.pkce:
         params["code_verifier"] = attempt.code_verifier
-    if login.handler.openid:
+    if registration.handler.openid:
         # What the ID token must answer to.
         params["nonce"] = attempt.nonce
-        demands = login_demands(login, attempt.asked)
+        demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
-    token = login.handler.get_token(code, **params)
+    token = registration.handler.get_token(code, **params)
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")
     return token
 
 
-def identify(login: Registration, attempt: Attempt, token: Token) -> Identity:
+def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:
     """Find out who it is."""
-    identity = login.handler.fetch_identity(token, login.options.claims, attempt.scopes)
-    identity = identity or Identity(login.name, None)
-    identity.provider = login.name
+    identity = registration.handler.fetch_identity(
+        token, registration.options.claims, attempt.scopes
+    )
+    identity = identity or Identity(registration.name, None)
+    identity.provider = registration.name
     return identity
 
 
-def make_record(login: Registration, attempt: Attempt, token: Token, identity: Identity) -> Record:
+def make_record(
+    registration: Registration, attempt: Attempt, token: Token, identity: Identity
+) -> Record:
     """What will rest of this login."""
     # RFC 6749, section 5.1: without a scope in the answer, what was asked for was granted.
     granted = token.get("scope")
     claims = token.id_claims or {}
-    keeps_id_token = login.options.keep_id_token or login.store is not None
+    keeps_id_token = registration.options.keep_id_token or registration.store is not None
     return Record(
         id=secrets.token_urlsafe(16),
         token=token,
         identity=identity,
         signed_in_at=int(time.time()),
-        scopes=attempt.scopes if granted is None else login.handler.split_granted(granted),
-        asked=attempt.asked | {"scope": attempt.scopes},
+        scopes=attempt.scopes if granted is None else registration.handler.split_granted(granted),
+        requested=attempt.requested | {"scope": attempt.scopes},
         id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
         id_token=token.get("id_token") if keeps_id_token else None,
     )
 
 
-def binding_params(login: Registration, attempt: Attempt) -> dict[str, str]:
+def binding_params(registration: Registration, attempt: Attempt) -> dict[str, str]:
     """What binds the provider's answer to this attempt: PKCE (RFC 7636), and a nonce."""
     params = {}
-    if login.handler.pkce:
+    if registration.handler.pkce:
         params["code_challenge"] = code_challenge(attempt.code_verifier)
         params["code_challenge_method"] = "S256"
-    if login.handler.openid:
+    if registration.handler.openid:
         params["nonce"] = attempt.nonce
     return params
 

@@ -16,7 +16,6 @@ from flask import Response, after_this_request, current_app, request
 
 from ..protocol.errors import AuthorizationError
 from ..session.cookies import SealedCookie, cookie_name, fits
-from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..stores.sealing import hashed_name
 from ..web.pages import redirect_page
@@ -36,7 +35,7 @@ def crosses_sites() -> bool:
     return request.method == "POST" or samesite.lower() == "strict"
 
 
-def hold_response(login: Registration, answer: t.Mapping[str, str]) -> Response:
+def hold_response(registration: Registration, answer: t.Mapping[str, str]) -> Response:
     """Store the provider's answer in a cookie, and return a page that comes back for it.
 
     :raises AuthorizationError: the answer belongs to no attempt of this browser, or is too long.
@@ -45,24 +44,24 @@ def hold_response(login: Registration, answer: t.Mapping[str, str]) -> Response:
     if request.method != "POST" or attempts_come_by_post():
         # Hold only answers to an attempt of this browser, or another site could set any number of
         # cookies. If the attempt's cookie can't come along, flow.finish() checks this later.
-        find_attempt(login, state)
+        find_attempt(registration, state)
     waiting = hashed_name("held", state)[:22]
     # The code is a secret, so it is an element of its own, packed apart from the rest.
     rest = {name: value for name, value in answer.items() if name != "code"}
-    cookie = _cookie(login, waiting).make([answer.get("code"), rest])
+    cookie = _cookie(registration, waiting).make([answer.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
-    response = redirect_page(url_of(login, "callback", waiting=waiting))
+    response = redirect_page(url_of(registration, "callback", waiting=waiting))
     response.set_cookie(**cookie)
     return response
 
 
-def take_response(login: Registration) -> dict[str, str] | None:
+def take_response(registration: Registration) -> dict[str, str] | None:
     """Return the answer held for this request, and delete its cookie; None if there is none."""
     waiting = request.args.get("waiting", "")
     if request.method != "GET" or not _WAITING.fullmatch(waiting):
         return None
-    cookie = _cookie(login, waiting)
+    cookie = _cookie(registration, waiting)
     held = cookie.read()
     if held is None:
         return None
@@ -76,13 +75,13 @@ def take_response(login: Registration) -> dict[str, str] | None:
     return {**rest, "code": code} if code is not None else t.cast("dict[str, str]", rest)
 
 
-def _cookie(login: Registration, waiting: str) -> SealedCookie:
+def _cookie(registration: Registration, waiting: str) -> SealedCookie:
     return SealedCookie(
-        sealer=current_extension().sealer,
+        sealer=registration.sealer,
         purpose="answer",
-        context=login.context,
-        name=f"{cookie_name(login.name)}__held_{waiting}",
-        path=url_of(login, "callback"),
+        context=registration.context,
+        name=f"{cookie_name(registration.name)}__held_{waiting}",
+        path=url_of(registration, "callback"),
         lifetime=LIFETIME,
         samesite="Strict",
     )

@@ -11,39 +11,35 @@ from contextlib import ExitStack, suppress
 from flask import Response, current_app, session
 
 from ..client.revocation import revoke
+from ..config import csrf_field
 from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
-from ..session.browser_record import copies_to_send, restore_copies
-from ..session.entries import Mark, Marks, read_marks, renew_marks_id, this_minute, write_marks
+from ..session.browser_record import restore_pending
+from ..session.entries import (
+    SessionEntries,
+    SessionEntry,
+    renew_entries_id,
+    this_minute,
+    write_entries,
+)
 from ..session.extension import current_extension
 from ..session.flask_session import clear_session, restore_session
 from ..session.grants import keep_grant
+from ..session.labels import labels_of, owner_key, owner_of
 from ..session.record import Record, default_owner
 from ..session.registration import Registration
-from ..session.request_scope import (
-    current_login,
-    current_visit,
-    displace_marks,
-    find_homes,
-    find_identity,
-)
-from ..session.stored_login import (
-    RecordHome,
-    expires_at,
-    labels_of,
-    owner_key,
-    owner_of,
-    seal_record,
-    server_store,
-)
+from ..session.request_scope import read_entries, request_scope
+from ..session.signed_in import find_identity, find_logins, find_registration
+from ..session.stored_login import StoredLogin, expires_at, seal_record, server_store
+from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt
 
 log = logging.getLogger("flask_oauth2_login")
 
 
-def sign_in(login: Registration, attempt: Attempt, record: Record) -> Response | None:
+def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Response | None:
     """Set up the session and store the record; undo everything if any step fails.
 
     After a failure the token is revoked, unless a grant already holds it.
@@ -53,48 +49,48 @@ def sign_in(login: Registration, attempt: Attempt, record: Record) -> Response |
     """
     with ExitStack() as undo:
         # `record` is read when this runs: nothing is revoked if a grant may hold the token.
-        undo.callback(lambda: revoke((login.handler, record.token)))
-        before, former = copy.deepcopy(dict(session)), read_marks()
-        homes = find_homes(former)
-        undo.callback(current_visit().forget)
+        undo.callback(lambda: revoke((registration.handler, record.token)))
+        before, former = copy.deepcopy(dict(session)), read_entries()
+        logins = find_logins(former)
+        undo.callback(request_scope().forget_logins)
         undo.callback(restore_session, before)
-        undo.callback(restore_copies, copies_to_send())
-        response, kept = make_session_ready(login, attempt, record, former)
-        undo.callback(forget_record, login, record)
-        if login.options.offline:
+        undo.callback(restore_pending, dict(request_scope().pending))
+        response, kept = set_up_session(registration, attempt, record, former)
+        undo.callback(forget_record, registration, record)
+        if registration.options.offline:
             issued, record = record, dataclasses.replace(record, token=Token())
-            record = keep_grant(login, issued)
-        keep_record(login, record)
+            record = keep_grant(registration, issued)
+        keep_record(registration, record)
         if hasattr(current_app.session_interface, "regenerate"):
             # Flask-Session's. It ignores an empty session, so the marks must be written before.
             current_app.session_interface.regenerate(session)
         # The old marks stay displaced even if this fails, so the restored session needs a new id.
-        undo.callback(renew_marks_id, before)
-        displace_marks(former)
-        end_replaced([home for id, home in homes.items() if id not in kept], record.identity)
+        undo.callback(renew_entries_id, before)
+        mark_superseded(former)
+        end_replaced([login for id, login in logins.items() if id not in kept], record.identity)
         undo.pop_all()
-    current_visit().forget()
+    request_scope().forget_logins()
     return response
 
 
-def keep_record(login: Registration, record: Record) -> None:
+def keep_record(registration: Registration, record: Record) -> None:
     """Store the record."""
-    login.records.create(
+    registration.records.create(
         hashed_name("record", record.id),
-        seal_record(login, record),
-        labels_of(login, record),
-        expires_at(record),
+        seal_record(registration, record),
+        labels_of(registration, record),
+        expires_at(registration.config, record),
     )
 
 
-def forget_record(login: Registration, record: Record) -> None:
+def forget_record(registration: Registration, record: Record) -> None:
     """Delete the record of a failed sign-in. If the store fails too, no session names it."""
-    if login.store is not None:
+    if registration.store is not None:
         with suppress(StoreError):
-            login.store.delete(hashed_name("record", record.id))
+            registration.store.delete(hashed_name("record", record.id))
 
 
-def end_replaced(homes: t.Iterable[RecordHome], identity: Identity) -> None:
+def end_replaced(logins: t.Iterable[StoredLogin], identity: Identity) -> None:
     """End the logins that a new one replaces, and revoke their tokens if of another account.
 
     Tokens of the same account are not revoked, because some providers, such as Google, revoke all
@@ -103,41 +99,41 @@ def end_replaced(homes: t.Iterable[RecordHome], identity: Identity) -> None:
     :raises StoreError: the first login can't be ended, so all of them stay. Once one has ended, a
         later failure is only logged: no session names those records, and they expire.
     """
-    ended: list[RecordHome] = []
-    for home in homes:
+    ended: list[StoredLogin] = []
+    for login in logins:
         try:
-            home.end("replaced")
+            login.end("replaced")
         except StoreError as error:
             if not ended:
                 raise
-            log.warning("%s: a login that was replaced could not be ended. %s", home.login, error)
-        ended.append(home)
+            log.warning("%s: a login that was replaced could not be ended. %s", login.name, error)
+        ended.append(login)
     account = (identity.provider, identity.id)
-    others = [home for home in ended if (home.login, home.record.identity.id) != account]
-    revoke(*((home.handler, home.record.token) for home in others))
+    others = [login for login in ended if (login.name, login.record.identity.id) != account]
+    revoke(*((login.handler, login.record.token) for login in others))
 
 
-def make_session_ready(
-    login: Registration, attempt: Attempt, record: Record, former: Marks
+def set_up_session(
+    registration: Registration, attempt: Attempt, record: Record, former: SessionEntries
 ) -> tuple[Response | None, set[str]]:
     """Write the mark, and let the app have its say: Django's rule, and its order.
 
     :returns: what ``on_login`` wants sent, and the ids of former records that go on.
     """
     identity, linking = record.identity, attempt.link_owner is not None
-    who = fingerprints(login, identity)
-    before = [row for row in former.rows if row.login == login.name]
+    hashes = fingerprints(registration, identity)
+    before = [row for row in former.all if row.login == registration.name]
     # Further accounts of the same person stay; of this one the new record takes the place.
-    others = [row for row in former.rows if row not in before or row.who not in who]
+    others = [row for row in former.all if row not in before or row.subject_hash not in hashes]
     if linking and linking_owner() != attempt.link_owner:
         raise AuthorizationError("invalid_state", "somebody else is signed in by now")
-    if before and not linking and not any(row.who in who for row in before):
+    if before and not linking and not any(row.subject_hash in hashes for row in before):
         clear_session()
         others = []
     # Tokens that were made for the session before, such as Flask-WTF's.
-    session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
-    mark = Mark(login.name, record.id, who[0] if who else "", this_minute())
-    write_marks([*others, mark])
+    session.pop(csrf_field(), None)
+    entry = SessionEntry(registration.name, record.id, hashes[0] if hashes else "", this_minute())
+    write_entries([*others, entry])
     before_hook = copy.deepcopy(dict(session))
     if linking:
         identity.owner = attempt.link_owner
@@ -145,30 +141,30 @@ def make_session_ready(
         # Without an own attribute, owner reads as None, and an assignment of None can be noticed.
         vars(identity).pop("owner", None)
     # For the hook it is the new person who is there: nobody's token is taken for another's.
-    current_visit().forget()
-    current_visit().homes[login.name, record.id] = RecordHome.holding(login, record)
-    response = login.hooks.run_on_login(identity, record.token)
+    request_scope().forget_logins()
+    request_scope().opened[registration.name, record.id] = StoredLogin.holding(registration, record)
+    response = registration.hooks.run_on_login(identity, record.token)
     if "owner" in vars(identity):
         identity.owner = owner_key(identity.owner)
     owner = owner_fingerprints(identity.owner)
-    if any(row.owner and row.owner not in owner for row in former.rows):
+    if any(row.owner_hash and row.owner_hash not in owner for row in former.all):
         # Somebody else, by the app's own word. What the hook has just written is his.
         his = {key: value for key, value in session.items() if before_hook.get(key) != value}
         clear_session()
         session.update(his)
         others = []
-    mark.owner = owner[0] if owner else ""
+    entry.owner_hash = owner[0] if owner else ""
     if identity.owner is None:
         identity.owner = default_owner(identity)
-    write_marks([*others, mark])
+    write_entries([*others, entry])
     return response, {row.id for row in others}
 
 
-def fingerprints(login: Registration, identity: Identity) -> list[str]:
+def fingerprints(registration: Registration, identity: Identity) -> list[str]:
     """Keyed hashes of who it is at the provider, by each of the app's secrets; [] if unknown."""
     if identity.id is None:
         return []
-    hashes = current_extension().sealer.keyed_hashes("who", *login.context, identity.id)
+    hashes = registration.sealer.keyed_hashes("who", *registration.context, identity.id)
     return [full[:6] for full in hashes]
 
 
@@ -185,9 +181,9 @@ def linking_owner() -> str:
     :raises LoginRequired: nobody is.
     :raises ConfigurationError: nothing names an owner, or records don't rest on the server.
     """
-    login = current_login()
-    if login is None:
+    registration = find_registration()
+    if registration is None:
         raise LoginRequired("Sign in before you add an account.")
-    server_store(login)
-    identity = find_identity(login)
+    server_store(registration)
+    identity = find_identity(registration)
     return owner_of(t.cast(Identity, identity))

@@ -14,17 +14,16 @@ from flask import Response, json, request
 from werkzeug.exceptions import NotFound
 
 from ..client.openid import OpenIDConnect
-from ..protocol.background import patiently
+from ..protocol.background import run_briefly
 from ..protocol.errors import IDTokenError, OAuth2Error
 from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params, origin
 from ..session.cookies import SealedCookie, cookie_name
-from ..session.extension import current_extension
 from ..session.record import Record
 from ..session.registration import Registration
-from ..session.stored_login import RecordHome, end_homes, find_record_homes, server_store
+from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins, server_store
 from ..stores.base import TokenStore
-from ..web.pages import keep_private, render_page
+from ..web.pages import render_page, set_no_store
 from ..web.urls import post_logout_redirect_uri, url_of
 
 log = logging.getLogger("flask_oauth2_login")
@@ -35,19 +34,19 @@ ROUND_TRIP = 600
 LEEWAY = 600
 
 
-def openid_handler(login: Registration) -> OpenIDConnect:
+def openid_handler(registration: Registration) -> OpenIDConnect:
     """The handler, where it is an OpenID Provider's; for others these views do not exist."""
-    if not isinstance(login.handler, OpenIDConnect):
+    if not isinstance(registration.handler, OpenIDConnect):
         raise NotFound
-    return login.handler
+    return registration.handler
 
 
 # -- by the browser, at the provider: RP-Initiated Logout
 
 
-def provider_logout_url(login: Registration, record: Record, state: str) -> str | None:
+def provider_logout_url(registration: Registration, record: Record, state: str) -> str | None:
     """Where to go on to, to sign out at the provider too; None where it has no such place."""
-    handler, found = login.handler, []
+    handler, found = registration.handler, []
     if not isinstance(handler, OpenIDConnect):
         return None
 
@@ -56,52 +55,52 @@ def provider_logout_url(login: Registration, record: Record, state: str) -> str 
             if handler.has_endpoint("end_session_url"):
                 found.append(handler.endpoint("end_session_url"))
         except OAuth2Error as error:
-            log.warning("%s: not signed out at the provider. %s", login.name, error)
+            log.warning("%s: not signed out at the provider. %s", registration.name, error)
 
     # The metadata may not have been read yet, and a provider that is down delays nobody.
-    patiently(find)
+    run_briefly(find)
     if not found:
         return None
     params = {
         "client_id": handler.client_id,
         "id_token_hint": record.id_token,
-        "post_logout_redirect_uri": post_logout_redirect_uri(login),
+        "post_logout_redirect_uri": post_logout_redirect_uri(registration),
         "state": state,
     }
     return add_params(found[0], params)
 
 
 def remember_round_trip(
-    login: Registration, response: Response, state: str, next: str | None
+    registration: Registration, response: Response, state: str, next: str | None
 ) -> None:
     """Bind a ``state`` to this browser."""
-    response.set_cookie(**_cookie(login).make([state, next]))
+    response.set_cookie(**_cookie(registration).make([state, next]))
 
 
-def finish_round_trip(login: Registration) -> str | None:
+def finish_round_trip(registration: Registration) -> str | None:
     """Where a browser wanted to go that is back from the provider with the right ``state``."""
-    kept = _cookie(login).read()
+    kept = _cookie(registration).read()
     state = request.args.get("state", "")
     if kept is None or not secrets.compare_digest(state.encode(), kept[0].encode()):
         return None
     return t.cast("str | None", kept[1])
 
 
-def forget_round_trip(login: Registration, response: Response) -> Response:
+def forget_round_trip(registration: Registration, response: Response) -> Response:
     """Take the ``state`` away from this browser: it counts once."""
-    cookie = _cookie(login)
+    cookie = _cookie(registration)
     if cookie.name in request.cookies:
         cookie.delete(response)
     return response
 
 
-def _cookie(login: Registration) -> SealedCookie:
+def _cookie(registration: Registration) -> SealedCookie:
     return SealedCookie(
-        sealer=current_extension().sealer,
+        sealer=registration.sealer,
         purpose="logout",
-        context=login.context,
-        name=f"{cookie_name(login.name)}__logout",
-        path=url_of(login, "logout"),
+        context=registration.context,
+        name=f"{cookie_name(registration.name)}__logout",
+        path=url_of(registration, "logout"),
         lifetime=ROUND_TRIP,
     )
 
@@ -109,28 +108,28 @@ def _cookie(login: Registration) -> SealedCookie:
 # -- by the provider, behind the browser's back: Back-Channel Logout
 
 
-def back_channel(login: Registration) -> Response:
+def back_channel(registration: Registration) -> Response:
     """End what a logout token names: Back-Channel Logout 1.0, sections 2.6 to 2.8.
 
     Any failure is answered with a 400, and the provider may then send the token again.
     """
-    handler = openid_handler(login)
+    handler = openid_handler(registration)
     try:
         # Records can be found by the token's claims only in a server-side store.
-        store = server_store(login)
+        store = server_store(registration)
         claims = _read_logout_token(handler)
-        name = current_extension().sealer.keyed_hash("jti", *login.context, str(claims["jti"]))
+        name = registration.keyed_hash("jti", str(claims["jti"]))
         _require_unused(store, name)
-        _end_named(login, claims)
+        _end_named(registration, claims)
         # Done last, so that the provider can send the token again after a failure.
         _remember_used(store, name, claims["exp"])
     except OAuth2Error as error:
-        log.warning("%s: a back-channel logout was refused. %s", login.name, error)
+        log.warning("%s: a back-channel logout was refused. %s", registration.name, error)
         # Errors of this app or its store go only to the log, not to the caller.
         text = str(error) if isinstance(error, IDTokenError) else "It can't be acted on now."
         body = {"error": "invalid_request", "error_description": text}
-        return keep_private(Response(json.dumps(body), 400, content_type="application/json"))
-    return keep_private(Response(status=200))
+        return set_no_store(Response(json.dumps(body), 400, content_type="application/json"))
+    return set_no_store(Response(status=200))
 
 
 def _read_logout_token(handler: OpenIDConnect) -> t.Mapping[str, t.Any]:
@@ -162,41 +161,41 @@ def _remember_used(store: TokenStore, name: str, exp: float) -> None:
         raise IDTokenError("the logout token was used before") from None
 
 
-def _end_named(login: Registration, claims: t.Mapping[str, t.Any]) -> None:
+def _end_named(registration: Registration, claims: t.Mapping[str, t.Any]) -> None:
     """End the records that match a logout token: both ``sid`` and ``sub``, if it has both."""
     if "sid" in claims:
-        homes = find_record_homes(login, sid=claims["sid"])
+        logins = find_stored_logins(registration, sid=claims["sid"])
     else:
-        homes = find_record_homes(login, subject=claims["sub"])
-    named = [home for home in homes if "sub" not in claims or _subject(home) == claims["sub"]]
-    end_homes(named, "back-channel")
+        logins = find_stored_logins(registration, subject=claims["sub"])
+    named = [login for login in logins if "sub" not in claims or _subject(login) == claims["sub"]]
+    end_and_revoke(named, "back-channel")
 
 
-def _subject(home: RecordHome) -> str | None:
-    return home.record.id_claims.get("sub", home.record.identity.id)
+def _subject(login: StoredLogin) -> str | None:
+    return login.record.id_claims.get("sub", login.record.identity.id)
 
 
 # -- by the provider, in a frame: Front-Channel Logout
 
 
-def front_channel(login: Registration) -> Response:
+def front_channel(registration: Registration) -> Response:
     """End the records that ``iss`` and ``sid`` name: Front-Channel Logout 1.0, section 2.
 
     No cookie is relied on, for a frame gets none.
     """
-    handler = openid_handler(login)
+    handler = openid_handler(registration)
     iss, sid = request.args.getlist("iss"), request.args.getlist("sid")
     # Without a store that knows, there is nothing that it could end.
-    well_formed = len(iss) == len(sid) == 1 and bool(sid[0]) and login.store is not None
+    well_formed = len(iss) == len(sid) == 1 and bool(sid[0]) and registration.store is not None
     # By the record's own: an issuer that is a template has many names.
-    homes = [
-        home
-        for home in (find_record_homes(login, sid=sid[0]) if well_formed else ())
-        if home.record.id_claims.get("iss") == iss[0]
+    logins = [
+        login
+        for login in (find_stored_logins(registration, sid=sid[0]) if well_formed else ())
+        if login.record.id_claims.get("iss") == iss[0]
     ]
-    if not homes and not (well_formed and iss[0] == handler.issuer):
+    if not logins and not (well_formed and iss[0] == handler.issuer):
         return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
-    end_homes(homes, "front-channel")
+    end_and_revoke(logins, "front-channel")
     response = render_page("signed_out.html", 200, links=[])
     policy = response.headers["Content-Security-Policy"]
     response.headers["Content-Security-Policy"] = policy.replace(

@@ -7,7 +7,7 @@ import threading
 import weakref
 
 
-class AtRest:
+class ForkSafe:
     """Something behind a lock, in whose midst no fork happens.
 
     Python's own forks wait until the lock is free, so that a child finds nothing half done. A
@@ -20,15 +20,15 @@ class AtRest:
         self._lock = threading.Lock()
         _guarded.add(self)
 
-    def _rest(self) -> None:
+    def _before_fork(self) -> None:
         """Let go of what a child could not use. Called before a fork, with the lock held."""
 
-    def _renew(self) -> None:
+    def _after_fork(self) -> None:
         """Forget what is the parent's, but do not close it. Called in the child."""
 
 
-_guarded: weakref.WeakSet[AtRest] = weakref.WeakSet()
-_held: list[AtRest] = []
+_guarded: weakref.WeakSet[ForkSafe] = weakref.WeakSet()
+_held: list[ForkSafe] = []
 _forking = threading.Lock()
 
 
@@ -38,7 +38,7 @@ def _before() -> None:
     for one in list(_guarded):
         one._lock.acquire()
         _held.append(one)
-        one._rest()
+        one._before_fork()
 
 
 def _in_parent() -> None:
@@ -53,7 +53,7 @@ def _in_child() -> None:
     _held.clear()
     for one in list(_guarded):
         one._lock = threading.Lock()
-        one._renew()
+        one._after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

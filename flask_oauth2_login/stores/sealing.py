@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from ..protocol.base64url import decode, encode
 from ..protocol.errors import ProviderAnswerError
-from .forking import AtRest
+from .forking import ForkSafe
 from .packing import pack, unpack
 
 if t.TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Sealer:
         return None
 
 
-class _Opened(AtRest):
+class _Opened(ForkSafe):
     """The values that were opened last, up to :data:`MAX_REMEMBERED` bytes."""
 
     def __init__(self) -> None:

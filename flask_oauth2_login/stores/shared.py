@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from ..protocol.errors import StoreError
 from .base import ENDED, Outcome, SharedStore, Stored
-from .forking import AtRest
+from .forking import ForkSafe
 from .sqlite import BUSY_SECONDS, SQLiteStore
 
 log = logging.getLogger("flask_oauth2_login")
@@ -61,7 +61,7 @@ def open_shared_store(instance_path: str | None, app_name: str, secret_name: str
     return FallbackStore(lambda: _find_file(instance_path, name, secret_name))
 
 
-class FallbackStore(AtRest):
+class FallbackStore(ForkSafe):
     """A store in a file that the app's processes share, or in memory if no file can be made.
 
     If the file exists but can't be used now, calls fail, because nobody knows which logins have

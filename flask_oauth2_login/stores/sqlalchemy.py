@@ -19,7 +19,7 @@ from sqlalchemy import exc
 
 from ..protocol.errors import ConfigurationError, OAuth2Error, StoreError
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
-from .forking import AtRest
+from .forking import ForkSafe
 from .sql_engine import is_memory, make_engine, make_engine_beside
 from .sql_tables import make_leases, make_records, now
 from .sqlite_file import check_alone, require_place
@@ -41,7 +41,7 @@ class FlaskSQLAlchemy(t.Protocol):
     def engine(self) -> sa.Engine: ...
 
 
-class SQLAlchemyStore(AtRest):
+class SQLAlchemyStore(ForkSafe):
     """Keeps records in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Each call is a transaction of its own, on a connection of the store's own. The tables are made
@@ -87,7 +87,9 @@ class SQLAlchemyStore(AtRest):
         # Those of the store's own making, which go with it.
         self._engines = [] if self._own is None else [self._own]
         weakref.finalize(self, _dispose, self._engines, os.getpid()).atexit = False
-        self._places: weakref.WeakKeyDictionary[sa.Engine, _Place] = weakref.WeakKeyDictionary()
+        self._states: weakref.WeakKeyDictionary[sa.Engine, _EngineState] = (
+            weakref.WeakKeyDictionary()
+        )
         self._abandoned: list[sa.Engine] = []
         self._forked = False
         self._writes = itertools.count(1)
@@ -113,9 +115,9 @@ class SQLAlchemyStore(AtRest):
             engine = self._given_engine()
         except RuntimeError:
             return
-        place = engine.url.database or ""
-        if engine.dialect.name == "sqlite" and not is_memory(engine.url) and "file:" not in place:
-            require_place(place)
+        state = engine.url.database or ""
+        if engine.dialect.name == "sqlite" and not is_memory(engine.url) and "file:" not in state:
+            require_place(state)
         queries = [sa.select(sa.literal(1)).select_from(table).limit(1) for table in self._tables]
         self._read(lambda connection: [connection.scalar(query) for query in queries])
 
@@ -203,7 +205,7 @@ class SQLAlchemyStore(AtRest):
     def close(self) -> None:
         """Close the store's own connections. The next call makes new ones."""
         with self._lock:
-            for engine in {self._own, *(place.engine for place in self._places.values())}:
+            for engine in {self._own, *(state.engine for state in self._states.values())}:
                 if engine is not None:
                     engine.dispose()
 
@@ -261,12 +263,12 @@ class SQLAlchemyStore(AtRest):
         :param again: try once more where the connection was a dead one of the pool.
         """
         given = self._given_engine()
-        place = self._place(given)
+        state = self._state(given)
         attempt = 0
         while True:
             attempt += 1
             try:
-                with self._connect(place, given) as connection:
+                with self._connect(state, given) as connection:
                     return work(connection)
             except (exc.DBAPIError, exc.TimeoutError) as error:
                 problem = error
@@ -276,42 +278,42 @@ class SQLAlchemyStore(AtRest):
                 again = False
                 continue
             # Raised here, the error has not SQLAlchemy's in its chain, with the values in that.
-            raise self._explain(place, given, problem)
+            raise self._explain(state, given, problem)
 
     def _given_engine(self) -> sa.Engine:
         return self._given if isinstance(self._given, sa.Engine) else self._given.engine
 
-    def _place(self, given: sa.Engine) -> _Place:
+    def _state(self, given: sa.Engine) -> _EngineState:
         with self._lock:
-            place = self._places.get(given)
-            if place is None:
+            state = self._states.get(given)
+            if state is None:
                 if self._forked:
                     # What its pool holds is the parent's.
                     given.dispose(close=False)
-                place = self._places[given] = _Place()
+                state = self._states[given] = _EngineState()
                 if given is not self._own:
                     beside = given.dialect.name == "sqlite" and given is not self._given
                     if beside:
-                        place.engine = make_engine_beside(given)
-                        self._engines.append(place.engine)
-        return place
+                        state.engine = make_engine_beside(given)
+                        self._engines.append(state.engine)
+        return state
 
     @contextlib.contextmanager
-    def _connect(self, place: _Place, given: sa.Engine) -> t.Iterator[sa.Connection]:
-        engine = place.engine or given
+    def _connect(self, state: _EngineState, given: sa.Engine) -> t.Iterator[sa.Connection]:
+        engine = state.engine or given
         # An SQLite database in memory has one connection for all threads.
-        turn = place.turn if is_memory(engine.url) else contextlib.nullcontext()
+        turn = state.turn if is_memory(engine.url) else contextlib.nullcontext()
         with turn, engine.connect() as connection:
             if engine is given and given is not self._own:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
-            if not place.ready:
-                if place.engine:
+            if not state.ready:
+                if state.engine:
                     self._make_tables(connection)
                 elif engine.dialect.name == "sqlite":
                     self._check_alone(connection)
                     if given is self._own:
                         self._make_tables(connection)
-                place.ready = True
+                state.ready = True
             yield connection
 
     def _make_tables(self, connection: sa.Connection) -> None:
@@ -335,13 +337,13 @@ class SQLAlchemyStore(AtRest):
         fix = "SQLiteStore('logins.db'), or take Flask-SQLAlchemy's db, which gets one"
         check_alone(known, [table.name for table in self._tables], fix)
 
-    def _explain(self, place: _Place, given: sa.Engine, problem: Exception) -> OAuth2Error:
+    def _explain(self, state: _EngineState, given: sa.Engine, problem: Exception) -> OAuth2Error:
         missing: list[str] = []
         # Only where the database has answered: else it takes its time again.
         if isinstance(problem, exc.ProgrammingError) or given.dialect.name == "sqlite":
             try:
-                with self._connect(place, given) as connection:
-                    if not place.engine and given.dialect.name == "sqlite":
+                with self._connect(state, given) as connection:
+                    if not state.engine and given.dialect.name == "sqlite":
                         self._check_alone(connection)
                     known = sa.inspect(connection).get_table_names()
                     missing = [table.name for table in self._tables if table.name not in known]
@@ -357,20 +359,20 @@ class SQLAlchemyStore(AtRest):
         kind = type(getattr(problem, "orig", None) or problem).__name__
         return StoreError(f"The database of the logins can't be used now ({kind}).")
 
-    def _rest(self) -> None:
+    def _before_fork(self) -> None:
         # SQLite can't bear to be open at a fork; other connections are just left to the parent.
-        for given, place in self._places.items():
-            engine = place.engine or (given if given is self._own else None)
+        for given, state in self._states.items():
+            engine = state.engine or (given if given is self._own else None)
             if engine and engine.dialect.name == "sqlite" and not is_memory(engine.url):
                 engine.dispose()
 
-    def _renew(self) -> None:
+    def _after_fork(self) -> None:
         self._forked = True
-        self._abandoned.extend(place.engine for place in self._places.values() if place.engine)
-        self._places = weakref.WeakKeyDictionary()
+        self._abandoned.extend(state.engine for state in self._states.values() if state.engine)
+        self._states = weakref.WeakKeyDictionary()
 
 
-class _Place:
+class _EngineState:
     """What the store knows of one engine that it was given."""
 
     def __init__(self) -> None:

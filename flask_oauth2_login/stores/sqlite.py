@@ -13,7 +13,7 @@ from secrets import token_hex
 from ..protocol.errors import StoreError
 from . import sqlite_statements as sql
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
-from .forking import AtRest
+from .forking import ForkSafe
 from .sqlite_file import connect, create_file, identify, require_place
 
 T = t.TypeVar("T")
@@ -30,7 +30,7 @@ WRITES = 500
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
-class SQLiteStore(AtRest):
+class SQLiteStore(ForkSafe):
     """Keeps records in a SQLite file of its own, which all processes of one machine may open.
 
     The first process makes the file and its tables. Only its owner can read a new file; an existing
@@ -146,7 +146,7 @@ class SQLiteStore(AtRest):
     def close(self) -> None:
         """Close the file. The next call opens it again."""
         with self._lock:
-            self._rest()
+            self._before_fork()
 
     def _all(self, query: str, *values: t.Any) -> list[t.Any]:
         return self._run(lambda connection: connection.execute(query, values).fetchall())
@@ -183,7 +183,7 @@ class SQLiteStore(AtRest):
                     problem = error
                     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                     if code not in _BUSY_CODES:
-                        self._rest()
+                        self._before_fork()
             # A missing table means that the file was emptied. Opening it again makes the tables.
             emptied = code == sqlite3.SQLITE_ERROR and opened and not self._in_memory
             if not emptied and (code not in _BUSY_CODES or time.monotonic() > give_up):
@@ -219,7 +219,7 @@ class SQLiteStore(AtRest):
                 self._sign_at = now + SIGN
                 self._sign()
             return self._connection
-        self._rest()
+        self._before_fork()
         if not self._in_memory:
             create_file(self.path)
         self._connection, self.file_id = connect(self.path)
@@ -231,7 +231,7 @@ class SQLiteStore(AtRest):
             with contextlib.suppress(OSError):
                 os.utime(self.path + end)
 
-    def _rest(self) -> None:
+    def _before_fork(self) -> None:
         if self._in_memory:
             # Closing would delete the records. Without a file, a child can't do any damage.
             return
@@ -240,7 +240,7 @@ class SQLiteStore(AtRest):
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _renew(self) -> None:
+    def _after_fork(self) -> None:
         if not self._in_memory:
             # Closing the parent's connection would release the parent's locks on the file.
             self._abandoned.append(self._connection)

@@ -123,45 +123,51 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
     return dict(params)
 
 
-def login_demands(login: Registration, params: Params) -> Demands:
+def login_demands(registration: Registration, params: Params) -> Demands:
     """Return the demands on a sign-in that begins with these parameters.
 
     :raises ConfigurationError: the login has no ID tokens to prove them, or they conflict.
     """
     demands = Demands()
-    for place in (login.handler.authorize_params, login.options.authorize_params, params):
+    for place in (
+        registration.handler.authorize_params,
+        registration.options.authorize_params,
+        params,
+    ):
         demands = demands.and_also(read_demands(place))
     if demands:
-        require_id_tokens(login)
+        require_id_tokens(registration)
     return demands
 
 
-def require_id_tokens(login: Registration) -> None:
+def require_id_tokens(registration: Registration) -> None:
     """Check that a login has ID tokens, which prove ``max_age`` and ``acr_values``.
 
     :raises ConfigurationError: the login has none.
     """
-    if not login.handler.openid:
+    if not registration.handler.openid:
         raise ConfigurationError(
-            f"The login {login.name!r} has no ID tokens, so nothing proves how recent or how strong"
-            " a sign-in is. Remove max_age and acr_values, or use OpenIDConnect(…)."
+            f"The login {registration.name!r} has no ID tokens, so nothing proves how recent or"
+            " how strong a sign-in is. Remove max_age and acr_values, or use OpenIDConnect(…)."
         )
 
 
-def authorization_params(login: Registration, params: Params) -> tuple[list[str], dict[str, t.Any]]:
+def authorization_params(
+    registration: Registration, params: Params
+) -> tuple[list[str], dict[str, t.Any]]:
     """Return the scopes and the further parameters of the authorization request.
 
     :param params: those of the link or the view. They override the blueprint's, and the handler's
         override them.
     """
-    places = (login.options.authorize_params, params, login.handler.authorize_params)
+    places = (registration.options.authorize_params, params, registration.handler.authorize_params)
     merged = {
         name: value
         for place in places
         for name, value in place.items()
         if name not in {*FLOW_PARAMS, "scope"}
     }
-    scopes = split_scope([*login.scopes, *(s for place in places for s in scopes_of(place))])
+    scopes = split_scope([*registration.scopes, *(s for place in places for s in scopes_of(place))])
     demands = Demands()
     claims: dict[str, dict[str, t.Any]] = {}
     for place in places:

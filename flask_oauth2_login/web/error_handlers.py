@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.http import quote_header_value
 
+from ..config import default_next
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -17,13 +18,15 @@ from ..protocol.errors import (
     ProviderError,
     StoreError,
 )
-from ..protocol.json_input import one_line
+from ..protocol.json_input import to_one_line
 from ..session.extension import current_extension
-from ..session.request_scope import current_login, current_visit, find_home
+from ..session.request_scope import request_scope
+from ..session.signed_in import find_login, find_registration
 from .demands import COMING_BACK, read_demands
 from .links import login_links
-from .pages import EXPLANATIONS, keep_private, render_error, render_page, render_problem
-from .user_agent import UserAgent, default_next, find_user_agent, here, safe_next
+from .next_url import current_page, safe_next
+from .pages import EXPLANATIONS, render_error, render_page, render_problem, set_no_store
+from .user_agent import UserAgent, find_user_agent
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -31,7 +34,7 @@ log = logging.getLogger("flask_oauth2_login")
 JUST_NOW = 60
 
 
-def answer_error(error: OAuth2Error) -> t.Any:
+def handle_error(error: OAuth2Error) -> t.Any:
     """Answer what neither the view nor the app has handled.
 
     It is registered for the base class, so the app's own handlers for any of our classes, or for a
@@ -40,31 +43,31 @@ def answer_error(error: OAuth2Error) -> t.Any:
     classes don't receive these two.
     """
     if isinstance(error, ConfigurationError):
-        answer = _app_answer(error, ConfigurationError)
+        answer = _call_app_handler(error, ConfigurationError)
         if answer is None:
             # A mistake in the configuration: only developers should see it, in the log.
             raise error
         return answer
     if isinstance(error, LoginRequired):
-        return _app_answer(error, OAuth2Error) or answer_login_required(error)
-    if isinstance(error, (ProviderError, StoreError)) and not current_visit().again_url:
-        log.warning("%s %s: %s", request.method, one_line(request.path), error)
+        return _call_app_handler(error, OAuth2Error) or handle_login_required(error)
+    if isinstance(error, (ProviderError, StoreError)) and not request_scope().again_url:
+        log.warning("%s %s: %s", request.method, to_one_line(request.path), error)
     if isinstance(error, StoreError):
         # The app's layout may ask who is signed in, and would fail as well.
-        current_visit().is_store_down = True
+        request_scope().is_store_down = True
     if not isinstance(error, HTTPException):
         raise error
-    again_url = current_visit().again_url
-    return _app_answer(error, HTTPException) or render_error(error, again_url)
+    again_url = request_scope().again_url
+    return _call_app_handler(error, HTTPException) or render_error(error, again_url)
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Register :func:`answer_error` in an app, for errors that its blueprints don't handle."""
+    """Register :func:`handle_error` in an app, for errors that its blueprints don't handle."""
     for code, error in ((LoginRequired.code, LoginRequired), (None, OAuth2Error)):
-        app.error_handler_spec[None][code].setdefault(error, answer_error)
+        app.error_handler_spec[None][code].setdefault(error, handle_error)
 
 
-def keep_mistakes_out(app: Flask) -> None:
+def exempt_configuration_errors(app: Flask) -> None:
     """Keep `ConfigurationError` away from general error handlers, also those of blueprints.
 
     To be called when all blueprints are there: at the first request.
@@ -73,10 +76,10 @@ def keep_mistakes_out(app: Flask) -> None:
     `Exception` would receive a `ConfigurationError` before the app's handler for that class.
     """
     for name in (*app.blueprints, None):
-        app.error_handler_spec[name][None].setdefault(ConfigurationError, answer_error)
+        app.error_handler_spec[name][None].setdefault(ConfigurationError, handle_error)
 
 
-def _app_answer(error: OAuth2Error, kind: type[Exception]) -> t.Any:
+def _call_app_handler(error: OAuth2Error, kind: type[Exception]) -> t.Any:
     """The answer of the app's handler for errors of this kind, if it has one.
 
     Ours are found by class before it. So `LoginRequired` has passed by handlers for every error of
@@ -85,7 +88,7 @@ def _app_answer(error: OAuth2Error, kind: type[Exception]) -> t.Any:
     """
     for name in (*request.blueprints, None):
         handler = current_app.error_handler_spec[name][None].get(kind)
-        if handler is not None and handler is not answer_error:
+        if handler is not None and handler is not handle_error:
             return current_app.ensure_sync(handler)(error)
     return None
 
@@ -97,33 +100,35 @@ def forbidden(text: str | None = None) -> Forbidden:
     return error
 
 
-def answer_login_required(error: LoginRequired) -> t.Any:
+def handle_login_required(error: LoginRequired) -> t.Any:
     """Send a browser to sign in; tell everybody else how to."""
     client = find_user_agent(request)
     if client is UserAgent.PREFETCH:
         # Looking ahead starts no sign-in, and what it gets must not be kept for later.
-        return keep_private(t.cast(Response, ServiceUnavailable().get_response()))
+        return set_no_store(t.cast(Response, ServiceUnavailable().get_response()))
     if _was_just_asked(error):
         text = "The sign-in service was asked for this just now, and answered with less."
         return current_app.handle_http_exception(forbidden(text))
     name = error.login
-    if name is None and error.params and (login := current_login()):
+    if name is None and error.params and (registration := find_registration()):
         # A login without ID tokens can't prove that the demands are fulfilled.
-        provable = login.handler.openid or not read_demands(error.params)
-        name = login.name if provable else None
-    if client is UserAgent.API:
+        provable = registration.handler.openid or not read_demands(error.params)
+        name = registration.name if provable else None
+    if client is UserAgent.ResourceServer:
         return _problem(error, name)
-    links = login_links(name, here(), **error.params)
+    links = login_links(name, current_page(), **error.params)
     if client is UserAgent.HTMX:
         response = _problem(error, name)
         # Of several ways, the page itself offers the choice.
-        guarded = f"{request.script_root}{request.path}" if request.method == "GET" else here()
+        guarded = (
+            f"{request.script_root}{request.path}" if request.method == "GET" else current_page()
+        )
         response.headers["HX-Redirect"] = (
             links[0].url if len(links) == 1 else safe_next(guarded) or default_next()
         )
         return response
     if client is UserAgent.NAVIGATION and len(links) == 1:
-        return keep_private(t.cast(Response, redirect(links[0].url)))
+        return set_no_store(t.cast(Response, redirect(links[0].url)))
     title, text = EXPLANATIONS[401]
     page = render_page(
         "choose.html", 401, title=title, text=text, links=links, apart=client is UserAgent.PAGE
@@ -153,9 +158,9 @@ def _was_just_asked(error: LoginRequired) -> bool:
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
-    login = current_extension().logins.get(error.login or "") or current_login()
-    home = find_home(login) if login is not None else None
-    if not wanted or home is None or time.time() - home.record.signed_in_at > just_now:
+    registration = current_extension().registrations.get(error.login or "") or find_registration()
+    login = find_login(registration) if registration is not None else None
+    if not wanted or login is None or time.time() - login.record.signed_in_at > just_now:
         return False
-    asked = home.record.asked
+    asked = login.record.requested
     return all(str(asked.get(name)) == str(value) for name, value in wanted.items())

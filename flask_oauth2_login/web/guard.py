@@ -13,11 +13,11 @@ from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
 from ..protocol.tracebacks import without_locals
-from ..session.entries import read_marks
 from ..session.extension import current_extension
 from ..session.registration import Registration
-from ..session.request_scope import current_login, current_visit, find_home
-from ..session.stored_login import RecordHome
+from ..session.request_scope import read_entries, request_scope
+from ..session.signed_in import find_login, find_registration
+from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, require_id_tokens
 from .error_handlers import forbidden
 from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
@@ -115,63 +115,65 @@ def _require(login: str | None, guard: Guard) -> None:
     if is_own_view(request.endpoint):
         # A guard for the whole app stands in nobody's way to sign in.
         return
-    needed = current_extension().get(login) if login is not None else current_login()
+    needed = current_extension().get(login) if login is not None else find_registration()
     if guard.proof:
         needed = _able_to_prove(login, needed)
-    home = find_home(needed) if needed is not None else None
-    if needed is None or home is None:
+    found = find_login(needed) if needed is not None else None
+    if needed is None or found is None:
         raise LoginRequired(login=login, params=guard.params)
-    _demand_scope(needed, home, guard)
-    _demand_proof(needed, home, guard)
-    if guard.check is not None and not _passes(guard.check, home.record.identity):
+    _demand_scope(needed, found, guard)
+    _demand_proof(needed, found, guard)
+    if guard.check is not None and not _passes(guard.check, found.record.identity):
         raise forbidden()
-    current_visit().admitted = needed.name
+    request_scope().admitted = needed.name
 
 
-def _able_to_prove(name: str | None, login: Registration | None) -> Registration | None:
+def _able_to_prove(name: str | None, registration: Registration | None) -> Registration | None:
     """Return the login, or None if nobody is signed in at a login that has ID tokens.
 
     :raises ConfigurationError: no login could prove what the guard demands.
     """
-    if name is not None or (login is not None and login.handler.openid):
-        require_id_tokens(t.cast(Registration, login))
-        return login
-    able = [each for each in current_extension().logins.values() if each.handler.openid]
+    if name is not None or (registration is not None and registration.handler.openid):
+        require_id_tokens(t.cast(Registration, registration))
+        return registration
+    able = [each for each in current_extension().registrations.values() if each.handler.openid]
     if not able:
-        require_id_tokens(next(iter(current_extension().logins.values())))
+        require_id_tokens(next(iter(current_extension().registrations.values())))
     # Several logins may be signed in, of which an outer guard has named another one.
-    names = [mark.login for mark in reversed(read_marks().live)]
-    signed_in = [each for each in able if each.name in names and find_home(each) is not None]
+    names = [entry.login for entry in reversed(read_entries().live)]
+    signed_in = [each for each in able if each.name in names and find_login(each) is not None]
     return min(signed_in, key=lambda each: names.index(each.name), default=None)
 
 
-def _demand_scope(login: Registration, home: RecordHome, guard: Guard) -> None:
-    missing = login.handler.missing_scopes(guard.scopes, home.record.scopes)
+def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) -> None:
+    missing = registration.handler.missing_scopes(guard.scopes, login.record.scopes)
     if not missing:
         return
-    if set(missing) <= set(home.record.asked.get("scope", ())):
+    if set(missing) <= set(login.record.requested.get("scope", ())):
         raise forbidden(f"Your account did not grant: {' '.join(missing)}.")
     text = "This page needs more of your account."
-    raise LoginRequired(text, login=login.name, params={**guard.params, "scope": " ".join(missing)})
+    raise LoginRequired(
+        text, login=registration.name, params={**guard.params, "scope": " ".join(missing)}
+    )
 
 
-def _demand_proof(login: Registration, home: RecordHome, guard: Guard) -> None:
+def _demand_proof(registration: Registration, login: StoredLogin, guard: Guard) -> None:
     proof = guard.proof
-    if proof.max_age is not None and not _is_recent(home, proof.max_age):
+    if proof.max_age is not None and not _is_recent(login, proof.max_age):
         text = "This page needs a recent sign-in."
-        raise LoginRequired(text, login=login.name, params=guard.params)
-    if proof.acr_values and home.record.id_claims.get("acr") not in proof.acr_values:
+        raise LoginRequired(text, login=registration.name, params=guard.params)
+    if proof.acr_values and login.record.id_claims.get("acr") not in proof.acr_values:
         text = "This page needs a stronger sign-in."
-        raise LoginRequired(text, login=login.name, params=guard.params)
+        raise LoginRequired(text, login=registration.name, params=guard.params)
 
 
-def _is_recent(home: RecordHome, max_age: float) -> bool:
+def _is_recent(login: StoredLogin, max_age: float) -> bool:
     # Only auth_time says when the person authenticated: the last sign-in may have been silent.
-    auth_time = home.record.id_claims.get("auth_time")
+    auth_time = login.record.id_claims.get("auth_time")
     if auth_time is None:
         return False
     # This max_age was checked a moment ago. The way back from the provider must not use it up.
-    asked, age = home.record.asked.get("max_age"), time.time() - home.record.signed_in_at
+    asked, age = login.record.requested.get("max_age"), time.time() - login.record.signed_in_at
     just_asked = str(asked) == str(max_age) and age <= COMING_BACK
     return just_asked or time.time() - auth_time <= max_age
 

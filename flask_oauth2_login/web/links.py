@@ -17,15 +17,15 @@ from flask import Response, render_template, request
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
-from ..session.entries import read_marks
 from ..session.extension import current_extension
 from ..session.registration import Registration
-from ..session.request_scope import current_login, find_home, find_identity
+from ..session.request_scope import read_entries
+from ..session.signed_in import find_identity, find_login, find_registration
 from ..session.stored_login import server_store
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
+from .next_url import safe_next
 from .pages import render_page
 from .urls import login_url_of, url_of
-from .user_agent import safe_next
 
 #: Parameters for the provider that a link may have without a signature.
 UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})
@@ -63,25 +63,33 @@ def login_url(
         login has no server-side store.
     """
     extension = current_extension()
-    names = list(extension.logins) if name is None else [name]
+    names = list(extension.registrations) if name is None else [name]
     if len(names) != 1:
         raise ConfigurationError(
-            f"This app has several logins: login_url(name), of {', '.join(extension.logins)}."
+            "This app has several logins: login_url(name), of"
+            f" {', '.join(extension.registrations)}."
         )
-    login = extension.get(names[0])
+    registration = extension.get(names[0])
     if link:
-        server_store(login)
-    return _url(login, next, link=link, **params)
+        server_store(registration)
+    return _url(registration, next, link=link, **params)
 
 
 def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
     """The ways to sign in: one, if a login is named, else all of the app's."""
     extension = current_extension()
-    logins = [extension.get(name)] if name is not None else list(extension.logins.values())
+    registrations = (
+        [extension.get(name)] if name is not None else list(extension.registrations.values())
+    )
     if name is None and read_demands(params):
         # Only logins with ID tokens can prove that the demands are fulfilled.
-        logins = [login for login in logins if login.handler.openid] or logins
-    return [Link(login.name, login.label, _url(login, next, **params)) for login in logins]
+        registrations = [
+            registration for registration in registrations if registration.handler.openid
+        ] or registrations
+    return [
+        Link(registration.name, registration.label, _url(registration, next, **params))
+        for registration in registrations
+    ]
 
 
 def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
@@ -90,10 +98,10 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
     :param text: what stands on the button.
     :param name: of the login to end; None ends all of them.
     """
-    login = current_login() if name is None else current_extension().get(name)
-    if login is None or find_home(login) is None:
+    registration = find_registration() if name is None else current_extension().get(name)
+    if registration is None or find_login(registration) is None:
         return Markup("")
-    url = url_of(login, "logout")
+    url = url_of(registration, "logout")
     form = render_template(
         "oauth2_login/logout_button.html",
         text=text,
@@ -106,24 +114,26 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
 
 def logout_token() -> str:
     """What a form of ours has, for browsers that don't say where a POST comes from."""
-    return current_extension().sealer.keyed_hash("logout", read_marks().id)
+    return current_extension().sealer.keyed_hash("logout", read_entries().id)
 
 
-def _url(login: Registration, target: str | None, /, *, link: bool = False, **params: t.Any) -> str:
-    check_params("login_url", params, RESERVED_PARAMS | {login.handler.client_id_param})
+def _url(
+    registration: Registration, target: str | None, /, *, link: bool = False, **params: t.Any
+) -> str:
+    check_params("login_url", params, RESERVED_PARAMS | {registration.handler.client_id_param})
     asked = {name: _as_text(value) for name, value in params.items()}
     asked["scope"] = " ".join(scopes_of(params)) or None
     asked["link"] = "1" if link else None
-    url = login_url_of(login, safe_next(target), **asked)
+    url = login_url_of(registration, safe_next(target), **asked)
     parts = urlsplit(url)
     given = _parse(parts.query)
-    if {name for name, _ in given} <= _unsigned(login):
+    if {name for name, _ in given} <= _unsigned(registration):
         return url
-    signature = _sign(login, unquote(parts.path), given)[0]
-    return login_url_of(login, safe_next(target), **asked, signature=signature)
+    signature = _sign(registration, unquote(parts.path), given)[0]
+    return login_url_of(registration, safe_next(target), **asked, signature=signature)
 
 
-class Asked(t.NamedTuple):
+class LinkRequest(t.NamedTuple):
     """The permitted parameters of a link to ``/login``."""
 
     params: dict[str, t.Any]
@@ -133,29 +143,29 @@ class Asked(t.NamedTuple):
     is_signed: bool
 
 
-def read_link(login: Registration) -> Asked:
+def read_link(registration: Registration) -> LinkRequest:
     """Return the parameters that this request's link to ``/login`` may set."""
     given = _parse(request.query_string.decode("utf-8", "replace"))
     signature = request.args.get("signature", "").encode()
-    signatures = _sign(login, request.script_root + request.path, given) if signature else []
+    signatures = _sign(registration, request.script_root + request.path, given) if signature else []
     is_signed = any(hmac.compare_digest(signature, known.encode()) for known in signatures)
     names = {name for name, _ in given}
-    allowed = names - RESERVED_PARAMS if is_signed else names & _unsigned(login)
+    allowed = names - RESERVED_PARAMS if is_signed else names & _unsigned(registration)
     values = {name: [value for key, value in given if key == name] for name in allowed - {"link"}}
     params = {name: value[0] if len(value) == 1 else value for name, value in values.items()}
-    return Asked(params, "link" in names, is_signed)
+    return LinkRequest(params, "link" in names, is_signed)
 
 
-def ask_to_link(login: Registration, next: str | None) -> Response:
+def ask_to_link(registration: Registration, next: str | None) -> Response:
     """Return a page that asks before it adds an account, for a link without a valid signature.
 
     Otherwise an attacker could sign this browser in to the attacker's account at the provider, and
     then add that account with a link.
     """
-    identity = find_identity(current_login())
+    identity = find_identity(find_registration())
     name = identity.name or identity.email if identity is not None else None
-    url = _url(login, next, link=True)
-    return render_page("link.html", 200, name=name, label=login.label, url=url)
+    url = _url(registration, next, link=True)
+    return render_page("link.html", 200, name=name, label=registration.label, url=url)
 
 
 def _parse(query: str) -> list[tuple[str, str]]:
@@ -164,18 +174,21 @@ def _parse(query: str) -> list[tuple[str, str]]:
     return sorted((name, value) for name, value in pairs if name not in {"next", "signature"})
 
 
-def _unsigned(login: Registration) -> frozenset[str]:
+def _unsigned(registration: Registration) -> frozenset[str]:
     """Return the parameters that an unsigned link may set: not those that the developer sets."""
-    return UNSIGNED_PARAMS - {*login.handler.authorize_params, *login.options.authorize_params}
+    return UNSIGNED_PARAMS - {
+        *registration.handler.authorize_params,
+        *registration.options.authorize_params,
+    }
 
 
-def _sign(login: Registration, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
+def _sign(registration: Registration, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
     """Return the signature of a link by each of the app's secrets, the newest first."""
     # The id of a session's marks changes with each sign-in and sign-out. Signing it proves that a
     # link that adds an account was made for this session and the person now signed in.
-    session_id = read_marks().id if ("link", "1") in params else ""
+    session_id = read_entries().id if ("link", "1") in params else ""
     hashes = current_extension().sealer.keyed_hashes(
-        "link", login.name, path, session_id, json.dumps(params)
+        "link", registration.name, path, session_id, json.dumps(params)
     )
     return [signature[:22] for signature in hashes]
 

@@ -40,7 +40,7 @@ def render_page(
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return keep_private(response, has_form)
+    return set_no_store(response, has_form)
 
 
 def redirect_page(url: str) -> Response:
@@ -52,7 +52,7 @@ def redirect_page(url: str) -> Response:
     return render_page("continue.html", 200, url=url)
 
 
-def keep_private(response: Response, has_form: bool = False) -> Response:
+def set_no_store(response: Response, has_form: bool = False) -> Response:
     """Say that an answer is nobody else's, and that its URL stays here."""
     response.headers["Cache-Control"] = "no-store"
     # A page without a referrer posts `Origin: null`, which tells nothing.
@@ -65,7 +65,7 @@ def render_problem(status: int, detail: str, **members: t.Any) -> Response:
     problem = {"title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **members}
     response = make_response(json.dumps(problem), status)
     response.content_type = "application/problem+json"
-    return keep_private(response)
+    return set_no_store(response)
 
 
 def render_error(error: HTTPException, again_url: str | None = None) -> Response:
@@ -75,7 +75,7 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     """
     status = error.code or 500
     title, text, detail = _explain(error, status)
-    if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
+    if find_user_agent(request) in {UserAgent.ResourceServer, UserAgent.HTMX}:
         response = render_problem(status, detail or text)
     else:
         response = render_page(

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import current_app, request, url_for
 
+from ..config import prefers_https, server_name
 from ..protocol.urls import is_absolute
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -32,51 +33,51 @@ _ENDPOINTS = frozenset(map(endpoint_of, VIEWS))
 def is_own_view(endpoint: str | None) -> bool:
     """Whether an endpoint is one of a login's own views, which have checks of their own."""
     name, _, view = (endpoint or "").rpartition(".")
-    return view in _ENDPOINTS and name in current_extension().logins
+    return view in _ENDPOINTS and name in current_extension().registrations
 
 
-def url_of(login: Registration, view: str, /, **params: t.Any) -> str:
+def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:
     """The URL of a login's view: a path, if it is on this request's host.
 
     Variables of the URL rule that this request's own has (``/<lang>/…``) are filled alike.
     """
-    endpoint = f"{login.name}.{view}"
+    endpoint = f"{registration.name}.{view}"
     return url_for(endpoint, **{**_variables(endpoint), **params})
 
 
-def login_url_of(login: Registration, target: str | None, /, **params: t.Any) -> str:
+def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:
     """The URL that starts a sign-in.
 
     :param target: a checked path to come back to; it says nothing on another host.
     """
-    url = url_of(login, "login", next=target, **params)
-    return url_of(login, "login", **params) if target and is_absolute(url) else url
+    url = url_of(registration, "login", next=target, **params)
+    return url_of(registration, "login", **params) if target and is_absolute(url) else url
 
 
-def redirect_uri(login: Registration) -> str:
+def redirect_uri(registration: Registration) -> str:
     """Where the provider sends the browser back to: what the developer registered there.
 
     The handler's own; else made of SERVER_NAME, where the app has one; else of the request's host.
     """
-    if login.handler.redirect_uri:
-        return login.handler.redirect_uri
-    server_name = current_app.config["SERVER_NAME"]
-    if not server_name:
-        return url_of(login, "callback", _external=True)
-    endpoint = f"{login.name}.callback"
-    secure = request.is_secure or current_app.config["PREFERRED_URL_SCHEME"] == "https"
+    if registration.handler.redirect_uri:
+        return registration.handler.redirect_uri
+    host = server_name()
+    if not host:
+        return url_of(registration, "callback", _external=True)
+    endpoint = f"{registration.name}.callback"
+    secure = request.is_secure or prefers_https()
     adapter = current_app.url_map.bind(
-        server_name, request.script_root or "/", url_scheme="https" if secure else "http"
+        host, request.script_root or "/", url_scheme="https" if secure else "http"
     )
     values = _variables(endpoint)
     current_app.inject_url_defaults(endpoint, values)
     return adapter.build(endpoint, values, force_external=True)
 
 
-def post_logout_redirect_uri(login: Registration) -> str:
+def post_logout_redirect_uri(registration: Registration) -> str:
     """Where the provider sends the browser back to after signing out, as registered there."""
-    home = urlsplit(redirect_uri(login))
-    path = url_of(login, "logout", _external=False)
+    home = urlsplit(redirect_uri(registration))
+    path = url_of(registration, "logout", _external=False)
     return home._replace(path=urlsplit(path).path, query="", fragment="").geturl()
 
 

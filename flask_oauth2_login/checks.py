@@ -1,0 +1,122 @@
+"""What must hold when a login is registered, as a list of checks that each name the fix."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Flask
+
+from .config import NO_SECRET_KEY, Config
+from .protocol.errors import ConfigurationError
+from .session.extension import extension_of
+from .session.registration import Registration
+from .web.demands import login_demands
+
+
+def check_secret_key(app: Flask, name: str) -> None:  # noqa: ARG001
+    """Check that there is a secret to make keys of.
+
+    :raises ConfigurationError: there is none.
+    """
+    if not app.config.get("SECRET_KEY"):
+        raise ConfigurationError(NO_SECRET_KEY)
+
+
+def check_name(app: Flask, name: str) -> None:
+    """Check that no other blueprint has the login's name.
+
+    :raises ConfigurationError: one has.
+    """
+    if name in app.blueprints:
+        raise ConfigurationError(
+            f"This app has a blueprint named {name!r} already. Give the login a name of its own:"
+            f" OAuth2Login(…, name='another'), or register_blueprint(login, name='another')."
+        )
+
+
+def check_urls(app: Flask, registration: Registration) -> None:
+    """Check that no other view answers at the login's URLs.
+
+    :raises ConfigurationError: one does.
+    """
+    name = registration.name
+    rules = list(app.url_map.iter_rules())
+    own = [rule for rule in rules if rule.endpoint.rpartition(".")[0] == name]
+    for rule in own:
+        for other in rules:
+            if other.endpoint != rule.endpoint and _overlap(rule, other):
+                raise ConfigurationError(
+                    f"{rule.rule!r} is taken by {other.endpoint!r}, so the login {name!r} can't"
+                    f" have it. Register it at another place:"
+                    f" app.register_blueprint(login, url_prefix='/{name.replace('.', '/')}')."
+                )
+
+
+def check_redirect_uri(app: Flask, registration: Registration) -> None:
+    """Check that no other login has the same redirect URI.
+
+    :raises ConfigurationError: one has.
+    """
+    name, redirect_uri = registration.name, registration.handler.redirect_uri
+    for other in extension_of(app).registrations.values():
+        if (
+            other is not registration
+            and redirect_uri
+            and redirect_uri == other.handler.redirect_uri
+        ):
+            raise ConfigurationError(
+                f"The logins {other.name!r} and {name!r} have one redirect_uri, where only one of"
+                " them can be: give each handler its own, or none."
+            )
+
+
+def check_settings(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+    """Check the settings that are read later.
+
+    :raises ConfigurationError: one is not valid.
+    """
+    _ = Config(app).lifetime
+
+
+def check_offline(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+    """Check that the grants for jobs have a store.
+
+    :raises ConfigurationError: ``offline=True`` stands without a server-side store.
+    """
+    if registration.options.offline and registration.store is None:
+        raise ConfigurationError(
+            f"offline=True keeps the grants of the login {registration.name!r} for jobs, which"
+            " needs a server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
+        )
+
+
+def check_demands(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+    """Check that the provider can prove what every sign-in demands.
+
+    :raises ConfigurationError: ``max_age`` or ``acr_values`` is demanded without ID tokens.
+    """
+    login_demands(registration, {})
+
+
+#: The checks before a login's blueprint is registered under a name.
+BEFORE: t.Sequence[t.Callable[[Flask, str], None]] = (check_secret_key, check_name)
+#: The checks of a registered login.
+CHECKS: t.Sequence[t.Callable[[Flask, Registration], None]] = (
+    check_urls,
+    check_redirect_uri,
+    check_settings,
+    check_offline,
+    check_demands,
+)
+
+
+def _overlap(rule: t.Any, other: t.Any) -> bool:
+    """Return True if two URL rules answer the same requests."""
+    is_same_place = (rule.rule, rule.subdomain, rule.host) == (
+        other.rule, other.subdomain, other.host,
+    )  # fmt: skip
+    return is_same_place and bool(_methods(rule) & _methods(other))
+
+
+def _methods(rule: t.Any) -> set[str]:
+    return (rule.methods or set()) - {"OPTIONS"}

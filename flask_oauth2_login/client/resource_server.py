@@ -1,0 +1,83 @@
+"""`ResourceServer`: a provider's API, and how a request to it carries a token. RFC 6750."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import typing as t
+
+import requests
+
+from ..protocol import urls
+from ..protocol.http_options import HTTPOptions
+from ..protocol.token import Token
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourceServer:
+    """What there is to know of a provider's API, to call it.
+
+    :param base_url: what relative URLs are appended to.
+    :param origins: where the token may go: scheme, host and port each.
+    :param bearer_method: ``"header"`` (``Authorization``), ``"query"`` (``access_token``), or one
+        of these with another name: ``"header:X-Token"``, ``"query:auth"``.
+    :param bearer_scheme: the word before the token in ``Authorization``.
+    :param headers: sent with each call, to these origins alone.
+    :param http_options: how requests are sent.
+    :param http_hosts: hosts that may be called by plain http.
+    """
+
+    base_url: str
+    origins: frozenset[str]
+    bearer_method: str = "header"
+    bearer_scheme: str = "Bearer"
+    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    http_hosts: frozenset[str] = frozenset()
+    http_options: HTTPOptions = dataclasses.field(default_factory=HTTPOptions)
+
+    def allows_token(self, url: str) -> bool:
+        return urls.origin(url) in self.origins and urls.is_secure_url(url, self.http_hosts)
+
+    def add_token(
+        self, request: requests.PreparedRequest, token: Token
+    ) -> requests.PreparedRequest:
+        """Put the token on a request, in place of whatever was there."""
+        self.remove_token(request)
+        request.headers.update(self.headers)
+        method, _, name = self.bearer_method.partition(":")
+        if method == "query":
+            request.url = urls.add_params(
+                str(request.url), {name or "access_token": token.access_token}
+            )
+        elif name:
+            request.headers[name] = token.access_token
+        else:
+            request.headers["Authorization"] = f"{self.bearer_scheme} {token.access_token}"
+        return request
+
+    def hide_token(self, url: str) -> str:
+        """A request's URL, without the token where that is a part of it."""
+        method, _, name = self.bearer_method.partition(":")
+        return urls.add_params(url, {name or "access_token": None}) if method == "query" else url
+
+    def remove_token(self, request: requests.PreparedRequest) -> None:
+        """Take every credential off a request."""
+        method, _, name = self.bearer_method.partition(":")
+        if method == "query":
+            request.url = self.hide_token(str(request.url))
+        for header in ("Authorization", name if method == "header" else "", *self.headers):
+            request.headers.pop(header, None)
+
+
+def hide_queries_in_logs() -> None:
+    """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
+    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(_hide_queries)
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+        )
+    return True

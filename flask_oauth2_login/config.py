@@ -1,0 +1,127 @@
+"""The settings in `app.config`: every key that this extension reads, checked where it is read."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import timedelta
+from types import NoneType
+
+from flask import Flask, current_app, request
+
+from .protocol.errors import ConfigurationError
+from .stores.sealing import Secret
+
+NO_SECRET_KEY = (
+    "Flask-OAuth2-Login needs a SECRET_KEY before its blueprint is registered: cookies are sealed"
+    ' with it. Make one with `python -c "import secrets; print(secrets.token_hex())"` and set'
+    " app.config['SECRET_KEY'], or FLASK_SECRET_KEY with app.config.from_prefixed_env()."
+)
+
+
+class Config:
+    """The settings of one app, read anew at each use, as Flask's own are.
+
+    :param app: the app whose settings these are.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    @property
+    def store(self) -> t.Any:
+        """``OAUTH2_LOGIN_STORE``: the store of logins that have no ``store=`` of their own."""
+        return self._app.config.get("OAUTH2_LOGIN_STORE")
+
+    @property
+    def providers(self) -> t.Any:
+        """``OAUTH2_LOGIN_PROVIDERS``: presets of the app's own, and changes to those shipped."""
+        return self._app.config.get("OAUTH2_LOGIN_PROVIDERS")
+
+    @property
+    def idle_seconds(self) -> float:
+        """``PERMANENT_SESSION_LIFETIME``: seconds without use after which a login ends."""
+        return self._app.permanent_session_lifetime.total_seconds()
+
+    @property
+    def lifetime(self) -> float | None:
+        """``OAUTH2_LOGIN_LIFETIME``: seconds after which a login ends, however much it is used.
+
+        :raises ConfigurationError: it is neither a positive number nor a timedelta.
+        """
+        given = self._app.config.get("OAUTH2_LOGIN_LIFETIME")
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if seconds is None or (type(seconds) in {int, float} and seconds > 0):
+            return seconds
+        raise ConfigurationError(
+            f"OAUTH2_LOGIN_LIFETIME={given!r} is neither a number of seconds nor a timedelta."
+        )
+
+    @property
+    def touch_seconds(self) -> float:
+        """Seconds after which the use of a login is noted again."""
+        return max(60.0, min(3600.0, self.idle_seconds / 10))
+
+    @property
+    def secrets(self) -> t.Sequence[Secret]:
+        """The secrets that keys are made of, the newest first.
+
+        They are ``OAUTH2_LOGIN_ENCRYPTION_KEY``, ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
+
+        :raises ConfigurationError: there is none, or one is neither a string nor bytes.
+        """
+        config = self._app.config
+        own = config.get("OAUTH2_LOGIN_ENCRYPTION_KEY") or ()
+        secrets = [
+            *([own] if isinstance(own, (str, bytes)) else own),
+            config["SECRET_KEY"],
+            *(config.get("SECRET_KEY_FALLBACKS") or ()),
+        ]
+        if not secrets[0]:
+            raise ConfigurationError(NO_SECRET_KEY)
+        if not all(isinstance(secret, (str, bytes, NoneType)) for secret in secrets):
+            raise ConfigurationError(
+                "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
+                " bytes. A variable of digits alone is a number for from_prefixed_env: make a key"
+                " of random letters and digits."
+            )
+        return [secret for secret in secrets if secret]
+
+    def credentials(self, id_key: str, secret_key: str) -> tuple[t.Any, t.Any]:
+        """Return what is set under ``<NAME>_CLIENT_ID`` and ``<NAME>_CLIENT_SECRET``.
+
+        A number becomes text, because `from_prefixed_env` makes one of digits.
+        """
+        return _as_text(self._app.config.get(id_key)), _as_text(self._app.config.get(secret_key))
+
+    def has(self, key: str) -> bool:
+        """Return True if a key is set, if only to None."""
+        return key in self._app.config
+
+
+def default_next() -> str:
+    """``OAUTH2_LOGIN_DEFAULT_NEXT``: where a visitor goes after a sign-in that names no page."""
+    return str(current_app.config.get("OAUTH2_LOGIN_DEFAULT_NEXT") or f"{request.script_root}/")
+
+
+def server_name() -> str | None:
+    """``SERVER_NAME``: the app's host, for redirect URIs."""
+    return t.cast("str | None", current_app.config["SERVER_NAME"])
+
+
+def prefers_https() -> bool:
+    """``PREFERRED_URL_SCHEME``: whether redirect URIs at ``SERVER_NAME`` begin with https."""
+    return bool(current_app.config["PREFERRED_URL_SCHEME"] == "https")
+
+
+def cookies_are_secure() -> bool:
+    """``SESSION_COOKIE_SECURE``: whether cookies are for https alone."""
+    return bool(current_app.config["SESSION_COOKIE_SECURE"])
+
+
+def csrf_field() -> str:
+    """``WTF_CSRF_FIELD_NAME``: the key under which Flask-WTF keeps its token in the session."""
+    return str(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"))
+
+
+def _as_text(value: t.Any) -> t.Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

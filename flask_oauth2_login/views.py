@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import typing as t
 
-from flask import Response, current_app, redirect, request
-from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
+from flask import Response, abort, current_app, redirect, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from . import signals
 from .checks import check_urls
@@ -26,12 +26,13 @@ from .session.request_scope import request_scope
 from .session.signed_in import find_login
 from .signin import flow, samesite
 from .signin.attempt import answers_by_form
+from .signin.response import read_response
 from .signin.session_setup import linking_owner
 from .signout import provider_logout
 from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
 from .web.next_url import own_path, safe_next
-from .web.pages import render_error, set_no_store
+from .web.pages import error_page, render_error, set_no_store
 from .web.urls import login_url_of, url_of
 from .web.user_agent import is_prefetch
 
@@ -39,7 +40,7 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def _current_registration() -> Registration:
-    """The login whose view is being served: one blueprint may serve several apps and names."""
+    """Return the login whose view answers. A blueprint can have several names in several apps."""
     return current_extension().get(str(request.blueprint))
 
 
@@ -49,7 +50,7 @@ def login(**_variables: object) -> Response:
     registration = _current_registration()
     extension = current_extension()
     if extension.once(f"urls:{registration.name}"):
-        # Once more than at registration: views may have come later.
+        # Checked again, because views may have been added after the registration.
         check_urls(current_app, registration)
     require_navigation()
     if request.method == "POST" or "iss" in request.values:
@@ -66,27 +67,27 @@ def login(**_variables: object) -> Response:
     except ConfigurationError as error:
         # Developers get this error from `login_url(link=True)`. A visitor may follow any link.
         log.warning("%s: an account can't be added. %s", registration.name, error)
-        raise refuse("Accounts can't be added here.") from None
+        raise error_page(400, "Accounts can't be added here.") from None
 
 
 def _login_for_provider(registration: Registration) -> Response:
-    """A sign-in that another site begins: OpenID Connect Core 1.0, section 4."""
+    """Begin a sign-in for another site: OpenID Connect Core 1.0, section 4."""
     if not isinstance(registration.handler, OpenIDConnect):
         raise MethodNotAllowed(["GET"])
     given = request.values
     if given.getlist("iss") != [registration.handler.issuer]:
-        raise refuse("This sign-in is for another provider.")
+        raise error_page(400, "This sign-in is for another provider.")
     hint = given.get("login_hint")
     target = given.get("target_link_uri")
     if request.method == "POST":
-        # Another site's POST brings no Lax cookies along, so nobody could tell how many sign-ins
-        # are under way already. They come with the GET that this leads to.
-        link_request = {
+        # Browsers send no Lax cookies with another site's POST, so the attempts under way could
+        # not be counted. They come with the GET of this redirect.
+        params = {
             "iss": registration.handler.issuer,
             "login_hint": hint,
             "target_link_uri": target,
         }
-        return t.cast(Response, redirect(url_of(registration, "login", **link_request), 303))
+        return t.cast(Response, redirect(url_of(registration, "login", **params), 303))
     return flow.begin(
         registration,
         next=own_path(target) or safe_next(target),
@@ -95,35 +96,25 @@ def _login_for_provider(registration: Registration) -> Response:
 
 
 def require_navigation() -> None:
-    """Begin no attempt for a frame, a subresource, or a browser that looks ahead."""
+    """Check that a browser's window goes to this URL: not a frame, a subresource or a prefetch."""
     if is_prefetch(request):
-        error = HTTPException("Not fetched ahead.", None)
-        error.code = 503
-        error.response = set_no_store(Response(status=503))
-        raise error
+        abort(set_no_store(Response(status=503)))
     dest = request.headers.get("Sec-Fetch-Dest", "document")
     mode = request.headers.get("Sec-Fetch-Mode", "navigate")
     if dest != "document" or mode != "navigate":
-        raise refuse("A sign-in is begun by going to it, in a window.")
-
-
-def refuse(text: str) -> BadRequest:
-    """A 400 of ours to raise."""
-    error = BadRequest(text)
-    error.response = render_error(error)
-    return error
+        raise error_page(400, "A sign-in is begun by going to it, in a window.")
 
 
 @without_locals
 def callback(**_variables: object) -> Response:
-    """``/callback``: take the provider's answer."""
+    """``/callback``: take the authorization response."""
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET"])
     registration = _current_registration()
     try:
         return _take_response(registration)
     except LoginRequired as error:
-        # To sign in is what was tried just now: sent there again, a browser would go in circles.
+        # The sign-in that needs a login has just been tried. Another redirect would go in circles.
         raise _login_failed(registration, AuthorizationError("invalid_state", str(error))) from None
     except OAuth2Error as error:
         if _is_repeated(registration, error):
@@ -137,13 +128,13 @@ def callback(**_variables: object) -> Response:
 
 
 def _is_repeated(registration: Registration, error: OAuth2Error) -> bool:
-    """Return True if the answer belongs to no sign-in under way, of somebody who is signed in.
+    """Return True if somebody who is signed in has sent an old response again.
 
-    It is not used: the Back button, or a reload, has sent it once more.
+    The Back button and a reload do that. The response is not used.
     """
-    repeated = isinstance(error, AuthorizationError) and error.error == "invalid_state"
+    unknown = isinstance(error, AuthorizationError) and error.error == "invalid_state"
     scope = request_scope()
-    if not repeated or request.method != "GET" or scope.without_session_cookie or scope.is_linking:
+    if not unknown or request.method != "GET" or scope.without_session_cookie or scope.is_linking:
         return False
     try:
         return find_login(registration) is not None
@@ -152,7 +143,7 @@ def _is_repeated(registration: Registration, error: OAuth2Error) -> bool:
 
 
 def _login_failed(registration: Registration, error: OAuth2Error) -> OAuth2Error:
-    """Tell of a sign-in that came to nothing."""
+    """Log a failed sign-in, send the signal, and return the error to raise."""
     request_scope().again_url = login_url_of(registration, request_scope().attempted_next)
     log.warning("%s: a sign-in came to nothing. %s", registration.name, error)
     signals.send(signals.login_failed, login=registration.name, error=error)
@@ -164,18 +155,16 @@ def _take_response(registration: Registration) -> Response:
     held = samesite.take_response(registration)
     if held is not None:
         return flow.finish(registration, held)
-    # Only the cookie of a held answer shows that the session's cookie was sent too.
-    crosses = request_scope().without_session_cookie = samesite.crosses_sites()
+    # Only the cookie of a held response shows that the session's cookie was sent too.
+    is_cross_site = request_scope().without_session_cookie = samesite.crosses_sites()
     if request.method == "POST" and not answers_by_form(registration):
         raise MethodNotAllowed(["GET"])
-    answer = flow.read_answer()
-    if not answer:
+    response = read_response()
+    if not response:
         raise AuthorizationError("invalid_request", "there is no answer; start again")
-    return (
-        samesite.hold_response(registration, answer)
-        if crosses
-        else flow.finish(registration, answer)
-    )
+    if is_cross_site:
+        return samesite.hold_response(registration, response)
+    return flow.finish(registration, response)
 
 
 @without_locals
@@ -187,18 +176,18 @@ def logout(**_variables: object) -> Response:
 
 @without_locals
 def backchannel_logout(**_variables: object) -> Response:
-    """``/backchannel-logout``: the provider says who has signed out."""
+    """``/backchannel-logout``: the provider's server says who has signed out."""
     return provider_logout.back_channel(_current_registration())
 
 
 @without_locals
 def frontchannel_logout(**_variables: object) -> Response:
-    """``/frontchannel-logout``: likewise, by a frame in somebody's browser."""
+    """``/frontchannel-logout``: the provider says so by a frame in the person's browser."""
     return provider_logout.front_channel(_current_registration())
 
 
 def after_view(response: Response) -> Response:
-    """Whatever was answered here, by a handler of the app too, is nobody else's."""
+    """Mark every response of the blueprint private, including the app's own error pages."""
     policy = response.headers.get("Referrer-Policy")
     set_no_store(response)
     if policy is not None:

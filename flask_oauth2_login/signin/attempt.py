@@ -1,4 +1,4 @@
-"""An attempt: a sign-in that is under way at the provider, in a sealed cookie of its own."""
+"""`Attempt`: a sign-in that is under way at the provider, in a sealed cookie of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..stores.sealing import hashed_name
 
-#: Seconds in which a person must be back from the provider.
+#: How long (s) a person may take at the provider.
 LIFETIME = 600
 #: How many attempts a browser may have under way; one more deletes the oldest.
 MAX_PARALLEL = 8
@@ -37,14 +37,14 @@ class Attempt:
 
     #: The PKCE verifier, 256 random bits. State and nonce are derived from it.
     code_verifier: str = dataclasses.field(repr=False)
-    #: Where to go then; None for the default.
+    #: The page to go to after the sign-in; None for the default.
     next: str | None
     scopes: list[str]
-    #: What else is asked of the provider: ``max_age``, ``prompt``, …
+    #: Further parameters of the authorization request: ``max_age``, ``prompt``, …
     requested: dict[str, t.Any]
-    #: The app's key for the person who adds an account to his own; None for a sign-in.
+    #: The owner key of the person who adds an account; None for a sign-in.
     link_owner: str | None
-    #: The same string in both requests: RFC 6749, section 4.1.3.
+    #: Both requests must send the same one: RFC 6749, section 4.1.3.
     redirect_uri: str
     #: One more than the highest number among the browser's attempts when this one began. A time
     #: would not order attempts that begin within the same tick of the clock.
@@ -68,9 +68,9 @@ def begin_attempt(
     link_owner: str | None,
     redirect_uri: str,
 ) -> Attempt:
-    """Make an attempt, and send it along in a cookie with this request's answer.
+    """Make an attempt, and send its cookie with the response to this request.
 
-    :raises AuthorizationError: what it was begun with has no room there.
+    :raises AuthorizationError: the attempt is too large for a cookie.
     """
     under_way = _find_attempts(registration)
     attempt = Attempt(
@@ -102,7 +102,7 @@ def begin_attempt(
 
 
 def find_attempt(registration: Registration, state: str | None) -> Attempt:
-    """The attempt of this browser that a ``state`` names.
+    """Return this browser's attempt with a ``state``.
 
     :raises AuthorizationError: there is none.
     """
@@ -116,11 +116,11 @@ def find_attempt(registration: Registration, state: str | None) -> Attempt:
 
 
 def use_attempt(registration: Registration, attempt: Attempt) -> None:
-    """Use an attempt up (RFC 6749, section 10.12): its cookie goes, and no copy counts any more.
+    """Use an attempt up: delete its cookie, and accept no copy of it. RFC 6749, section 10.12.
 
     :raises AuthorizationError: it was used before.
     """
-    # Where the store fails, the attempt is still there to be tried again.
+    # If the store fails, the attempt's cookie stays, so that the browser can try again.
     is_first = registration.shared_store.once(hashed_name("state", attempt.state), LIFETIME + 60)
     after_this_request(_deleting(_cookie(registration, attempt.state)))
     if not is_first:
@@ -221,5 +221,5 @@ def _cookie(registration: Registration, state: str) -> SealedCookie:
 
 
 def _common_path() -> str:
-    """What ``/login`` and ``/callback`` have in common."""
+    """Return the path that ``/login`` and ``/callback`` have in common."""
     return (request.script_root + request.path).rpartition("/")[0] or "/"

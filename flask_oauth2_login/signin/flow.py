@@ -1,18 +1,17 @@
-"""A login, as it flows: each step is a line of :func:`begin` or :func:`finish`."""
+"""The steps of a sign-in: `begin` sends the browser away, `finish` receives it back."""
 
 from __future__ import annotations
 
 import secrets
 import time
 import typing as t
-from urllib.parse import unquote_to_bytes
 
-from flask import Response, redirect, request
+from flask import Response, redirect
 
 from .. import signals
 from ..client.revocation import revoke
 from ..config import default_next
-from ..protocol.errors import AuthorizationError, ProviderAnswerError
+from ..protocol.errors import ProviderAnswerError
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
@@ -25,14 +24,10 @@ from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.urls import redirect_uri
 from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
+from .response import check_response
 from .session_setup import linking_owner, sign_in
 
-#: The answer's parameters (RFC 6749, section 4.1.2; RFC 9207), and how long one may be.
-ANSWER_PARAMS = ("code", "state", "iss", "error", "error_description", "error_uri")
-MAX_PARAM = 8192
-#: Bytes of an answer that comes as a form.
-MAX_FORM = 64 * 1024
-#: Claims of an ID token that renewal, signing out and the guard need.
+#: The claims of an ID token that refreshing, signing out and the guard need later.
 KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
 
 
@@ -43,13 +38,13 @@ def begin(
     link: bool = False,
     params: t.Mapping[str, t.Any] | None = None,
 ) -> Response:
-    """Send a person to the provider.
+    """Redirect the browser to the provider: RFC 6749, section 4.1.1.
 
     :param next: a checked path to come back to.
-    :param link: add the account to whoever is signed in.
+    :param link: True to add the account to the person who is signed in.
     :param params: parameters for the provider, in addition to those that the developer sets for
         every sign-in and to the scopes that are already granted.
-    :raises ConfigurationError: the login has no ID tokens to prove what is demanded.
+    :raises ConfigurationError: a demand needs ID tokens, and the login has none.
     """
     login = find_login(registration)
     granted = login.record.scopes if login is not None else []
@@ -72,77 +67,41 @@ def begin(
     return t.cast(Response, redirect(url))
 
 
-def finish(registration: Registration, answer: t.Mapping[str, str]) -> Response:
-    """Take the provider's answer: sign in whoever it is about.
+def finish(registration: Registration, response: t.Mapping[str, str]) -> Response:
+    """Sign in the person whom the provider's authorization response is about.
 
-    :raises AuthorizationError: the answer is a refusal, or belongs to no attempt of this browser.
-    :raises OAuth2Error: what else can be wrong with it.
+    :param response: the parameters of the response.
+    :returns: a redirect to the page that the sign-in was begun for, or what ``on_login`` returned.
+    :raises AuthorizationError: the response is a refusal, or belongs to no attempt of this browser.
+    :raises OAuth2Error: the token, the identity or the store has failed.
     """
-    attempt = find_attempt(registration, answer.get("state"))
-    request_scope().take_up_attempt(
-        safe_next(attempt.next), is_linking=attempt.link_owner is not None
-    )
+    attempt = find_attempt(registration, response.get("state"))
+    target = safe_next(attempt.next)
+    request_scope().take_up_attempt(target, is_linking=attempt.link_owner is not None)
     use_attempt(registration, attempt)
-    check_answer(registration, answer)
-    token = redeem(registration, attempt, answer["code"])
+    code = check_response(registration, response)
+    token = redeem_code(registration, attempt, code)
     try:
         identity = identify(registration, attempt, token)
         record = make_record(registration, attempt, token, identity)
     except BaseException:
         revoke((registration.handler, token))
         raise
-    response = sign_in(registration, attempt, record)
+    own_response = sign_in(registration, attempt, record)
     signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
-    return response or t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
+    return own_response or t.cast(Response, redirect(target or default_next()))
 
 
-def read_answer() -> dict[str, str]:
-    """The parameters of the provider's answer, in the query or in a form.
+def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Token:
+    """Exchange the code for a token: RFC 6749, section 4.1.3.
 
-    :raises AuthorizationError: they are not what a provider sends.
+    :raises ProviderAnswerError: the provider sent no token.
     """
-    posted = request.method == "POST"
-    # Werkzeug bounds a form, but not what is looked at before it is one.
-    request.max_content_length = MAX_FORM
-    if not _is_utf8(request.get_data() if posted else request.query_string):
-        raise AuthorizationError("invalid_request", "a parameter is not well-formed")
-    given = request.form if posted else request.args
-    answer = {}
-    for name in ANSWER_PARAMS:
-        values = given.getlist(name)
-        if not values:
-            continue
-        # RFC 6749, section 3.1, forbids repeated parameters and treats empty ones as omitted. Empty
-        # ones are refused: no provider sends them, and an empty `iss` must not pass as omitted.
-        if len(values) > 1:
-            raise AuthorizationError("invalid_request", "a parameter was sent twice")
-        if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
-            raise AuthorizationError("invalid_request", "a parameter is not well-formed")
-        answer[name] = values[0]
-    return answer
-
-
-def check_answer(registration: Registration, answer: t.Mapping[str, str]) -> None:
-    """Check an answer whose ``state`` is right."""
-    # RFC 9207, section 2.4.
-    registration.handler.check_issuer(answer.get("iss"))
-    # RFC 6749, section 4.1.2.1.
-    if "error" in answer and "code" in answer:
-        raise AuthorizationError("invalid_request", "the answer has a code and an error")
-    if "error" in answer:
-        raise AuthorizationError(answer["error"][:100], answer.get("error_description", "")[:500])
-    # RFC 6749, section 4.1.2.
-    if "code" not in answer:
-        raise AuthorizationError("invalid_request", "the answer has no code")
-
-
-def redeem(registration: Registration, attempt: Attempt, code: str) -> Token:
-    """Trade the code for a token."""
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
     if registration.handler.pkce:
         params["code_verifier"] = attempt.code_verifier
     if registration.handler.openid:
-        # What the ID token must answer to.
+        # What the ID token must contain.
         params["nonce"] = attempt.nonce
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
@@ -153,7 +112,7 @@ def redeem(registration: Registration, attempt: Attempt, code: str) -> Token:
 
 
 def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:
-    """Find out who it is."""
+    """Return whose token it is; an identity without id if the provider can't say."""
     identity = registration.handler.fetch_identity(
         token, registration.options.claims, attempt.scopes
     )
@@ -165,8 +124,8 @@ def identify(registration: Registration, attempt: Attempt, token: Token) -> Iden
 def make_record(
     registration: Registration, attempt: Attempt, token: Token, identity: Identity
 ) -> Record:
-    """What will rest of this login."""
-    # RFC 6749, section 5.1: without a scope in the answer, what was asked for was granted.
+    """Return the record to store for this login."""
+    # RFC 6749, section 5.1: a response without scope grants the requested scope.
     granted = token.get("scope")
     claims = token.id_claims or {}
     keeps_id_token = registration.options.keep_id_token or registration.store is not None
@@ -183,7 +142,7 @@ def make_record(
 
 
 def binding_params(registration: Registration, attempt: Attempt) -> dict[str, str]:
-    """What binds the provider's answer to this attempt: PKCE (RFC 7636), and a nonce."""
+    """Return the parameters that bind the response to this attempt: PKCE (RFC 7636), nonce."""
     params = {}
     if registration.handler.pkce:
         params["code_challenge"] = code_challenge(attempt.code_verifier)
@@ -191,17 +150,3 @@ def binding_params(registration: Registration, attempt: Attempt) -> dict[str, st
     if registration.handler.openid:
         params["nonce"] = attempt.nonce
     return params
-
-
-def _is_clean(value: str) -> bool:
-    """No control characters."""
-    return not any(ord(char) < 32 or ord(char) == 127 for char in value)
-
-
-def _is_utf8(encoded: bytes) -> bool:
-    """Whether a query or a form is text; parsed, it looks as if it had been encoded twice."""
-    try:
-        unquote_to_bytes(encoded).decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,10 +1,11 @@
-"""Hold an answer that another site sent the browser with, until our own page asks for it.
+"""Hold an authorization response that came by a cross-site request, until a same-site one.
 
-A `SameSite=Strict` session cookie does not come along with a request that another site caused, and
-with a POST from there no Lax cookie does. To write the session then would overwrite the visitor's.
-So the answer is kept, sealed, in a Strict cookie, and a page of ours goes on to the same path; that
+Browsers withhold a `SameSite=Strict` session cookie from requests that another site causes, and a
+Lax one from another site's POST. Writing the session then would overwrite the visitor's. So the
+response is kept, sealed, in a Strict cookie, and a page of ours goes on to the same path; that
 request carries all cookies. The URL only names the cookie, so a link to it from another site has no
-effect. Each answer has its own cookie, named after its `state`, so that none replaces another.
+effect. Each response has a cookie of its own, named after its `state`, so that none replaces
+another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..web.pages import redirect_page
 from ..web.urls import url_of
 from .attempt import attempts_come_by_post, find_attempt
 
-#: Seconds in which the page must have gone on.
+#: How long (s) a response is held.
 LIFETIME = 60
 
 # The first 132 bits of the hash of a `state`.
@@ -30,25 +31,25 @@ _WAITING = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def crosses_sites() -> bool:
-    """Whether this request can't have brought the visitor's session cookie along."""
+    """Return True if the browser may have withheld the session cookie from this request."""
     samesite = current_app.session_interface.get_cookie_samesite(current_app) or ""
     return request.method == "POST" or samesite.lower() == "strict"
 
 
-def hold_response(registration: Registration, answer: t.Mapping[str, str]) -> Response:
-    """Store the provider's answer in a cookie, and return a page that comes back for it.
+def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Response:
+    """Store a response in a cookie, and return a page that comes back for it.
 
-    :raises AuthorizationError: the answer belongs to no attempt of this browser, or is too long.
+    :raises AuthorizationError: the response belongs to no attempt of this browser, or is too long.
     """
-    state = answer.get("state", "")
+    state = params.get("state", "")
     if request.method != "POST" or attempts_come_by_post():
-        # Hold only answers to an attempt of this browser, or another site could set any number of
+        # Hold only responses to an attempt of this browser, or another site could set any number of
         # cookies. If the attempt's cookie can't come along, flow.finish() checks this later.
         find_attempt(registration, state)
     waiting = hashed_name("held", state)[:22]
     # The code is a secret, so it is an element of its own, packed apart from the rest.
-    rest = {name: value for name, value in answer.items() if name != "code"}
-    cookie = _cookie(registration, waiting).make([answer.get("code"), rest])
+    rest = {name: value for name, value in params.items() if name != "code"}
+    cookie = _cookie(registration, waiting).make([params.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
     response = redirect_page(url_of(registration, "callback", waiting=waiting))
@@ -57,7 +58,7 @@ def hold_response(registration: Registration, answer: t.Mapping[str, str]) -> Re
 
 
 def take_response(registration: Registration) -> dict[str, str] | None:
-    """Return the answer held for this request, and delete its cookie; None if there is none."""
+    """Return the response held for this request, and delete its cookie; None if there is none."""
     waiting = request.args.get("waiting", "")
     if request.method != "GET" or not _WAITING.fullmatch(waiting):
         return None
@@ -67,7 +68,7 @@ def take_response(registration: Registration) -> dict[str, str] | None:
         return None
 
     @after_this_request
-    def let_go(response: Response) -> Response:
+    def delete(response: Response) -> Response:
         cookie.delete(response)
         return response
 

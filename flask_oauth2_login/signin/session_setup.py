@@ -1,4 +1,4 @@
-"""Making the session ready for whoever has just signed in: Django's rule, and its order."""
+"""Set up `flask.session` after a sign-in, and clear it for a different person."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from ..session.entries import (
     this_minute,
     write_entries,
 )
-from ..session.extension import current_extension
 from ..session.flask_session import clear_session, restore_session
 from ..session.grants import keep_grant
 from ..session.labels import labels_of, owner_key, owner_of
@@ -44,7 +43,7 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
 
     After a failure the token is revoked, unless a grant already holds it.
 
-    :returns: what ``on_login`` wants sent in place of the redirect.
+    :returns: what ``on_login`` returned, to be sent in place of the redirect.
     :raises StoreError: the store failed. The person who was signed in before still is.
     """
     with ExitStack() as undo:
@@ -55,26 +54,26 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
         undo.callback(request_scope().forget_logins)
         undo.callback(restore_session, before)
         undo.callback(restore_pending, dict(request_scope().pending))
-        response, kept = set_up_session(registration, attempt, record, former)
-        undo.callback(forget_record, registration, record)
+        response, staying = set_up_session(registration, attempt, record, former)
+        undo.callback(delete_record, registration, record)
         if registration.options.offline:
             issued, record = record, dataclasses.replace(record, token=Token())
             record = keep_grant(registration, issued)
-        keep_record(registration, record)
+        store_record(registration, record)
         if hasattr(current_app.session_interface, "regenerate"):
-            # Flask-Session's. It ignores an empty session, so the marks must be written before.
+            # Flask-Session gives the session a new id, unless it is empty: the entries come first.
             current_app.session_interface.regenerate(session)
-        # The old marks stay displaced even if this fails, so the restored session needs a new id.
+        # The old entries stay superseded even if this fails, so a restored session needs a new id.
         undo.callback(renew_entries_id, before)
         mark_superseded(former)
-        end_replaced([login for id, login in logins.items() if id not in kept], record.identity)
+        end_replaced([login for id, login in logins.items() if id not in staying], record.identity)
         undo.pop_all()
     request_scope().forget_logins()
     return response
 
 
-def keep_record(registration: Registration, record: Record) -> None:
-    """Store the record."""
+def store_record(registration: Registration, record: Record) -> None:
+    """Store the record of a new login."""
     registration.records.create(
         hashed_name("record", record.id),
         seal_record(registration, record),
@@ -83,7 +82,7 @@ def keep_record(registration: Registration, record: Record) -> None:
     )
 
 
-def forget_record(registration: Registration, record: Record) -> None:
+def delete_record(registration: Registration, record: Record) -> None:
     """Delete the record of a failed sign-in. If the store fails too, no session names it."""
     if registration.store is not None:
         with suppress(StoreError):
@@ -116,70 +115,82 @@ def end_replaced(logins: t.Iterable[StoredLogin], identity: Identity) -> None:
 def set_up_session(
     registration: Registration, attempt: Attempt, record: Record, former: SessionEntries
 ) -> tuple[Response | None, set[str]]:
-    """Write the mark, and let the app have its say: Django's rule, and its order.
+    """Write the login to the session; first clear it if another person has signed in.
 
-    :returns: what ``on_login`` wants sent, and the ids of former records that go on.
+    `django.contrib.auth.login` does the same, in the same order.
+
+    :param former: the session's entries before this sign-in.
+    :returns: what ``on_login`` returned, and the ids of former records that stay signed in.
+    :raises AuthorizationError: the account was to be added to a person who has signed out since.
     """
     identity, linking = record.identity, attempt.link_owner is not None
-    hashes = fingerprints(registration, identity)
-    before = [row for row in former.all if row.login == registration.name]
-    # Further accounts of the same person stay; of this one the new record takes the place.
-    others = [row for row in former.all if row not in before or row.subject_hash not in hashes]
     if linking and linking_owner() != attempt.link_owner:
         raise AuthorizationError("invalid_state", "somebody else is signed in by now")
-    if before and not linking and not any(row.subject_hash in hashes for row in before):
+    hashes = subject_hashes(registration, identity)
+    same_login = [entry for entry in former.all if entry.login == registration.name]
+    # The record replaces a former one of the same account. Linked accounts stay.
+    others = [
+        entry for entry in former.all if entry not in same_login or entry.subject_hash not in hashes
+    ]
+    if same_login and not linking and not any(e.subject_hash in hashes for e in same_login):
         clear_session()
         others = []
-    # Tokens that were made for the session before, such as Flask-WTF's.
+    # Flask-WTF's token was made for the session before.
     session.pop(csrf_field(), None)
     entry = SessionEntry(registration.name, record.id, hashes[0] if hashes else "", this_minute())
     write_entries([*others, entry])
     before_hook = copy.deepcopy(dict(session))
     if linking:
         identity.owner = attempt.link_owner
-    else:
+    response = _run_on_login(registration, record, linking=linking)
+    owners = owner_hashes(registration, identity.owner)
+    if any(each.owner_hash and each.owner_hash not in owners for each in former.all):
+        # The owner has changed: clear the session, but keep what on_login has written.
+        written = {key: value for key, value in session.items() if before_hook.get(key) != value}
+        clear_session()
+        session.update(written)
+        others = []
+    entry.owner_hash = owners[0] if owners else ""
+    if identity.owner is None:
+        identity.owner = default_owner(identity)
+    write_entries([*others, entry])
+    return response, {entry.id for entry in others}
+
+
+def _run_on_login(registration: Registration, record: Record, *, linking: bool) -> Response | None:
+    identity = record.identity
+    if not linking:
         # Without an own attribute, owner reads as None, and an assignment of None can be noticed.
         vars(identity).pop("owner", None)
-    # For the hook it is the new person who is there: nobody's token is taken for another's.
+    # on_login must already see the new identity, so that no proxy returns the former user's token.
     request_scope().forget_logins()
     request_scope().opened[registration.name, record.id] = StoredLogin.holding(registration, record)
     response = registration.hooks.run_on_login(identity, record.token)
     if "owner" in vars(identity):
         identity.owner = owner_key(identity.owner)
-    owner = owner_fingerprints(identity.owner)
-    if any(row.owner_hash and row.owner_hash not in owner for row in former.all):
-        # Somebody else, by the app's own word. What the hook has just written is his.
-        his = {key: value for key, value in session.items() if before_hook.get(key) != value}
-        clear_session()
-        session.update(his)
-        others = []
-    entry.owner_hash = owner[0] if owner else ""
-    if identity.owner is None:
-        identity.owner = default_owner(identity)
-    write_entries([*others, entry])
-    return response, {row.id for row in others}
+    return response
 
 
-def fingerprints(registration: Registration, identity: Identity) -> list[str]:
-    """Keyed hashes of who it is at the provider, by each of the app's secrets; [] if unknown."""
+def subject_hashes(registration: Registration, identity: Identity) -> list[str]:
+    """Return keyed hashes of a person's id, by each of the app's secrets; none if it is unknown."""
     if identity.id is None:
         return []
     hashes = registration.sealer.keyed_hashes("who", *registration.context, identity.id)
     return [full[:6] for full in hashes]
 
 
-def owner_fingerprints(owner: str | None) -> list[str]:
-    """Likewise, of the app's own key for a person."""
+def owner_hashes(registration: Registration, owner: str | None) -> list[str]:
+    """Return keyed hashes of an owner, by each of the app's secrets; none if there is no owner."""
     if owner is None:
         return []
-    return [full[:6] for full in current_extension().sealer.keyed_hashes("owner", owner)]
+    return [full[:6] for full in registration.sealer.keyed_hashes("owner", owner)]
 
 
 def linking_owner() -> str:
-    """The app's key for whoever is signed in, for an account to be added to it.
+    """Return the owner key to which a new account will be linked.
 
-    :raises LoginRequired: nobody is.
-    :raises ConfigurationError: nothing names an owner, or records don't rest on the server.
+    :raises LoginRequired: nobody is signed in.
+    :raises ConfigurationError: the person has no owner key, or browsers keep the records.
     """
     registration = find_registration()
     if registration is None:

@@ -21,10 +21,9 @@ from ..session.request_scope import read_entries, request_scope
 from ..session.signed_in import find_login, find_logins
 from ..session.stored_login import StoredLogin
 from ..session.superseded import mark_superseded, was_superseded
-from ..web.error_handlers import forbidden
 from ..web.links import login_links, logout_token
 from ..web.next_url import safe_next
-from ..web.pages import redirect_page, render_page, set_no_store
+from ..web.pages import error_page, redirect_page, render_page, set_no_store
 from ..web.urls import url_of
 from ..web.user_agent import UserAgent, find_user_agent, is_same_origin
 from .provider_logout import (
@@ -67,7 +66,7 @@ def sign_out(registration: Registration) -> Response:
     login = find_login(registration)
     end_logins(ended)
     target = safe_next(request.values.get("next"))
-    if find_user_agent(request) is UserAgent.ResourceServer:
+    if find_user_agent(request) is UserAgent.API:
         return set_no_store(Response(status=204))
     state = secrets.token_urlsafe(16)
     if login is not None and (url := provider_logout_url(registration, login.record, state)):
@@ -90,7 +89,7 @@ def require_own_post() -> None:
             given.encode(), logout_token().encode()
         )
     if not own:
-        raise forbidden("A request to sign out must come from a page of this site.")
+        raise error_page(403, "A request to sign out must come from a page of this site.")
 
 
 def end_logins(names: t.Collection[str]) -> None:

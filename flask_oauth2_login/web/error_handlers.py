@@ -1,4 +1,4 @@
-"""What a request gets that ends in one of our errors."""
+"""Error handlers: the responses to errors that reach Flask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import typing as t
 
 from flask import Flask, Response, current_app, redirect, request
-from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.http import quote_header_value
 
 from ..config import default_next
@@ -25,17 +25,17 @@ from ..session.signed_in import find_login, find_registration
 from .demands import COMING_BACK, read_demands
 from .links import login_links
 from .next_url import current_page, safe_next
-from .pages import EXPLANATIONS, render_error, render_page, render_problem, set_no_store
+from .pages import EXPLANATIONS, error_page, render_error, render_page, render_problem, set_no_store
 from .user_agent import UserAgent, find_user_agent
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: Seconds after a sign-in in which a provider that gave too little is not asked the same again.
+#: How long (s) after a sign-in the provider is not asked again for what it did not give.
 JUST_NOW = 60
 
 
 def handle_error(error: OAuth2Error) -> t.Any:
-    """Answer what neither the view nor the app has handled.
+    """Return the response to an error that neither the view nor the app has handled.
 
     It is registered for the base class, so the app's own handlers for any of our classes, or for a
     status code, take precedence, whenever they are registered. For `LoginRequired` and
@@ -43,17 +43,17 @@ def handle_error(error: OAuth2Error) -> t.Any:
     classes don't receive these two.
     """
     if isinstance(error, ConfigurationError):
-        answer = _call_app_handler(error, ConfigurationError)
-        if answer is None:
-            # A mistake in the configuration: only developers should see it, in the log.
+        response = _call_app_handler(error, ConfigurationError)
+        if response is None:
+            # Only developers should see a mistake in the configuration, in the log.
             raise error
-        return answer
+        return response
     if isinstance(error, LoginRequired):
         return _call_app_handler(error, OAuth2Error) or handle_login_required(error)
     if isinstance(error, (ProviderError, StoreError)) and not request_scope().again_url:
         log.warning("%s %s: %s", request.method, to_one_line(request.path), error)
     if isinstance(error, StoreError):
-        # The app's layout may ask who is signed in, and would fail as well.
+        # The app's layout may use current_identity, which would fail too.
         request_scope().is_store_down = True
     if not isinstance(error, HTTPException):
         raise error
@@ -80,11 +80,9 @@ def exempt_configuration_errors(app: Flask) -> None:
 
 
 def _call_app_handler(error: OAuth2Error, kind: type[Exception]) -> t.Any:
-    """The answer of the app's handler for errors of this kind, if it has one.
+    """Return the response of the app's handler for a more general class; None without one.
 
-    Ours are found by class before it. So `LoginRequired` has passed by handlers for every error of
-    ours, and must pass by those for every HTTPException, a blueprint's too; our other errors have
-    passed by these.
+    Flask finds our handler first, because ours is for the more specific class.
     """
     for name in (*request.blueprints, None):
         handler = current_app.error_handler_spec[name][None].get(kind)
@@ -93,33 +91,26 @@ def _call_app_handler(error: OAuth2Error, kind: type[Exception]) -> t.Any:
     return None
 
 
-def forbidden(text: str | None = None) -> Forbidden:
-    """A 403 to raise: in the app's words if it has a handler, else in ours."""
-    error = Forbidden(text)
-    error.response = render_error(error)
-    return error
-
-
 def handle_login_required(error: LoginRequired) -> t.Any:
-    """Send a browser to sign in; tell everybody else how to."""
+    """Redirect a browser to the sign-in, and tell other clients where it is."""
     client = find_user_agent(request)
     if client is UserAgent.PREFETCH:
-        # Looking ahead starts no sign-in, and what it gets must not be kept for later.
+        # A prefetch must not start a sign-in, and its response must not be reused.
         return set_no_store(t.cast(Response, ServiceUnavailable().get_response()))
-    if _was_just_asked(error):
+    if _was_just_requested(error):
         text = "The sign-in service was asked for this just now, and answered with less."
-        return current_app.handle_http_exception(forbidden(text))
+        return current_app.handle_http_exception(error_page(403, text))
     name = error.login
     if name is None and error.params and (registration := find_registration()):
         # A login without ID tokens can't prove that the demands are fulfilled.
         provable = registration.handler.openid or not read_demands(error.params)
         name = registration.name if provable else None
-    if client is UserAgent.ResourceServer:
+    if client is UserAgent.API:
         return _problem(error, name)
     links = login_links(name, current_page(), **error.params)
     if client is UserAgent.HTMX:
         response = _problem(error, name)
-        # Of several ways, the page itself offers the choice.
+        # With several logins, reload the guarded page, which offers the choice.
         guarded = (
             f"{request.script_root}{request.path}" if request.method == "GET" else current_page()
         )
@@ -137,7 +128,7 @@ def handle_login_required(error: LoginRequired) -> t.Any:
 
 
 def _problem(error: LoginRequired, name: str | None) -> Response:
-    """A 401 that says where to sign in; the page that shows it adds its own ``next``."""
+    """Return a 401 that says where to sign in. The page that shows it adds its own ``next``."""
     links = login_links(name, **error.params)
     if len(links) == 1:
         return _challenge(render_problem(401, str(error), login_url=links[0].url))
@@ -146,14 +137,14 @@ def _problem(error: LoginRequired, name: str | None) -> Response:
 
 
 def _challenge(response: Response) -> Response:
-    # RFC 9110, section 15.5.2 wants one. Never Basic, which makes a browser ask for a password.
+    # RFC 9110, section 15.5.2, requires a challenge. "Basic" would open a password dialog.
     realm = quote_header_value(current_app.name, allow_token=False)
     response.headers["WWW-Authenticate"] = f"OAuth2Login realm={realm}"
     return response
 
 
-def _was_just_asked(error: LoginRequired) -> bool:
-    """Whether the last sign-in asked for just this, and the provider gave too little."""
+def _was_just_requested(error: LoginRequired) -> bool:
+    """Return True if the last sign-in requested this, and the provider gave too little."""
     # The ID token has just proved max_age, so it counts as asked for a short time only.
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
@@ -162,5 +153,5 @@ def _was_just_asked(error: LoginRequired) -> bool:
     login = find_login(registration) if registration is not None else None
     if not wanted or login is None or time.time() - login.record.signed_in_at > just_now:
         return False
-    asked = login.record.requested
-    return all(str(asked.get(name)) == str(value) for name, value in wanted.items())
+    requested = login.record.requested
+    return all(str(requested.get(name)) == str(value) for name, value in wanted.items())

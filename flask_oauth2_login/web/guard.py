@@ -1,4 +1,4 @@
-"""The guard: who may see a view."""
+"""The guard: `login_required` and `require_login`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..session.request_scope import read_entries, request_scope
 from ..session.signed_in import find_login, find_registration
 from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, require_id_tokens
-from .error_handlers import forbidden
 from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
+from .pages import error_page
 from .urls import is_own_view
 
 View = t.TypeVar("View", bound=t.Callable[..., t.Any])
 
-# The name of the note that a guard leaves on the function it wraps.
+# The attribute in which a guard records its wrapper on the function that it wraps.
 _WRAPPERS = "_oauth2_login_wrappers"
 
 
@@ -47,7 +47,7 @@ def login_required(
 
 
 def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
-    """Let only people in who have signed in. Goes below ``@app.route``.
+    """Admit only people who have signed in. Put it below ``@app.route``.
 
     .. code-block:: python
 
@@ -113,7 +113,7 @@ def require_login(
 @without_locals
 def _require(login: str | None, guard: Guard) -> None:
     if is_own_view(request.endpoint):
-        # A guard for the whole app stands in nobody's way to sign in.
+        # Never guard our own views: a guard for the whole app would block the sign-in itself.
         return
     needed = current_extension().get(login) if login is not None else find_registration()
     if guard.proof:
@@ -124,7 +124,7 @@ def _require(login: str | None, guard: Guard) -> None:
     _demand_scope(needed, found, guard)
     _demand_proof(needed, found, guard)
     if guard.check is not None and not _passes(guard.check, found.record.identity):
-        raise forbidden()
+        raise error_page(403)
     request_scope().admitted = needed.name
 
 
@@ -150,7 +150,7 @@ def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) 
     if not missing:
         return
     if set(missing) <= set(login.record.requested.get("scope", ())):
-        raise forbidden(f"Your account did not grant: {' '.join(missing)}.")
+        raise error_page(403, f"Your account did not grant: {' '.join(missing)}.")
     text = "This page needs more of your account."
     raise LoginRequired(
         text, login=registration.name, params={**guard.params, "scope": " ".join(missing)}

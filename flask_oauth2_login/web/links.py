@@ -1,4 +1,4 @@
-"""Links to sign in, and the button that signs out.
+"""Links that sign in, and the button that signs out.
 
 A link that the app did not make may set ``next`` and the parameters in :data:`UNSIGNED_PARAMS`,
 nothing else. The parameters from :func:`login_url` and the guard are signed. ``next`` is not, so
@@ -32,7 +32,7 @@ UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})
 
 
 class Link(t.NamedTuple):
-    """A way to sign in."""
+    """A link that starts a sign-in, with the login's name and label."""
 
     name: str
     label: str
@@ -46,18 +46,18 @@ def login_url(
     link: bool = False,
     **params: t.Any,
 ) -> str:
-    """The URL that starts a sign-in.
+    """Return the URL that starts a sign-in.
 
     .. code-block:: jinja
 
         <a href="{{ login_url('github', next=request.full_path) }}">Sign in</a>
 
-    :param name: of the login; not needed where the app has one.
-    :param next: a path of this app to come back to.
-    :param link: add the account to whoever is signed in.
-    :param params: names of the URL rule's variables fill it, ``scope`` asks for more than the
-        login does, the rest is asked of the provider (``prompt="consent"``). They are signed with
-        the app's key.
+    :param name: the login's name. An app with one login needs none.
+    :param next: the path of this app to come back to.
+    :param link: True to add the account to the person who is signed in.
+    :param params: variables of the URL rule; ``scope``, for scopes beyond the login's own; and
+        further parameters of the authorization request (``prompt="consent"``). They are signed
+        with the app's key.
     :raises ConfigurationError: there is no such login, or there are several and no name is given;
         a parameter is one that only the sign-in itself sets; or ``link=True`` is given, and the
         login has no server-side store.
@@ -76,7 +76,7 @@ def login_url(
 
 
 def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
-    """The ways to sign in: one, if a login is named, else all of the app's."""
+    """Return a link for the named login, or for all logins of the app."""
     extension = current_extension()
     registrations = (
         [extension.get(name)] if name is not None else list(extension.registrations.values())
@@ -93,10 +93,10 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
 
 
 def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
-    """A form with a button that signs out; nothing where nobody is signed in.
+    """Return a form with a button that signs out; empty if nobody is signed in.
 
-    :param text: what stands on the button.
-    :param name: of the login to end; None ends all of them.
+    :param text: the button's text.
+    :param name: the name of the login to end; None to end all of them.
     """
     registration = find_registration() if name is None else current_extension().get(name)
     if registration is None or find_login(registration) is None:
@@ -113,7 +113,7 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
 
 
 def logout_token() -> str:
-    """What a form of ours has, for browsers that don't say where a POST comes from."""
+    """Return a token for our forms, for browsers that don't say where a POST comes from."""
     return current_extension().sealer.keyed_hash("logout", read_entries().id)
 
 
@@ -121,16 +121,16 @@ def _url(
     registration: Registration, target: str | None, /, *, link: bool = False, **params: t.Any
 ) -> str:
     check_params("login_url", params, RESERVED_PARAMS | {registration.handler.client_id_param})
-    asked = {name: _as_text(value) for name, value in params.items()}
-    asked["scope"] = " ".join(scopes_of(params)) or None
-    asked["link"] = "1" if link else None
-    url = login_url_of(registration, safe_next(target), **asked)
+    query = {name: _as_text(value) for name, value in params.items()}
+    query["scope"] = " ".join(scopes_of(params)) or None
+    query["link"] = "1" if link else None
+    url = login_url_of(registration, safe_next(target), **query)
     parts = urlsplit(url)
     given = _parse(parts.query)
     if {name for name, _ in given} <= _unsigned(registration):
         return url
     signature = _sign(registration, unquote(parts.path), given)[0]
-    return login_url_of(registration, safe_next(target), **asked, signature=signature)
+    return login_url_of(registration, safe_next(target), **query, signature=signature)
 
 
 class LinkRequest(t.NamedTuple):
@@ -184,7 +184,7 @@ def _unsigned(registration: Registration) -> frozenset[str]:
 
 def _sign(registration: Registration, path: str, params: t.Sequence[tuple[str, str]]) -> list[str]:
     """Return the signature of a link by each of the app's secrets, the newest first."""
-    # The id of a session's marks changes with each sign-in and sign-out. Signing it proves that a
+    # The id of a session's entries changes with each sign-in and sign-out. Signing it proves that a
     # link that adds an account was made for this session and the person now signed in.
     session_id = read_entries().id if ("link", "1") in params else ""
     hashes = current_extension().sealer.keyed_hashes(

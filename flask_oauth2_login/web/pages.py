@@ -1,4 +1,4 @@
-"""The answers that people and programs read: pages, problem details, and which of the two."""
+"""Pages for people, and problem details for programs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import secrets
 import typing as t
 
 from flask import Response, json, make_response, render_template, request
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
 from ..protocol.errors import AuthorizationError, ProviderError, StoreError
 from .user_agent import UserAgent, find_user_agent
 
-#: The codes of answers that we refuse, not the provider.
+#: The error codes with which this extension, not the provider, refuses a sign-in.
 OWN_CODES = frozenset({"invalid_state", "invalid_issuer", "invalid_request", "invalid_id_token"})
 
-#: What a visitor reads, for each status. The log has the cause.
+#: The title and the sentence that a visitor reads, by status. The cause is in the log.
 EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
     400: (
         "Signing in did not work",
@@ -31,7 +31,7 @@ EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
 def render_page(
     template: str, status: int, *, has_form: bool = False, **context: t.Any
 ) -> Response:
-    """A page of ours, which nothing can be put into and nobody can frame."""
+    """Return one of our pages, with a Content-Security-Policy that allows nothing else."""
     nonce = secrets.token_urlsafe(16)
     html = render_template(f"oauth2_login/{template}", csp_nonce=nonce, **context)
     response = make_response(html, status)
@@ -44,24 +44,24 @@ def render_page(
 
 
 def redirect_page(url: str) -> Response:
-    """A page that goes on to ``url`` at once, as a request from our own origin.
+    """Return a page that goes on to ``url`` at once, as a request from our own origin.
 
-    Where a redirect would not do: after a request from another site, and after a POST, for
+    It replaces a redirect after a cross-site request, and after a POST, where
     ``form-action 'self'`` blocks a redirect to another host.
     """
     return render_page("continue.html", 200, url=url)
 
 
 def set_no_store(response: Response, has_form: bool = False) -> Response:
-    """Say that an answer is nobody else's, and that its URL stays here."""
+    """Forbid caching of a response, and hide its URL from other sites."""
     response.headers["Cache-Control"] = "no-store"
-    # A page without a referrer posts `Origin: null`, which tells nothing.
+    # A page with "no-referrer" posts `Origin: null`, which does not prove its origin.
     response.headers["Referrer-Policy"] = "same-origin" if has_form else "no-referrer"
     return response
 
 
 def render_problem(status: int, detail: str, **members: t.Any) -> Response:
-    """Problem details for a program: RFC 9457."""
+    """Return problem details for a program: RFC 9457."""
     problem = {"title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **members}
     response = make_response(json.dumps(problem), status)
     response.content_type = "application/problem+json"
@@ -69,13 +69,13 @@ def render_problem(status: int, detail: str, **members: t.Any) -> Response:
 
 
 def render_error(error: HTTPException, again_url: str | None = None) -> Response:
-    """The answer to an error that ends a request.
+    """Return the response to an error: a page, or problem details for a program.
 
-    :param again_url: where a person may try once more.
+    :param again_url: the URL at which a visitor can try again.
     """
     status = error.code or 500
     title, text, detail = _explain(error, status)
-    if find_user_agent(request) in {UserAgent.ResourceServer, UserAgent.HTMX}:
+    if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
         response = render_problem(status, detail or text)
     else:
         response = render_page(
@@ -86,8 +86,18 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     return response
 
 
+def error_page(status: int, text: str | None = None) -> HTTPException:
+    """Return an HTTP error to raise, whose response is our page, or problem details.
+
+    :param text: a sentence for the visitor, in place of the general one for the status.
+    """
+    error: HTTPException = default_exceptions[status](text)
+    error.response = render_error(error)
+    return error
+
+
 def _explain(error: HTTPException, status: int) -> tuple[str, str, str | None]:
-    """A title, a sentence, and what the provider has to say, for whoever sees it."""
+    """Return the title, the sentence and the provider's own words for an error."""
     phrase = HTTP_STATUS_CODES[status]
     title, text = EXPLANATIONS.get(status, (phrase, phrase))
     code, own_words = getattr(error, "error", None), _own_words(error)
@@ -99,7 +109,7 @@ def _explain(error: HTTPException, status: int) -> tuple[str, str, str | None]:
 
 
 def _own_words(error: HTTPException) -> str | None:
-    """What an error says itself that a visitor may read."""
+    """Return the error's own sentence if a visitor may read it."""
     words = error.description if type(error) in {BadRequest, Forbidden} else None
     if isinstance(error, AuthorizationError):
         words = error.error_description

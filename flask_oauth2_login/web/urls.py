@@ -23,7 +23,7 @@ VIEWS: t.Mapping[str, list[str]] = {
 
 
 def endpoint_of(path: str) -> str:
-    """What the view at a path is called."""
+    """Return the endpoint of the view at a path."""
     return path.replace("-", "_")
 
 
@@ -31,33 +31,33 @@ _ENDPOINTS = frozenset(map(endpoint_of, VIEWS))
 
 
 def is_own_view(endpoint: str | None) -> bool:
-    """Whether an endpoint is one of a login's own views, which have checks of their own."""
+    """Return True for the endpoints of our own views, which have checks of their own."""
     name, _, view = (endpoint or "").rpartition(".")
     return view in _ENDPOINTS and name in current_extension().registrations
 
 
 def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:
-    """The URL of a login's view: a path, if it is on this request's host.
+    """Return the URL of a login's view: a path, if it is on this request's host.
 
-    Variables of the URL rule that this request's own has (``/<lang>/…``) are filled alike.
+    Variables that its URL rule shares with this request's (``/<lang>/…``) keep their values.
     """
     endpoint = f"{registration.name}.{view}"
     return url_for(endpoint, **{**_variables(endpoint), **params})
 
 
 def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:
-    """The URL that starts a sign-in.
+    """Return the URL that starts a sign-in.
 
-    :param target: a checked path to come back to; it says nothing on another host.
+    :param target: a checked path to come back to. It is dropped if the view is on another host.
     """
     url = url_of(registration, "login", next=target, **params)
     return url_of(registration, "login", **params) if target and is_absolute(url) else url
 
 
 def redirect_uri(registration: Registration) -> str:
-    """Where the provider sends the browser back to: what the developer registered there.
+    """Return the redirect URI, as it is registered with the provider.
 
-    The handler's own; else made of SERVER_NAME, where the app has one; else of the request's host.
+    It is the handler's own; else it is made of SERVER_NAME, or else of the request's host.
     """
     if registration.handler.redirect_uri:
         return registration.handler.redirect_uri
@@ -75,7 +75,7 @@ def redirect_uri(registration: Registration) -> str:
 
 
 def post_logout_redirect_uri(registration: Registration) -> str:
-    """Where the provider sends the browser back to after signing out, as registered there."""
+    """Return where the provider sends the browser back to after signing out there."""
     home = urlsplit(redirect_uri(registration))
     path = url_of(registration, "logout", _external=False)
     return home._replace(path=urlsplit(path).path, query="", fragment="").geturl()

@@ -24,7 +24,7 @@ class UserAgent(enum.Enum):
     PREFETCH = enum.auto()
     HTMX = enum.auto()
     #: A script, or a program.
-    ResourceServer = enum.auto()
+    API = enum.auto()
 
 
 def find_user_agent(request: Request) -> UserAgent:
@@ -37,14 +37,14 @@ def find_user_agent(request: Request) -> UserAgent:
     mode = headers.get("Sec-Fetch-Mode")
     if mode is not None:
         if mode != "navigate":
-            return UserAgent.ResourceServer
+            return UserAgent.API
         in_window = is_navigation(request)
     elif headers.get("X-Requested-With"):
-        return UserAgent.ResourceServer
+        return UserAgent.API
     elif "text/html" in _accepted(headers.get("Accept", "")):
         in_window = is_navigation(request)
     else:
-        return UserAgent.ResourceServer
+        return UserAgent.API
     return UserAgent.NAVIGATION if in_window and is_safe_method(request) else UserAgent.PAGE
 
 

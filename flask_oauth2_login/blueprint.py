@@ -261,7 +261,7 @@ class OAuth2Login(Blueprint):
         """This blueprint's login in the current app; of several, the one that is being served."""
         registrations = [
             registration
-            for registration in current_extension().registrations.values()
+            for registration in current_extension().logins.values()
             if registration.hooks is self._hooks
         ]
         if not registrations:

@@ -58,7 +58,7 @@ def check_redirect_uri(app: Flask, registration: Registration) -> None:
     :raises ConfigurationError: one has.
     """
     name, redirect_uri = registration.name, registration.handler.redirect_uri
-    for other in extension_of(app).registrations.values():
+    for other in extension_of(app).logins.values():
         if (
             other is not registration
             and redirect_uri

@@ -286,7 +286,7 @@ def test_d3_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
     browser = sign_in(one, provider)
     assert sign_out(one, browser) == 303
     # What each renewal leaves behind; over HTTP they would take an hour.
-    store = one.extensions["oauth2_login"].machine
+    store = one.extensions["oauth2_login"].local_store
     for number in range(110_000):
         store.create(f"renewed {number}", "sealed", {}, time.time() + MONTH + number)
     assert visit(one, browser) == 401

@@ -28,8 +28,8 @@ class Extension:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        #: By name, in the order of registration.
-        self.registrations: dict[str, Registration] = {}
+        #: The registrations by name, in their order. Apps read it for menus: `docs/recipes.md`.
+        self.logins: dict[str, Registration] = {}
         self.pool = Pool()
         self.refresher = Refresher()
         self.config = Config(app)
@@ -64,11 +64,11 @@ class Extension:
         :raises ConfigurationError: there is none.
         """
         try:
-            return self.registrations[name]
+            return self.logins[name]
         except KeyError:
             raise ConfigurationError(
                 f"This app has no login named {name!r}. It has:"
-                f" {', '.join(self.registrations) or 'none; register an OAuth2Login blueprint'}."
+                f" {', '.join(self.logins) or 'none; register an OAuth2Login blueprint'}."
             ) from None
 
     def add(
@@ -95,7 +95,7 @@ class Extension:
             records = BrowserRecords(browser_store, name, self.local_store, self.config)
         else:
             shared_store = records = t.cast(TokenStore, server_side)
-        self.registrations[name] = Registration(
+        self.logins[name] = Registration(
             name=name,
             handler=handler,
             scopes=scopes,
@@ -109,7 +109,7 @@ class Extension:
             config=self.config,
             sealer=self.sealer,
         )
-        return self.registrations[name]
+        return self.logins[name]
 
 
 def extension_of(app: Flask) -> Extension:

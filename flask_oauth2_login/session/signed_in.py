@@ -24,7 +24,7 @@ def find_login(registration: Registration) -> StoredLogin | None:
 
 def find_logins(entries: SessionEntries) -> dict[str, StoredLogin]:
     """Return all of a session's logins that have not ended, by the record's id."""
-    registrations = current_extension().registrations
+    registrations = current_extension().logins
     found = {
         entry.id: _find(registrations[entry.login], entry)
         for entry in entries.live
@@ -39,7 +39,7 @@ def find_registration() -> Registration | None:
     if scope.admitted is not None:
         return extension.get(scope.admitted)
     for entry in reversed(scope.read_entries().live):
-        registration = extension.registrations.get(entry.login)
+        registration = extension.logins.get(entry.login)
         if registration is not None and find_login(registration) is not None:
             return registration
     return None
@@ -53,7 +53,7 @@ def find_identity(registration: Registration | None) -> Identity | None:
 
 def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:
     """Return the logins of a session that have not ended, with each record's name in its store."""
-    registrations = current_extension().registrations
+    registrations = current_extension().logins
     return [
         (registrations[entry.login], hashed_name("record", entry.id))
         for entry in entries.live

@@ -62,6 +62,6 @@ def was_superseded() -> bool:
 def _shared_stores(entries: SessionEntries) -> list[SharedStore]:
     """Return the stores where the requests of all these logins look for such notes."""
     extension = current_extension()
-    found = (extension.registrations.get(entry.login) for entry in entries.all)
+    found = (extension.logins.get(entry.login) for entry in entries.all)
     stores = [registration.shared_store for registration in found if registration is not None]
     return list({id(store): store for store in stores or [extension.local_store]}.values())

@@ -167,9 +167,7 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
     A cookie that can't be opened is left out: it may belong to another app.
     """
     # On https the cookies are sent to every page, so the attempts of all logins count together.
-    registrations = (
-        current_extension().registrations.values() if request.is_secure else [registration]
-    )
+    registrations = current_extension().logins.values() if request.is_secure else [registration]
     found = []
     for each in registrations:
         prefix = _cookie(each, "").name

@@ -107,7 +107,7 @@ def end_logins(names: t.Collection[str]) -> None:
     before = copy.deepcopy(dict(session))
     for login in ending.values():
         try:
-            extension.registrations[login.name].hooks.run_on_logout(login.record.identity)
+            extension.logins[login.name].hooks.run_on_logout(login.record.identity)
         except Exception:
             # Nobody stays signed in for that.
             log.exception("%s: a function of on_logout failed.", login.name)

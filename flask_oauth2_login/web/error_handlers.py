@@ -149,7 +149,7 @@ def _was_just_requested(error: LoginRequired) -> bool:
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
-    registration = current_extension().registrations.get(error.login or "") or find_registration()
+    registration = current_extension().logins.get(error.login or "") or find_registration()
     login = find_login(registration) if registration is not None else None
     if not wanted or login is None or time.time() - login.record.signed_in_at > just_now:
         return False

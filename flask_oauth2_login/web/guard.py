@@ -136,9 +136,9 @@ def _able_to_prove(name: str | None, registration: Registration | None) -> Regis
     if name is not None or (registration is not None and registration.handler.openid):
         require_id_tokens(t.cast(Registration, registration))
         return registration
-    able = [each for each in current_extension().registrations.values() if each.handler.openid]
+    able = [each for each in current_extension().logins.values() if each.handler.openid]
     if not able:
-        require_id_tokens(next(iter(current_extension().registrations.values())))
+        require_id_tokens(next(iter(current_extension().logins.values())))
     # Several logins may be signed in, of which an outer guard has named another one.
     names = [entry.login for entry in reversed(read_entries().live)]
     signed_in = [each for each in able if each.name in names and find_login(each) is not None]

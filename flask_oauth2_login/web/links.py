@@ -63,11 +63,10 @@ def login_url(
         login has no server-side store.
     """
     extension = current_extension()
-    names = list(extension.registrations) if name is None else [name]
+    names = list(extension.logins) if name is None else [name]
     if len(names) != 1:
         raise ConfigurationError(
-            "This app has several logins: login_url(name), of"
-            f" {', '.join(extension.registrations)}."
+            f"This app has several logins: login_url(name), of {', '.join(extension.logins)}."
         )
     registration = extension.get(names[0])
     if link:
@@ -78,9 +77,7 @@ def login_url(
 def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
     """Return a link for the named login, or for all logins of the app."""
     extension = current_extension()
-    registrations = (
-        [extension.get(name)] if name is not None else list(extension.registrations.values())
-    )
+    registrations = [extension.get(name)] if name is not None else list(extension.logins.values())
     if name is None and read_demands(params):
         # Only logins with ID tokens can prove that the demands are fulfilled.
         registrations = [

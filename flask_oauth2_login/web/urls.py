@@ -33,7 +33,7 @@ _ENDPOINTS = frozenset(map(endpoint_of, VIEWS))
 def is_own_view(endpoint: str | None) -> bool:
     """Return True for the endpoints of our own views, which have checks of their own."""
     name, _, view = (endpoint or "").rpartition(".")
-    return view in _ENDPOINTS and name in current_extension().registrations
+    return view in _ENDPOINTS and name in current_extension().logins
 
 
 def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:

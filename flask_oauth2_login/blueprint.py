@@ -31,7 +31,7 @@ from .web.urls import VIEWS, endpoint_of
 
 
 class BlueprintOptions(t.TypedDict, total=False):
-    """What `flask.Blueprint` takes by keyword."""
+    """The keyword arguments of `flask.Blueprint`."""
 
     static_folder: str | os.PathLike[str] | None
     static_url_path: str | None
@@ -52,22 +52,28 @@ class OAuth2Login(Blueprint):
 
     Register ``https://<host><url_prefix>/callback`` with the provider.
 
-    :param provider: a handler, or the name of a preset, whose credentials are in
-        ``app.config["<NAME>_CLIENT_ID"]`` and ``["<NAME>_CLIENT_SECRET"]``.
+    :param provider: a handler (:class:`OAuth2`, :class:`OpenIDConnect`), or the name of a preset,
+        whose credentials are in ``app.config["<NAME>_CLIENT_ID"]`` and
+        ``["<NAME>_CLIENT_SECRET"]``.
     :param name: the login's name; by default the preset's, else ``"oauth2"``.
-    :param scope: scopes to ask for, as a string or an iterable; by default the preset's.
-    :param store: where records rest: a store, or what ``OAUTH2_LOGIN_STORE`` takes:
-        ``"cookie"`` (the default), ``"session"``, or a database's or Redis' URL.
-    :param claims: names of what the provider says of a person, to keep in ``identity.claims``.
-    :param offline: keep each person's token for jobs (:meth:`session_for`) in a record of its own,
-        which signing out leaves and :meth:`unlink` ends. Needs a server-side store, and a scope
-        or a parameter that makes the provider send a refresh token (``offline_access``).
-    :param keep_id_token: keep the ID token for signing out at the provider. Server-side stores do.
-    :param authorize_params: parameters for the provider at each sign-in, such as
-        ``{"prompt": "select_account"}``. A link or a view of the app may override them. It can't
+    :param scope: the scopes to request, as a string or an iterable; by default the preset's.
+    :param store: where records are stored: ``"cookie"`` (the default) or ``"session"``, in the
+        browser; a URL such as ``"sqlite:///logins.db"``, ``"postgresql+psycopg://…"`` or
+        ``"redis://…"``, on the server; or a :class:`TokenStore`. Without it, the setting
+        ``OAUTH2_LOGIN_STORE`` counts.
+    :param claims: the names of further claims to keep in ``identity.claims``.
+    :param offline: True to keep each person's token for jobs (:meth:`session_for`), in a record of
+        its own. A sign-out keeps that record, and :meth:`unlink` ends it. It needs a server-side
+        store, and a scope or a parameter that makes the provider send a refresh token
+        (``offline_access``).
+    :param keep_id_token: True to keep the ID token, which some providers need for signing out
+        there. Server-side stores always keep it.
+    :param authorize_params: further parameters of each authorization request, such as
+        ``{"prompt": "select_account"}``. A link or a view of the app may override them, but not
         lower ``scope``, ``max_age``, ``acr_values`` or an essential ``acr`` in ``claims``: these
         are combined, and checked.
-    :param blueprint: what ``flask.Blueprint`` takes: ``url_prefix``, ``subdomain``, …
+    :param blueprint: the keyword arguments of ``flask.Blueprint``: ``url_prefix``, ``subdomain``, …
+    :raises ConfigurationError: at registration, if an option or a setting can't work.
     """
 
     def __init__(
@@ -103,7 +109,7 @@ class OAuth2Login(Blueprint):
         for path, methods in VIEWS.items():
             endpoint = endpoint_of(path)
             view = getattr(views, endpoint)
-            # No answer to OPTIONS either: nobody but a browser and the provider comes here.
+            # Only browsers and the provider use these URLs, and they send no OPTIONS.
             self.add_url_rule(
                 f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods
             )
@@ -149,25 +155,25 @@ class OAuth2Login(Blueprint):
         return handler, self._scopes_for(handler, scope)
 
     def _scopes_for(self, handler: OAuth2, scope: Scope | None) -> list[str]:
-        # OpenID Connect Core 1.0, section 3.1.2.1: without this one no ID token comes back.
+        # OpenID Connect Core 1.0, section 3.1.2.1: without this scope there is no ID token.
         return split_scope([*(("openid",) if handler.openid else ()), *split_scope(scope)])
 
     # -- hooks
 
     def on_login(self, function: OnLogin) -> OnLogin:
-        """Decorator: call a function with ``(identity, token)`` once somebody has signed in.
+        """Decorate a function that is called with ``(identity, token)`` after a sign-in.
 
-        It may set ``identity.owner`` (your user's key), call Flask-Login's ``login_user``, and
-        return a response to send in place of the redirect. If it raises (``abort(403)``), nothing
-        has happened: the session is as it was and no token is kept.
+        It may set ``identity.owner`` (your key for the user), call Flask-Login's ``login_user``,
+        and return a response to send in place of the redirect. If it raises an exception, such as
+        ``abort(403)``, the sign-in is undone: the session is as before, and no token is kept.
         """
         self._hooks.on_login.append(function)
         return function
 
     def on_logout(self, function: OnLogout) -> OnLogout:
-        """Decorator: call a function with ``(identity)`` before somebody is signed out.
+        """Decorate a function that is called with ``(identity)`` before a sign-out.
 
-        The place for Flask-Login's ``logout_user``, whose remember cookie would survive.
+        Call Flask-Login's ``logout_user`` here, or its remember cookie survives the sign-out.
         """
         self._hooks.on_logout.append(function)
         return function
@@ -177,31 +183,31 @@ class OAuth2Login(Blueprint):
     @property
     @without_locals
     def session(self) -> OAuth2Session:
-        """The session of whoever is signed in at this login.
+        """The :class:`OAuth2Session` of the person who is signed in at this login.
 
-        :raises LoginRequired: nobody is.
+        :raises LoginRequired: nobody is signed in.
         """
-        return find_session(self._here())
+        return find_session(self._registration())
 
     @property
     @without_locals
     def token(self) -> Token | None:
-        """The token of whoever is signed in at this login; None where nobody is."""
-        login = find_login(self._here())
+        """The token of the person who is signed in at this login; None if nobody is."""
+        login = find_login(self._registration())
         login = login.token_source if login is not None else None
         return login.record.token if login is not None else None
 
     @property
     @without_locals
     def identity(self) -> Identity | None:
-        """Who is signed in at this login; None where nobody is."""
-        return find_identity(self._here())
+        """The identity of the person who is signed in at this login; None if nobody is."""
+        return find_identity(self._registration())
 
-    # -- for somebody who is not there, and for the app itself
+    # -- for jobs, and for the app itself
 
     @without_locals
     def session_for(self, owner: str, account: str | None = None) -> OAuth2Session:
-        """The session of a person, for a job, a command, a webhook: an app context is enough.
+        """Return a person's session for a job, a command or a webhook, within an app context.
 
         .. code-block:: python
 
@@ -210,55 +216,63 @@ class OAuth2Login(Blueprint):
                 github.session_for(user_id).get("/user/repos")
 
         :param owner: the app's key for the person, as ``on_login`` set it.
-        :param account: an ``identity.id``, where the person may have several.
-        :raises LoginRequired: that login has ended, or never was; so do the session's calls.
-        :raises ConfigurationError: records don't rest on the server.
+        :param account: the ``identity.id`` of one account, if the person may have several.
+        :raises LoginRequired: the person has no such login any more. The session's calls raise it
+            too, if the login ends later.
+        :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.session_for(self._here(), owner, account)
+        return jobs.session_for(self._registration(), owner, account)
 
     @without_locals
     def accounts(self, owner: str) -> list[Identity]:
-        """A person's accounts at this login.
+        """Return a person's accounts at this login, each once.
 
-        :raises ConfigurationError: records don't rest on the server.
+        :param owner: the app's key for the person, as ``on_login`` set it.
+        :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.accounts(self._here(), owner)
+        return jobs.accounts(self._registration(), owner)
 
     @without_locals
     def unlink(self, owner: str, id: str) -> bool:
         """End a person's logins and grant of one account, and revoke their tokens.
 
+        :param owner: the app's key for the person, as ``on_login`` set it.
         :param id: the account's ``identity.id``.
-        :returns: False where there was nothing to end.
-        :raises ConfigurationError: records don't rest on the server.
+        :returns: False if there was nothing to end.
+        :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.unlink(self._here(), owner, id)
+        return jobs.unlink(self._registration(), owner, id)
 
     @without_locals
     def reseal(self) -> int:
         """Seal and label this login's records with the newest secret.
 
-        After that, ``SECRET_KEY_FALLBACKS`` may lose the older one: for what rests in the store.
+        After that, the records in the store don't need the older secrets in
+        ``SECRET_KEY_FALLBACKS`` any more. Cookies in browsers still do.
 
-        :returns: how many records were sealed anew.
-        :raises ConfigurationError: records don't rest on the server.
+        :returns: the number of records that were sealed anew.
+        :raises ConfigurationError: browsers keep the records of this login.
         """
-        return key_rotation.reseal(self._here())
+        return key_rotation.reseal(self._registration())
 
     @without_locals
     def client_session(self, scope: Scope = "") -> OAuth2Session:
-        """A session for the app itself, with nobody signed in: RFC 6749, section 4.4.
+        """Return a session for the app itself, with nobody signed in: RFC 6749, section 4.4.
 
-        Its token is fetched once for all processes (of this machine, or with a server-side store
-        of all machines), and renewed so. An app context is enough.
+        Its token is fetched and refreshed once for all processes of this machine, or with a
+        server-side store, of all machines. An app context is enough.
 
-        :param scope: scopes to ask for.
+        :param scope: the scopes to request, as a string or an iterable.
         """
-        registration = self._here()
+        registration = self._registration()
         return client_session(registration, registration.handler.join_scope(scope))
 
-    def _here(self) -> Registration:
-        """This blueprint's login in the current app; of several, the one that is being served."""
+    def _registration(self) -> Registration:
+        """Return this blueprint's login in the current app.
+
+        If it has several names there, return the one that the request is for, or else the one
+        where somebody is signed in.
+        """
         registrations = [
             registration
             for registration in current_extension().logins.values()
@@ -271,14 +285,12 @@ class OAuth2Login(Blueprint):
             )
         if not has_request_context():
             return registrations[0]
-        serving = {request.blueprint, request_scope().admitted}
-        current_page = [
-            registration for registration in registrations if registration.name in serving
-        ]
-        # Under several names: where somebody is signed in, rather than where nobody is.
-        current_page += [
-            registration
-            for registration in registrations
-            if len(registrations) > 1 and find_login(registration)
-        ]
-        return (current_page or registrations)[0]
+        requested = {request.blueprint, request_scope().admitted}
+        for registration in registrations:
+            if registration.name in requested:
+                return registration
+        if len(registrations) > 1:
+            for registration in registrations:
+                if find_login(registration):
+                    return registration
+        return registrations[0]

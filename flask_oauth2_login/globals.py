@@ -1,4 +1,4 @@
-"""What a view reaches for: the session that calls the API, and who is signed in."""
+"""The proxies for views: `current_oauth_session` and `current_identity`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .session.signed_in import find_identity, find_login, find_registration
 
 
 def find_session(registration: Registration | None) -> OAuth2Session:
-    """This request's session for a login.
+    """Return this request's session for a login.
 
     :raises LoginRequired: nobody is signed in there.
     """
@@ -44,13 +44,13 @@ def _current_identity() -> Identity | None:
 
 
 if t.TYPE_CHECKING:  # pragma: no cover
-    # So that checkers and editors know what is behind the proxies.
+    # Type checkers and editors see the types behind the proxies.
     current_oauth_session: OAuth2Session
     current_identity: Identity
 else:
-    #: An :class:`OAuth2Session` for whoever is signed in. Raises :exc:`LoginRequired` where nobody
-    #: is, which sends a browser to sign in and back.
+    #: The :class:`OAuth2Session` of the person who is signed in. It raises :exc:`LoginRequired` if
+    #: nobody is, which redirects a browser to the sign-in and back.
     current_oauth_session = LocalProxy(_current_session)
 
-    #: The :class:`Identity` of whoever is signed in; false where nobody is.
+    #: The :class:`Identity` of the person who is signed in; false if nobody is.
     current_identity = LocalProxy(_current_identity)

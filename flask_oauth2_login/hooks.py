@@ -114,7 +114,7 @@ def _is_ours() -> bool:
     with suppress(HTTPException):
         for method in adapter.allowed_methods():
             endpoint, _ = adapter.match(method=method)
-            if endpoint.rpartition(".")[0] in current_extension().logins:
+            if is_own_view(endpoint):
                 return True
     return False
 

@@ -1,6 +1,6 @@
-"""A person's accounts, and calling an API for somebody who is not there.
+"""A person's accounts and sessions for jobs, without a request of that person.
 
-An owner, the app's own key for a person, may have several logins and several accounts at one.
+An owner is the app's own key for a person, who may have several logins and accounts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .session.stored_login import StoredLogin, end_and_revoke, find_stored_login
 def session_for(
     registration: Registration, owner: str, account: str | None = None
 ) -> OAuth2Session:
-    """The session of a person's grant; without one, of the newest login that lives.
+    """Return the session of a person's grant, or else of the newest login.
 
     :raises LoginRequired: there is neither.
     """
@@ -27,26 +27,26 @@ def session_for(
         if account in {None, login.record.identity.id}
     ]
     if not logins:
-        raise LoginRequired("This person has no login that lives.", login=registration.name)
+        raise LoginRequired("This person has no login any more.", login=registration.name)
     login = max(logins, key=lambda login: (login.record.is_grant, login.record.signed_in_at))
     login.touch()
     return make_session(registration, login)
 
 
 def accounts(registration: Registration, owner: str) -> list[Identity]:
-    """Who a person is at this login: each account once."""
+    """Return a person's accounts at this login, each once."""
     identities = [login.record.identity for login in _logins_of(registration, owner)]
     return list({identity.id: identity for identity in identities}.values())
 
 
 def unlink(registration: Registration, owner: str, id: str) -> bool:
-    """End all that a person has of an account, and revoke it. False where there was nothing."""
+    """End a person's logins and grant of an account; return False if there were none."""
     logins = find_stored_logins(registration, owner=owner_key(owner))
     return end_and_revoke([login for login in logins if login.record.identity.id == id], "unlinked")
 
 
 def _logins_of(registration: Registration, owner: str) -> list[StoredLogin]:
-    """The owner's records that have a token."""
+    """Return an owner's logins that have a token."""
     return [
         login
         for login in find_stored_logins(registration, owner=owner_key(owner))

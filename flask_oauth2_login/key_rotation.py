@@ -1,23 +1,22 @@
-"""Sealing what rests on the server anew, after the app's secret has changed."""
+"""Seal stored records anew, after the app's secret has changed."""
 
 from __future__ import annotations
 
 from .protocol.errors import ConfigurationError
-from .session.extension import current_extension
 from .session.labels import grant_labels, labels_of
 from .session.registration import Registration
 from .session.stored_login import expires_at, open_record, seal_record, server_store
 from .stores.base import TokenStore
 
-#: Records to look at in one go.
+#: The number of records to read at a time.
 PAGE = 500
 
 
 def reseal(registration: Registration) -> int:
     """Seal a login's records with the newest secret, and label them by it.
 
-    :returns: how many were sealed anew.
-    :raises ConfigurationError: records don't rest on the server, or can't be labelled anew.
+    :returns: the number of records that were sealed anew.
+    :raises ConfigurationError: browsers keep the records, or the store can't label them anew.
     """
     store, count = server_store(registration), 0
     if not hasattr(store, "relabel"):
@@ -33,13 +32,13 @@ def reseal(registration: Registration) -> int:
 
 
 def _reseal_one(registration: Registration, store: TokenStore, name: str) -> bool:
-    """Whether a record was this login's, and sealed with an older secret."""
-    sealer, anew = current_extension().sealer, False
+    """Return True if a record was this login's, and sealed with an older secret."""
+    sealer, anew = registration.sealer, False
     while stored := store.read(name):
         record = open_record(registration, stored.sealed)
         if record is None:
             return False
-        # Whoever renewed it since the secret changed has sealed it, but not labelled it.
+        # A refresh since the change has sealed the record anew, but has not labelled it.
         labels = (
             grant_labels(registration, record)
             if record.is_grant

@@ -48,8 +48,7 @@ def _current_registration() -> Registration:
 def login(**_variables: object) -> Response:
     """``/login``: begin a sign-in."""
     registration = _current_registration()
-    extension = current_extension()
-    if extension.once(f"urls:{registration.name}"):
+    if current_extension().once(f"urls:{registration.name}"):
         # Checked again, because views may have been added after the registration.
         check_urls(current_app, registration)
     require_navigation()

@@ -10,7 +10,7 @@ from .registration import Registration
 
 
 def make_session(registration: Registration, source: TokenSource) -> OAuth2Session:
-    """Return a session that uses the app's connections and renews the record's token when due.
+    """Return a session that uses the app's connections and refreshes the token when it is due.
 
     The session can be handed to a thread: it needs no active context.
     """

@@ -1,4 +1,4 @@
-"""A session for the app itself: the client credentials grant, RFC 6749, section 4.4."""
+"""`ClientToken`: the app's own token, by the client credentials grant. RFC 6749, section 4.4."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..stores.sealing import hashed_name
 from .api_session import make_session
 from .registration import Registration
 
-#: Seconds for which a token is kept that does not say how long it lives.
+#: How long (s) a token is stored if the provider does not say how long it lives.
 UNKNOWN_LIFE = 3600
-#: Stands for a token that was never fetched. It is always due for renewal, so it is never sent.
+#: The token before one was fetched. It has expired, so it is never sent.
 NONE_YET = Token(access_token="", expires_at=0)
 
 
 def client_session(registration: Registration, scope: str) -> OAuth2Session:
-    """A session whose token is the app's, fetched once for all its processes, and renewed so."""
+    """Return a session with the app's own token, which all of its processes share."""
     return make_session(registration, ClientToken(registration, scope))
 
 

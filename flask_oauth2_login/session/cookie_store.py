@@ -1,4 +1,4 @@
-"""`CookieStore`: the default. Each login's record rests in the browser, in a cookie of its own."""
+"""`CookieStore`, the default: each login's record is a cookie in the browser."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from .cookies import cookie_name, fits
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: As long as browsers keep a cookie, in seconds. Without the mark in the session it is nothing.
+#: How long (s) browsers keep a cookie at most. It is ignored unless the session names its id.
 LONG = 400 * 24 * 3600
 
 
 class CookieStore:
-    """Keeps records in cookies beside the session's: nothing to set up, nothing on the server.
+    """Keeps records in cookies beside the session's. It needs no setup and no server.
 
-    What the workers of one machine must know of each other goes through a small file there. An
-    app on several machines takes a server-side store.
+    The processes of one machine share a small file. An app on several machines should use a
+    server-side store.
+
+    .. code-block:: python
+
+        OAuth2Login("github", store="cookie")    # the default
     """
 
     server_side: t.ClassVar[bool] = False
 
     def get(self, login: str) -> str | None:
-        """The sealed record that the browser sent for a login."""
+        """Return the sealed record that the browser sent for a login."""
         return request.cookies.get(cookie_name(login))
 
     def check(self, login: str, sealed: str) -> None:
-        """See that browsers will take a new record.
+        """Check that browsers will accept a new record.
 
-        :raises ConfigurationError: it is too large for them.
+        :raises ConfigurationError: it is too large for a cookie.
         """
         if not fits(self._cookie(login, sealed)):
             raise too_large(login, sealed)
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:
-        """Send a record with an answer, or take the browser's away."""
+        """Send a record with a response, or delete the browser's if it is None."""
         if sealed is None:
             response.delete_cookie(**self._attributes(login))
         elif not fits(self._cookie(login, sealed)):
-            # A renewal's: there is no way back from that, and this machine has the record.
-            log.error("%s: a renewed record is too large for a cookie.", login)
+            # The token is already refreshed, so don't fail: the local store still has the record.
+            log.error("%s: a refreshed record is too large for a cookie.", login)
         else:
             response.set_cookie(**self._cookie(login, sealed))
 
@@ -52,7 +56,7 @@ class CookieStore:
         return {**self._attributes(login), "value": sealed, "max_age": max_age}
 
     def _attributes(self, login: str) -> dict[str, t.Any]:
-        """Those of the session's cookie, for the two count only together."""
+        """Return the attributes of the session's cookie, because each needs the other."""
         app, interface = current_app, current_app.session_interface
         return {
             "key": cookie_name(login),
@@ -66,7 +70,7 @@ class CookieStore:
 
 
 def too_large(login: str, sealed: str) -> ConfigurationError:
-    """What to raise for a record that does not fit."""
+    """Return the error for a record that is too large for a cookie."""
     return ConfigurationError(
         f"The login {login!r} has a record of {len(sealed)} bytes, too large for a cookie."
         " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"

@@ -1,4 +1,4 @@
-"""What belongs to one app: `app.extensions["oauth2_login"]`."""
+"""`Extension`: the state of one app, in ``app.extensions["oauth2_login"]``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "oauth2_login"
 
 
 class Extension:
-    """One app's logins, connections, keys, and what its processes on this machine share."""
+    """One app's logins, connections, keys and stores."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -36,12 +36,12 @@ class Extension:
         self.sealer = Sealer(lambda: self.config.secrets)
         self._stores: dict[str, TokenStore] = {}
         self._checked: set[str] = set()
-        # Loads what sealing needs now, not in the first visitor's request.
+        # Derives a key now, so that the first visitor does not wait for it.
         self.sealer.keyed_hash("ready")
 
     @functools.cached_property
     def local_store(self) -> FallbackStore:
-        """What the processes of this machine share."""
+        """The store that the app's processes on this machine share."""
         # Hashed by the oldest secret, so that a new secret doesn't change the name.
         secret_name = self.sealer.keyed_hashes("folder", self._app.name)[-1]
         return open_shared_store(self._app.instance_path, self._app.name, secret_name)
@@ -53,15 +53,15 @@ class Extension:
         return self._app.app_context()
 
     def once(self, what: str) -> bool:
-        """True the first time in this process."""
+        """Return True for the first call with this word in this process."""
         first = what not in self._checked
         self._checked.add(what)
         return first
 
     def get(self, name: str) -> Registration:
-        """The login of that name.
+        """Return the registration of a login.
 
-        :raises ConfigurationError: there is none.
+        :raises ConfigurationError: no login has this name.
         """
         try:
             return self.logins[name]
@@ -113,16 +113,16 @@ class Extension:
 
 
 def extension_of(app: Flask) -> Extension:
-    """The app's extension, made on first use."""
+    """Return an app's extension. The first call makes it."""
     if NAME not in app.extensions:
         app.extensions[NAME] = Extension(app)
     return t.cast(Extension, app.extensions[NAME])
 
 
 def current_extension() -> Extension:
-    """That of the app that handles this request.
+    """Return the current app's extension.
 
-    :raises ConfigurationError: it has no login.
+    :raises ConfigurationError: the app has no login.
     """
     try:
         return t.cast(Extension, current_app.extensions[NAME])

@@ -1,4 +1,4 @@
-"""`flask.session`, emptied or put back as a whole."""
+"""Clear or restore `flask.session` as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import session
 
 
 def clear_session() -> None:
-    """Empty the session, but for how long it lasts."""
+    """Clear the session, but keep whether it is permanent."""
     permanent = session.permanent
     session.clear()
     if permanent:
@@ -16,7 +16,7 @@ def clear_session() -> None:
 
 
 def restore_session(before: dict[str, t.Any]) -> None:
-    """Put the session back as it was; a message flashed since then stays."""
+    """Restore the session, but keep messages that were flashed meanwhile."""
     flashes = session.get("_flashes")
     session.clear()
     session.update(before)

@@ -14,9 +14,9 @@ from .stored_login import StoredLogin, expires_at, find_stored_logins, seal_reco
 
 
 def keep_grant(registration: Registration, record: Record) -> Record:
-    """Put a login's token into the grant that jobs use, one for each owner and account.
+    """Move a login's token into the grant that jobs use, one for each owner and account.
 
-    :returns: the record that stays with the browser, and points to the grant.
+    :returns: the browser's record, which names the grant.
     :raises ConfigurationError: the identity has no id.
     """
     identity, token = record.identity, record.token
@@ -32,7 +32,7 @@ def keep_grant(registration: Registration, record: Record) -> Record:
         if login is not None and token.refresh_token is None and login.record.token.refresh_token:
             # Many providers send a refresh token the first time only.
             token = Token(token, refresh_token=login.record.token.refresh_token)
-            # What comes with a renewal answers to the sign-in that this one came from.
+            # A refreshed ID token is compared with the claims that came with its refresh token.
             claims = login.record.id_claims
         name = id if login is None else login.record.id
         grant = dataclasses.replace(

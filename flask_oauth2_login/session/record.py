@@ -1,4 +1,4 @@
-"""The record of a login: what rests, sealed, in the store."""
+"""`Record`: what a store holds of a login, and its packed form."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ..protocol.identity import Identity
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 
-#: Members of the token answer that have a place of their own in a sealed record.
+#: The members of a token response that are elements of their own in a packed record.
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
-#: Seconds up to which a token's whole life is kept, for renewal in time; longer ones don't need it.
+#: Store expires_in only up to this many seconds; longer tokens use the fixed refresh margin.
 SHORT_LIFE = 600
 
 
 @dataclasses.dataclass
 class Record:
-    """A login that lives: whose, with which token, since when."""
+    """A login: whose it is, its token, and since when."""
 
-    #: 128 random bits, also in the mark in the session. A grant's id is its name in the store.
+    #: 128 random bits, which the session's entry has too. A grant's id is its name in the store.
     id: str
-    #: Empty where the grant has it.
+    #: Empty if the grant has it.
     token: Token = dataclasses.field(repr=False)
     identity: Identity
-    #: Unix seconds.
+    #: Unix seconds of the sign-in.
     signed_in_at: int
-    #: The scopes that were granted, as far as anybody knows.
+    #: The granted scopes; the requested ones if the provider did not say.
     scopes: list[str]
-    #: What was asked of the provider: ``scope`` (a list), ``max_age``, ``acr_values``, …
+    #: The parameters of the request: ``scope`` (a list), ``max_age``, ``acr_values``, …
     requested: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    #: Claims of the ID token that renewal, signing out and the guard need.
+    #: The claims of the ID token that refreshing, signing out and the guard need.
     id_claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    #: The ID token itself, where it is kept for signing out at the provider.
+    #: The ID token itself, if it is kept for signing out at the provider.
     id_token: str | None = dataclasses.field(default=None, repr=False)
     #: The id of the grant that holds the token, if jobs use it too. A grant has its own id here.
     grant: str | None = None
@@ -101,14 +101,14 @@ def pack(record: Record) -> list[t.Any]:
 
 
 def _without_end(values: list[t.Any]) -> list[t.Any]:
-    """A list without the empty values at its end; 0 is a value."""
+    """Return a list without the empty values at its end. 0 is not empty."""
     while values and values[-1] in (None, "", [], {}):
         values.pop()
     return values
 
 
 def unpack(packed: t.Any, login: str) -> Record | None:
-    """The record of a list that :func:`pack` made; None where an older release made it."""
+    """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
         packed = [*packed, *[None] * (11 - len(packed))]
         id, access, refresh, times, who, scopes, requested, id_claims, rest, id_token, grant = (

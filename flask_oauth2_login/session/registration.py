@@ -1,4 +1,4 @@
-"""One `OAuth2Login` in one app: what it was registered with."""
+"""`Registration`: one `OAuth2Login` in one app."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LoginHooks:
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """One login of one app, under the name that it is registered with."""
+    """One login of one app: its handler, options, hooks and stores."""
 
     name: str
     handler: OAuth2
@@ -76,7 +76,7 @@ class Registration:
 
     @property
     def label(self) -> str:
-        """What people read on a button."""
+        """The login's name on buttons."""
         return self.handler.label or self.name.rpartition(".")[2].replace("_", " ").title()
 
     def seal(self, value: t.Any, purpose: str) -> str:

@@ -1,4 +1,4 @@
-"""`SessionStore`: records in `flask.session`."""
+"""`SessionStore`: each login's record is in `flask.session`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .cookie_store import too_large
 from .cookies import fits
 
 KEY = "_oauth2_login_records"
-#: Attributes that a session's cookie may have, for its length.
+#: The attributes that make a session's cookie as long as it can be.
 ROOM: t.Mapping[str, t.Any] = {"max_age": 0, "secure": True, "samesite": "Strict"}
 
 
@@ -19,25 +19,25 @@ class SessionStore:
     """Keeps the sealed record in `flask.session`, for apps whose sessions are on the server.
 
     .. warning::
-        Flask writes a session whole, and the last writer wins. A slow request that writes the
-        session may put back a record that another request has renewed meanwhile. Within one
-        machine the newer one is found all the same; on several machines a refresh token may then
-        be sent twice, and a provider that rotates them ends the login. With Flask's own session,
-        which is a cookie, the record also shares that cookie's 4,093 bytes. Take a server-side
-        store where either matters.
+        Flask writes a session as a whole, and the last writer wins. A slow request can restore a
+        record that another request has refreshed meanwhile. The processes of one machine find the
+        newer one all the same. On several machines a refresh token can then be sent twice, and a
+        provider that rotates refresh tokens ends the login. In Flask's own session, which is a
+        cookie, the record also shares that cookie's 4,093 bytes. Use a server-side store if either
+        matters.
     """
 
     server_side: t.ClassVar[bool] = False
 
     def get(self, login: str) -> str | None:
-        """The sealed record in the session."""
+        """Return the sealed record in the session."""
         records = session.get(KEY)
         return records.get(login) if isinstance(records, dict) else None
 
     def check(self, login: str, sealed: str) -> None:
-        """See that browsers will take the session, where it is a cookie of Flask's own.
+        """Check that browsers will accept the session, if it is Flask's own cookie.
 
-        :raises ConfigurationError: it is too large for them.
+        :raises ConfigurationError: it is too large for a cookie.
         """
         interface = current_app.session_interface
         if isinstance(interface, SecureCookieSessionInterface):
@@ -48,7 +48,7 @@ class SessionStore:
                 raise too_large(login, sealed)
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:  # noqa: ARG002
-        """Write a record to the session, or take it out; the session is sent with the answer."""
+        """Write a record to the session, or remove it if it is None."""
         records = {**(session.get(KEY) or {}), login: sealed}
         if records[login] is None:
             del records[login]

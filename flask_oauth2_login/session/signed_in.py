@@ -24,23 +24,17 @@ def find_login(registration: Registration) -> StoredLogin | None:
 
 def find_logins(entries: SessionEntries) -> dict[str, StoredLogin]:
     """Return all of a session's logins that have not ended, by the record's id."""
-    registrations = current_extension().logins
-    found = {
-        entry.id: _find(registrations[entry.login], entry)
-        for entry in entries.live
-        if entry.login in registrations
-    }
+    found = {entry.id: _find(registration, entry) for registration, entry in _live(entries)}
     return {id: login for id, login in found.items() if login is not None}
 
 
 def find_registration() -> Registration | None:
     """Return the login that let this request pass, else the one that was signed in last."""
-    extension, scope = current_extension(), request_scope()
+    scope = request_scope()
     if scope.admitted is not None:
-        return extension.get(scope.admitted)
-    for entry in reversed(scope.read_entries().live):
-        registration = extension.logins.get(entry.login)
-        if registration is not None and find_login(registration) is not None:
+        return current_extension().get(scope.admitted)
+    for registration, _ in reversed(_live(scope.read_entries())):
+        if find_login(registration) is not None:
             return registration
     return None
 
@@ -53,12 +47,14 @@ def find_identity(registration: Registration | None) -> Identity | None:
 
 def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:
     """Return the logins of a session that have not ended, with each record's name in its store."""
-    registrations = current_extension().logins
     return [
-        (registrations[entry.login], hashed_name("record", entry.id))
-        for entry in entries.live
-        if entry.login in registrations
+        (registration, hashed_name("record", entry.id)) for registration, entry in _live(entries)
     ]
+
+
+def _live(entries: SessionEntries) -> list[tuple[Registration, SessionEntry]]:
+    logins = current_extension().logins
+    return [(logins[entry.login], entry) for entry in entries.live if entry.login in logins]
 
 
 def _find(registration: Registration, entry: SessionEntry) -> StoredLogin | None:

@@ -124,7 +124,7 @@ class StoredLogin(TokenSource):
     record: Record
 
     def __init__(self, registration: Registration, id: str, *, is_grant: bool = False) -> None:
-        self._registration = registration
+        self.registration = registration
         self._id = id
         # The id in a session's entry must open only a browser's record, never a grant.
         self._is_grant = is_grant
@@ -150,15 +150,15 @@ class StoredLogin(TokenSource):
 
     @property
     def key(self) -> str:
-        return f"{self._registration.name}:{self._id}"
+        return f"{self.registration.name}:{self._id}"
 
     @property
     def name(self) -> str:
-        return self._registration.name
+        return self.registration.name
 
     @property
     def handler(self) -> OAuth2:
-        return self._registration.handler
+        return self.registration.handler
 
     @property
     def person(self) -> str:
@@ -177,7 +177,7 @@ class StoredLogin(TokenSource):
 
     def reload(self) -> StoredToken | None:
         found = self._records.read(self._store_id)
-        record = open_record(self._registration, found.sealed) if found else None
+        record = open_record(self.registration, found.sealed) if found else None
         stored = None
         if found and record is not None and self._is_valid(record):
             self.record, stored = record, StoredToken(record.token, found.version)
@@ -186,7 +186,7 @@ class StoredLogin(TokenSource):
 
     def _is_valid(self, record: Record) -> bool:
         is_own = (record.id, record.is_grant) == (self._id, self._is_grant)
-        return is_own and not is_over(self._registration.config, record)
+        return is_own and not is_over(self.registration.config, record)
 
     def refresh(self, token: Token) -> Token | None:
         return self.handler.renew(token, self.record.id_claims)
@@ -201,8 +201,8 @@ class StoredLogin(TokenSource):
     def put(self, token: Token, version: str) -> Outcome:
         """Replace the token as `replace` does, for a token that came with a sign-in."""
         record = dataclasses.replace(self.record, token=token)
-        sealed = seal_record(self._registration, record)
-        end = expires_at(self._registration.config, record)
+        sealed = seal_record(self.registration, record)
+        end = expires_at(self.registration.config, record)
         outcome = self._records.replace(self._store_id, sealed, version, end)
         if outcome == "replaced":
             if token.refresh_token != self.record.token.refresh_token:
@@ -216,7 +216,7 @@ class StoredLogin(TokenSource):
 
     def _log_rotation(self) -> None:
         """Log once how to run on several machines, if browsers keep the records."""
-        if self._registration.store is None and current_extension().once("rotation"):
+        if self.registration.store is None and current_extension().once("rotation"):
             log.info(
                 "%s: this provider's refresh tokens can be used once. On several machines, keep"
                 " records in a server-side store (OAUTH2_LOGIN_STORE).",
@@ -225,12 +225,12 @@ class StoredLogin(TokenSource):
 
     def save_fallback(self, token: Token, version: str) -> None:
         name = hashed_name("aside", self._id)
-        sealed = self._registration.seal([version, dict(token)], "aside")
+        sealed = self.registration.seal([version, dict(token)], "aside")
         current_extension().local_store.put(name, sealed, time.time() + FALLBACK_SECONDS)
 
     def load_fallback(self, version: str) -> Token | None:
         stored = current_extension().local_store.read(hashed_name("aside", self._id))
-        opened = self._registration.open(stored.sealed, "aside") if stored else None
+        opened = self.registration.open(stored.sealed, "aside") if stored else None
         return Token(opened[1]) if opened and opened[0] == version else None
 
     def revoke(self, token: Token) -> None:
@@ -254,17 +254,17 @@ class StoredLogin(TokenSource):
         if self.record.grant is None or self.record.is_grant:
             return self
         if self._grant is None:
-            grant = StoredLogin(self._registration, self.record.grant, is_grant=True)
+            grant = StoredLogin(self.registration, self.record.grant, is_grant=True)
             grant.reload()
             self._grant = grant
         return self._grant if self._grant.current() is not None else None
 
     def touch(self) -> None:
         """Note that the login is in use."""
-        self._records.touch(self._store_id, expires_at(self._registration.config, self.record))
+        self._records.touch(self._store_id, expires_at(self.registration.config, self.record))
 
     def lease(self, seconds: float) -> str | None:
-        return self._registration.shared_store.lease(self._lease_name, seconds)
+        return self.registration.shared_store.lease(self._lease_name, seconds)
 
     def release(self, ticket: str) -> None:
-        self._registration.shared_store.release(self._lease_name, ticket)
+        self.registration.shared_store.release(self._lease_name, ticket)

@@ -1,4 +1,4 @@
-"""Signing out."""
+"""Sign out of this app: the page that asks, and the POST that ends logins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ..client.revocation import revoke
 from ..protocol.errors import StoreError
 from ..session.browser_record import restore_pending
 from ..session.entries import SessionEntries, write_entries
-from ..session.extension import current_extension
 from ..session.flask_session import restore_session
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
@@ -37,7 +36,7 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def ask(registration: Registration) -> Response:
-    """The page behind a link to ``/logout``: it asks, or says that it is done."""
+    """Return the page at ``/logout``: it asks, or says that nobody is signed in any more."""
     if "state" in request.args and (target := safe_next(finish_round_trip(registration))):
         return forget_round_trip(registration, set_no_store(t.cast(Response, redirect(target))))
     if find_login(registration) is None:
@@ -55,9 +54,9 @@ def ask(registration: Registration) -> Response:
 
 
 def sign_out(registration: Registration) -> Response:
-    """End a login, or all of this browser's, on a POST from a page of ours.
+    """End a login, or all logins of this browser, on a POST from a page of this origin.
 
-    :raises werkzeug.exceptions.Forbidden: the POST is not from a page of ours.
+    :raises werkzeug.exceptions.Forbidden: the POST is from elsewhere.
     """
     require_own_post()
     ended = [registration.name]
@@ -78,9 +77,9 @@ def sign_out(registration: Registration) -> Response:
 
 
 def require_own_post() -> None:
-    """Let a POST pass that a page of this origin sent.
+    """Check that a page of this origin sent a POST.
 
-    :raises werkzeug.exceptions.Forbidden: it is from elsewhere, or nobody knows.
+    :raises werkzeug.exceptions.Forbidden: it is from elsewhere, or nothing proves that it is not.
     """
     own = is_same_origin(request)
     if own is None:
@@ -93,35 +92,35 @@ def require_own_post() -> None:
 
 
 def end_logins(names: t.Collection[str]) -> None:
-    """End logins of this browser: delete the records, and revoke the tokens if the provider can.
+    """End logins of this browser, and revoke their tokens if the provider can.
 
-    :raises StoreError: some could not be ended. Of the given logins, this browser keeps only these.
+    :param names: the names of the logins.
+    :raises StoreError: a record could not be deleted. Only its login stays signed in.
     """
-    extension = current_extension()
     former = read_entries()
     if not former.all:
-        # Nobody was here: what the session has is an anonymous visitor's.
+        # Nobody was signed in, so the session's content is an anonymous visitor's.
         return
     logins = find_logins(former)
     ending = {id: login for id, login in logins.items() if login.name in names}
     before = copy.deepcopy(dict(session))
     for login in ending.values():
         try:
-            extension.logins[login.name].hooks.run_on_logout(login.record.identity)
+            login.registration.hooks.run_on_logout(login.record.identity)
         except Exception:
-            # Nobody stays signed in for that.
+            # A hook that fails must not keep anybody signed in.
             log.exception("%s: a function of on_logout failed.", login.name)
     ended, failed = _end(ending)
     if failed:
-        # Undo what the hooks have written too: they are called again with the next try.
+        # Undo what the hooks have written, too: the next try calls them again.
         restore_session(before)
     if failed or len(ending) < len(logins):
         for entry in former.all:
             entry.id = "" if entry.login in names and entry.id not in failed else entry.id
         write_entries(former.all)
     else:
-        # As Django does: what is left behind is the next person's. What the hooks have just written
-        # stays: a flashed message, or how Flask-Login takes its remember cookie away.
+        # As in Django, nothing is left for the next person. Keep what the hooks have written: a
+        # flashed message, or the note by which Flask-Login deletes its remember cookie.
         written = {key: value for key, value in session.items() if before.get(key) != value}
         session.clear()
         session.update(written)
@@ -133,7 +132,7 @@ def end_logins(names: t.Collection[str]) -> None:
 
 
 def _end(logins: t.Mapping[str, StoredLogin]) -> tuple[list[StoredLogin], dict[str, StoreError]]:
-    """End records. Return those that this call ended, and the errors of the others by id."""
+    """End logins. Return those that this call ended, and the errors of the others by id."""
     ended, failed = [], {}
     for id, login in logins.items():
         pending = dict(request_scope().pending)
@@ -147,7 +146,7 @@ def _end(logins: t.Mapping[str, StoredLogin]) -> tuple[list[StoredLogin], dict[s
 
 
 def _mark_superseded(former: SessionEntries) -> None:
-    """Note the former marks as displaced, so that slow requests don't restore the old session."""
+    """Mark the former session superseded, so that slow requests don't restore it."""
     if was_superseded():
         # Another request has given this browser a newer session, which must stay valid.
         return

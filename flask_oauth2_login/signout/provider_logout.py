@@ -1,4 +1,4 @@
-"""Signing out at the provider, and by the provider: the three ways of OpenID Connect.
+"""Sign out at the provider, and by the provider: three specifications of OpenID Connect.
 
 RP-Initiated Logout 1.0, Back-Channel Logout 1.0, Front-Channel Logout 1.0.
 """
@@ -28,24 +28,27 @@ from ..web.urls import post_logout_redirect_uri, url_of
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: Seconds in which a browser must be back from signing out at the provider.
+#: How long (s) a browser may take to sign out at the provider.
 ROUND_TRIP = 600
 #: How long (s) a logout token's ``jti`` is remembered after its ``exp``, because clocks differ.
 LEEWAY = 600
 
 
 def openid_handler(registration: Registration) -> OpenIDConnect:
-    """The handler, where it is an OpenID Provider's; for others these views do not exist."""
+    """Return the handler of an OpenID Provider.
+
+    :raises werkzeug.exceptions.NotFound: the login is of another kind, which has no such views.
+    """
     if not isinstance(registration.handler, OpenIDConnect):
         raise NotFound
     return registration.handler
 
 
-# -- by the browser, at the provider: RP-Initiated Logout
+# -- at the provider, by the browser: RP-Initiated Logout
 
 
 def provider_logout_url(registration: Registration, record: Record, state: str) -> str | None:
-    """Where to go on to, to sign out at the provider too; None where it has no such place."""
+    """Return the URL that signs out at the provider; None if the provider has none."""
     handler, found = registration.handler, []
     if not isinstance(handler, OpenIDConnect):
         return None
@@ -57,7 +60,7 @@ def provider_logout_url(registration: Registration, record: Record, state: str) 
         except OAuth2Error as error:
             log.warning("%s: not signed out at the provider. %s", registration.name, error)
 
-    # The metadata may not have been read yet, and a provider that is down delays nobody.
+    # The metadata may have to be fetched, and a provider that is down must not delay anybody.
     run_briefly(find)
     if not found:
         return None
@@ -73,12 +76,12 @@ def provider_logout_url(registration: Registration, record: Record, state: str) 
 def remember_round_trip(
     registration: Registration, response: Response, state: str, next: str | None
 ) -> None:
-    """Bind a ``state`` to this browser."""
+    """Bind a ``state`` to this browser, with the page to go to in the end."""
     response.set_cookie(**_cookie(registration).make([state, next]))
 
 
 def finish_round_trip(registration: Registration) -> str | None:
-    """Where a browser wanted to go that is back from the provider with the right ``state``."""
+    """Return the page to go to, if the browser is back with the right ``state``."""
     kept = _cookie(registration).read()
     state = request.args.get("state", "")
     if kept is None or not secrets.compare_digest(state.encode(), kept[0].encode()):
@@ -87,7 +90,7 @@ def finish_round_trip(registration: Registration) -> str | None:
 
 
 def forget_round_trip(registration: Registration, response: Response) -> Response:
-    """Take the ``state`` away from this browser: it counts once."""
+    """Delete the ``state`` from this browser, because it can be used once."""
     cookie = _cookie(registration)
     if cookie.name in request.cookies:
         cookie.delete(response)
@@ -105,7 +108,7 @@ def _cookie(registration: Registration) -> SealedCookie:
     )
 
 
-# -- by the provider, behind the browser's back: Back-Channel Logout
+# -- by the provider's server: Back-Channel Logout
 
 
 def back_channel(registration: Registration) -> Response:
@@ -185,9 +188,9 @@ def front_channel(registration: Registration) -> Response:
     """
     handler = openid_handler(registration)
     iss, sid = request.args.getlist("iss"), request.args.getlist("sid")
-    # Without a store that knows, there is nothing that it could end.
+    # Records can be found by `sid` only in a server-side store.
     well_formed = len(iss) == len(sid) == 1 and bool(sid[0]) and registration.store is not None
-    # By the record's own: an issuer that is a template has many names.
+    # Compare with the record's own `iss`: a template for an issuer stands for many.
     logins = [
         login
         for login in (find_stored_logins(registration, sid=sid[0]) if well_formed else ())

@@ -63,16 +63,16 @@ def read_demands(params: Params) -> Demands:
     :raises ConfigurationError: a demand can't be read.
     """
     max_age = params.get("max_age")
-    asked = Demands(
+    demands = Demands(
         None if max_age is None else read_max_age(max_age),
         tuple(split_scope(params.get("acr_values"))),
     )
     acr = read_claims(params).get("id_token", {}).get("acr")
     if not (isinstance(acr, dict) and acr.get("essential") is True):
-        return asked
+        return demands
     values = acr.get("values", acr.get("value", ()))
     listed = values if isinstance(values, (list, tuple)) else [values]
-    return asked.and_also(Demands(None, tuple(map(str, listed))))
+    return demands.and_also(Demands(None, tuple(map(str, listed))))
 
 
 def read_max_age(given: t.Any) -> float:
@@ -171,8 +171,8 @@ def authorization_params(
     demands = Demands()
     claims: dict[str, dict[str, t.Any]] = {}
     for place in places:
-        asked = {name: place[name] for name in ("max_age", "acr_values") if name in place}
-        demands = demands.and_also(read_demands(asked))
+        own = {name: place[name] for name in ("max_age", "acr_values") if name in place}
+        demands = demands.and_also(read_demands(own))
         for member, wanted in read_claims(place).items():
             claims[member] = {**claims.get(member, {}), **wanted}
     if demands.max_age is not None:

@@ -145,7 +145,7 @@ def _challenge(response: Response) -> Response:
 
 def _was_just_requested(error: LoginRequired) -> bool:
     """Return True if the last sign-in requested this, and the provider gave too little."""
-    # The ID token has just proved max_age, so it counts as asked for a short time only.
+    # The ID token has just proved max_age, so it counts as requested for a short time only.
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}

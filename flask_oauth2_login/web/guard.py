@@ -55,8 +55,8 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
         @login_required                     # or: ("github"), (scope="repo"), (check=is_admin)
         def reports(): ...
 
-    A browser is sent to sign in and comes back; a program gets a 401. See :func:`require_login`
-    for the arguments, and for what happens where something is missing.
+    A browser is redirected to the sign-in and back; a program gets a 401. See
+    :func:`require_login` for the arguments and the exceptions.
 
     :raises ConfigurationError: the guard does not know an argument, or can't check its value.
     """
@@ -82,7 +82,7 @@ def require_login(
     authorize_params: t.Mapping[str, t.Any] | None = None,
     **unknown: t.Never,
 ) -> None:
-    """Go on only if somebody has signed in: what :func:`login_required` does, as a function.
+    """Check that somebody has signed in: :func:`login_required` as a function.
 
     .. code-block:: python
 
@@ -90,7 +90,7 @@ def require_login(
         def members_only():
             require_login("sso", check=is_admin)
 
-    :param login: the name of the login; any one by default.
+    :param login: the login's name. By default any login counts.
     :param scope: scopes that the access token must have. Missing ones are requested once. A scope
         says what the token may do at the provider's API. It does not prove a permission of the
         person, who can edit the request to the provider: use ``check`` for permissions.
@@ -103,8 +103,10 @@ def require_login(
         as ``{"prompt": "login"}``. Apart from the demands among them, they guard nothing.
     :raises ConfigurationError: the guard does not know an argument; ``check`` does not return a
         bool; or ``max_age`` or ``acr_values`` is demanded of a login without ID tokens.
-    :raises LoginRequired: nobody is signed in, or not like that. Leave it to Flask.
-    :raises werkzeug.exceptions.Forbidden: somebody is, who may not.
+    :raises LoginRequired: nobody is signed in, or the sign-in lacks something. Flask's error
+        handling answers it.
+    :raises werkzeug.exceptions.Forbidden: ``check`` returned False, or the person did not grant
+        the scope.
     """
     given = (scope, check, max_age, acr_values, authorize_params)
     _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
@@ -136,9 +138,10 @@ def _able_to_prove(name: str | None, registration: Registration | None) -> Regis
     if name is not None or (registration is not None and registration.handler.openid):
         require_id_tokens(t.cast(Registration, registration))
         return registration
-    able = [each for each in current_extension().logins.values() if each.handler.openid]
+    registrations = list(current_extension().logins.values())
+    able = [each for each in registrations if each.handler.openid]
     if not able:
-        require_id_tokens(next(iter(current_extension().logins.values())))
+        require_id_tokens(registrations[0])
     # Several logins may be signed in, of which an outer guard has named another one.
     names = [entry.login for entry in reversed(read_entries().live)]
     signed_in = [each for each in able if each.name in names and find_login(each) is not None]
@@ -173,9 +176,10 @@ def _is_recent(login: StoredLogin, max_age: float) -> bool:
     if auth_time is None:
         return False
     # This max_age was checked a moment ago. The way back from the provider must not use it up.
-    asked, age = login.record.requested.get("max_age"), time.time() - login.record.signed_in_at
-    just_asked = str(asked) == str(max_age) and age <= COMING_BACK
-    return just_asked or time.time() - auth_time <= max_age
+    requested = login.record.requested.get("max_age")
+    age = time.time() - login.record.signed_in_at
+    just_checked = str(requested) == str(max_age) and age <= COMING_BACK
+    return just_checked or time.time() - auth_time <= max_age
 
 
 def _passes(check: Check, identity: Identity) -> bool:
@@ -211,14 +215,14 @@ def _guarded(view: t.Any, login: str | None, guard: Guard) -> t.Any:
             _require(login, guard)
             return view(*args, **kwargs)
 
-    _note_wrapper(view, wrapper)
+    _record_wrapper(view, wrapper)
     return wrapper
 
 
-def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:
-    """Leave a note on the view, and on what it wraps, that it is meant to be reached through this.
+def _record_wrapper(view: t.Any, wrapper: t.Any) -> None:
+    """Record the guard's wrapper on the view, so that `refuse_unguarded` can find it.
 
-    A note names the function it was left on, for `functools.wraps` copies it to others.
+    The record names its function, because `functools.wraps` copies it to other functions.
     """
     for inner in _unwrap(view):
         if hasattr(inner, "__dict__"):
@@ -226,16 +230,16 @@ def _note_wrapper(view: t.Any, wrapper: t.Any) -> None:
 
 
 def refuse_unguarded(endpoint: str | None) -> None:
-    """Refuse a view whose guard stands above ``@app.route`` and so is registered nowhere.
+    """Refuse a view whose guard stands above ``@app.route``, and so is never called.
 
-    A function that is guarded for one URL and public for another is fine.
+    A function may be guarded at one URL and public at another.
 
-    :raises ConfigurationError: it says how to mend that; the view does not run.
+    :raises ConfigurationError: the view is such a one. It does not run.
     """
     views = current_app.view_functions
     view = views.get(endpoint or "")
-    notes = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
-    wrappers = [wrapper for noted, wrapper in notes if noted == view]
+    recorded = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
+    wrappers = [wrapper for guarded, wrapper in recorded if guarded == view]
     if not wrappers:
         return
     reached = {id(inner) for registered in views.values() for inner in _unwrap(registered)}
@@ -247,7 +251,7 @@ def refuse_unguarded(endpoint: str | None) -> None:
 
 
 def _unwrap(view: t.Any) -> t.Iterator[t.Any]:
-    """A view, and the functions inside of it that it wraps."""
+    """Yield a view, and the functions that it wraps."""
     while view is not None:
         yield view
         view = getattr(view, "__wrapped__", None)

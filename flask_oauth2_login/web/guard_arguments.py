@@ -51,17 +51,17 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
         None if max_age is None else read_max_age(max_age),
         tuple(split_scope(given.get("acr_values"))),
     )
-    asked = own.and_also(read_demands({**extra, "claims": None}))
+    demands = own.and_also(read_demands({**extra, "claims": None}))
     params = {
         **extra,
         "scope": " ".join(scopes) or None,
-        "max_age": asked.max_age,
-        "acr_values": " ".join(asked.acr_values) or None,
+        "max_age": demands.max_age,
+        "acr_values": " ".join(demands.acr_values) or None,
     }
     return Guard(
         scopes,
         check,
-        asked.and_also(read_demands({"claims": extra.get("claims")})),
+        demands.and_also(read_demands({"claims": extra.get("claims")})),
         {name: value for name, value in params.items() if value is not None},
     )
 

@@ -89,13 +89,22 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
     ]
 
 
+def _registrations(name: str | None) -> list[Registration]:
+    """Return the registration of a name, or all of the app.
+
+    :raises ConfigurationError: no login has this name.
+    """
+    extension = current_extension()
+    return list(extension.logins.values()) if name is None else [extension.get(name)]
+
+
 def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
     """Return a form with a button that signs out; empty if nobody is signed in.
 
     :param text: the button's text.
     :param name: the name of the login to end; None to end all of them.
     """
-    registration = find_registration() if name is None else current_extension().get(name)
+    registration = find_registration() if name is None else _registrations(name)[0]
     if registration is None or find_login(registration) is None:
         return Markup("")
     url = url_of(registration, "logout")
@@ -184,7 +193,7 @@ def _sign(registration: Registration, path: str, params: t.Sequence[tuple[str, s
     # The id of a session's entries changes with each sign-in and sign-out. Signing it proves that a
     # link that adds an account was made for this session and the person now signed in.
     session_id = read_entries().id if ("link", "1") in params else ""
-    hashes = current_extension().sealer.keyed_hashes(
+    hashes = registration.sealer.keyed_hashes(
         "link", registration.name, path, session_id, json.dumps(params)
     )
     return [signature[:22] for signature in hashes]

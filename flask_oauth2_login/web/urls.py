@@ -76,9 +76,9 @@ def redirect_uri(registration: Registration) -> str:
 
 def post_logout_redirect_uri(registration: Registration) -> str:
     """Return where the provider sends the browser back to after signing out there."""
-    home = urlsplit(redirect_uri(registration))
+    callback = urlsplit(redirect_uri(registration))
     path = url_of(registration, "logout", _external=False)
-    return home._replace(path=urlsplit(path).path, query="", fragment="").geturl()
+    return callback._replace(path=urlsplit(path).path, query="", fragment="").geturl()
 
 
 def _variables(endpoint: str) -> dict[str, t.Any]:

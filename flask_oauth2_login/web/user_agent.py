@@ -9,26 +9,26 @@ from flask import Request
 
 _NOTHING = re.compile(r"q=0(\.0*)?")
 
-#: Where browsers say, or said, that they only look ahead.
+#: The headers by which browsers announce a prefetch, now or formerly.
 PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
 class UserAgent(enum.Enum):
-    """What sent a request, as far as its answer depends on it."""
+    """The kinds of clients that get different responses."""
 
-    #: A browser's window that goes to a page: it can be sent elsewhere and back.
+    #: A browser's window that goes to a page. It can be redirected to a sign-in and back.
     NAVIGATION = enum.auto()
-    #: A browser that shows a page and loses something if it is sent away: a form's POST, a frame.
+    #: A browser that would lose something by a redirect: a form's POST, a frame.
     PAGE = enum.auto()
-    #: A browser that only looks ahead.
+    #: A browser that fetches a page before anybody goes there.
     PREFETCH = enum.auto()
     HTMX = enum.auto()
-    #: A script, or a program.
+    #: A script or a program.
     API = enum.auto()
 
 
 def find_user_agent(request: Request) -> UserAgent:
-    """Tell by Fetch Metadata, and without that by ``Accept``."""
+    """Return the kind of client, by Fetch Metadata, or else by ``Accept``."""
     headers = request.headers
     if is_prefetch(request):
         return UserAgent.PREFETCH
@@ -49,13 +49,13 @@ def find_user_agent(request: Request) -> UserAgent:
 
 
 def is_prefetch(request: Request) -> bool:
-    """Whether a browser fetches a page before anybody goes there."""
+    """Return True if a browser fetches a page before anybody goes there."""
     purposes = " ".join(filter(None, map(request.headers.get, PURPOSES))).lower()
     return any(word in purposes for word in ("prefetch", "prerender", "preview"))
 
 
 def _accepted(accept: str) -> set[str]:
-    """What is accepted by name; ``q=0`` says that it is not."""
+    """Return the media types that are accepted by name, without those of ``q=0``."""
     ranges = (re.sub(r"\s", "", each).lower().split(";") for each in accept.split(","))
     return {kind for kind, *params in ranges if not any(map(_NOTHING.fullmatch, params))}
 
@@ -71,14 +71,14 @@ def is_safe_method(request: Request) -> bool:
 
 
 def own_origin(request: Request) -> str:
-    """The origin that a request came to, as browsers write it."""
+    """Return the origin that a request was sent to, as browsers write it."""
     return f"{request.scheme}://{request.host}".lower()
 
 
 def is_same_origin(request: Request) -> bool | None:
-    """Whether a page of ours sent a POST; None where nothing tells (docs/security.md, D3).
+    """Return True if a page of this origin sent a request; None if nothing says so.
 
-    A sibling port or subdomain is ``same-site``, and not one of ours.
+    Another port or subdomain is ``same-site``, but another origin. See docs/security.md, D3.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -62,13 +62,11 @@ def login_url(
         a parameter is one that only the sign-in itself sets; or ``link=True`` is given, and the
         login has no server-side store.
     """
-    extension = current_extension()
-    names = list(extension.logins) if name is None else [name]
-    if len(names) != 1:
-        raise ConfigurationError(
-            f"This app has several logins: login_url(name), of {', '.join(extension.logins)}."
-        )
-    registration = extension.get(names[0])
+    registrations = _registrations(name)
+    if len(registrations) != 1:
+        names = ", ".join(registration.name for registration in registrations)
+        raise ConfigurationError(f"This app has several logins: login_url(name), of {names}.")
+    (registration,) = registrations
     if link:
         server_store(registration)
     return _url(registration, next, link=link, **params)
@@ -76,8 +74,7 @@ def login_url(
 
 def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
     """Return a link for the named login, or for all logins of the app."""
-    extension = current_extension()
-    registrations = [extension.get(name)] if name is not None else list(extension.logins.values())
+    registrations = _registrations(name)
     if name is None and read_demands(params):
         # Only logins with ID tokens can prove that the demands are fulfilled.
         registrations = [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from .provider import Provider
+from tests.support.provider import Provider
 
 if t.TYPE_CHECKING:
     from flask_oauth2_login import OAuth2Login

@@ -1,0 +1,412 @@
+"""SECURITY part B: the token endpoint; and the handler's contract."""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Error,
+    ProviderError,
+    Token,
+    TokenError,
+)
+from tests.conftest import MakeProvider
+from tests.support.provider import (
+    CUT_AFTER,
+    CUT_BEFORE,
+    DRIP_BODY,
+    DRIP_HEADERS,
+    DRIP_STATUS,
+    ENDLESS_BODY,
+    ENDLESS_CONTINUE,
+    GARBAGE,
+    HANG,
+    REDIRECT,
+    TOO_LONG_CONTENT_LENGTH,
+    ZIP_BOMB,
+    Answer,
+    Provider,
+)
+
+
+def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
+    return OAuth2(
+        provider.client_id,
+        provider.client_secret,
+        provider.url,
+        "http://localhost/callback",
+        "authorize",
+        "token",
+        **{"revoke_url": "revoke", "timeout": (1, 1), **options},
+    )
+
+
+def redeem(provider: Provider, **options: t.Any) -> Token | None:
+    handler = make_handler(provider, **options)
+    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
+    return handler.get_token(code)
+
+
+# -- B1
+
+
+@pytest.mark.parametrize(
+    "misbehaviour",
+    [
+        HANG, DRIP_STATUS, DRIP_HEADERS, DRIP_BODY, ENDLESS_BODY, ENDLESS_CONTINUE, ZIP_BOMB,
+        TOO_LONG_CONTENT_LENGTH, CUT_BEFORE, CUT_AFTER, GARBAGE,
+    ],
+)  # fmt: skip
+def test_b1_a_provider_that_misbehaves_costs_a_bounded_time(
+    provider: Provider, misbehaviour: t.Any
+) -> None:
+    provider.on("/token", misbehaviour)
+    began = time.monotonic()
+    with pytest.raises(ProviderError) as caught:
+        redeem(provider)
+    assert time.monotonic() - began < 10
+    # B5: sent once, whatever happened. And C1: nothing in the chain of exceptions.
+    assert len(provider.calls("/token")) <= 1
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+def test_b1_a_provider_that_is_down_is_a_provider_error(provider: Provider) -> None:
+    handler = make_handler(provider)
+    provider.down()
+    with pytest.raises(ProviderError) as caught:
+        handler.get_token("code")
+    assert caught.value.code == 503
+
+
+# -- B2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_b2_redirects_are_not_followed(provider: Provider, status: int) -> None:
+    provider.on("/token", REDIRECT(f"{provider.url}/elsewhere", status))
+    with pytest.raises(ProviderError):
+        redeem(provider)
+    assert not provider.calls("/elsewhere")
+
+
+def test_b2_a_secret_does_not_go_over_plain_http() -> None:
+    handler = OAuth2("id", "secret", "http://provider.example", "http://localhost/callback")
+    with pytest.raises(ConfigurationError, match="https"):
+        handler.get_token("code")
+
+
+# -- B3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body="[]"),
+        Answer(body='"token"'),
+        Answer(body="{}"),
+        Answer(body="null"),
+        Answer(body="[" * 100_000),
+        Answer(body="<html>access_token=x&token_type=bearer</html>"),
+        Answer(body={"access_token": None}),
+        Answer(body={"access_token": ""}),
+        Answer(body={"access_token": 7}),
+        Answer(body={"access_token": ["x"]}),
+        Answer(body={"access_token": "x\r\ny: z"}),
+        Answer(body={"access_token": "é"}),
+        Answer(body={"token_type": "Bearer"}),
+        Answer(body={"access_token": "x", "token_type": "mac"}),
+        Answer(body={"access_token": "x", "token_type": "DPoP"}),
+        Answer(body={"access_token": "x", "token_type": 7}),
+        Answer(body=b"\xff\xfe"),
+        Answer(status=404, body={"message": "Not Found"}),
+        Answer(status=400, body="no"),
+        Answer(status=500, body={"error": "invalid_grant"}),
+        Answer(status=429, body={"error": "slow_down"}),
+    ],
+)
+def test_b3_and_b4_nonsense_is_a_provider_error(provider: Provider, answer: Answer) -> None:
+    provider.on("/token", answer)
+    with pytest.raises(ProviderError):
+        redeem(provider)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('{"access_token": "x", "expires_in": 60}', "text/html"),
+        ('{"access_token": "x", "expires_in": "60"}', "application/json"),
+        ('{"access_token": "x", "token_type": "BEARER", "expires": 60}', "text/plain"),
+        ("access_token=x&expires_in=60", "application/json"),
+        ("access_token=x&token_type=bearer&expires=60", "text/plain"),
+    ],
+)
+def test_b3_json_and_forms_are_read_whatever_the_content_type(
+    provider: Provider, body: str, kind: str
+) -> None:
+    provider.on("/token", Answer(body=body, content_type=kind))
+    began = int(time.time())
+    token = redeem(provider)
+    assert token is not None
+    assert token["access_token"] == "x"
+    assert began <= token["expires_at"] - 60 <= time.time()
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "1e300", "NaN", "[1]", "true", "{}", '"soon"', "null", "0"]
+)
+def test_b3_an_odd_expires_in_is_unknown(provider: Provider, value: str) -> None:
+    provider.on("/token", Answer(body=f'{{"access_token": "x", "expires_in": {value}}}'))
+    token = redeem(provider)
+    assert token is not None
+    assert "expires_at" not in token
+
+
+@pytest.mark.parametrize("answer", [Answer(status=204, body=""), Answer(body="")])
+def test_a_success_without_content_is_none(provider: Provider, answer: Answer) -> None:
+    provider.on("/token", answer)
+    assert redeem(provider) is None
+
+
+# -- B4
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+def test_b4_a_refusal_is_typed(provider: Provider, status: int) -> None:
+    body = {"error": "invalid_grant", "error_description": "too late"}
+    provider.on("/token", Answer(status=status, body=body))
+    with pytest.raises(TokenError) as caught:
+        redeem(provider)
+    error = caught.value
+    assert (error.error, error.error_description, error.status_code) == (
+        "invalid_grant", "too late", status,
+    )  # fmt: skip
+
+
+def test_b4_and_c1_a_refusal_that_quotes_the_request_tells_no_secret(provider: Provider) -> None:
+    provider.on(
+        "/token",
+        lambda request: Answer(
+            status=400,
+            body={"error": "invalid_grant", "error_description": f"bad: {request.form}"},
+        ),
+    )
+    with pytest.raises(TokenError) as caught:
+        redeem(provider)
+    told = f"{caught.value!r} {caught.value} {caught.value.error_description}"
+    (call,) = provider.calls("/token")
+    assert call.form["code"] not in told
+    assert "the-secret" not in told
+
+
+# -- B5
+
+
+def test_b5_a_code_is_sent_once(provider: Provider) -> None:
+    provider.on("/token", CUT_AFTER)
+    with pytest.raises(ProviderError):
+        redeem(provider)
+    assert len(provider.calls("/token")) == 1
+
+
+# -- B6
+
+
+@pytest.mark.parametrize("secret", ["the-secret", "a:b%c d+é/=&", "ünï:çödé"])
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_b6_any_secret_works_by_either_method(
+    make_provider: MakeProvider, secret: str, method: str
+) -> None:
+    provider = make_provider(client_secret=secret, client_auth_methods={method})
+    assert redeem(provider, client_auth=method) is not None
+    (call,) = provider.calls("/token")
+    headers = {name.lower() for name in call.headers}
+    assert ("authorization" in headers) is (method == "client_secret_basic")
+    assert ("client_secret" in call.form) is (method == "client_secret_post")
+
+
+def test_b6_a_public_client_sends_no_secret(make_provider: MakeProvider) -> None:
+    provider = make_provider(client_secret=None)
+    assert redeem(provider) is not None
+    (call,) = provider.calls("/token")
+    assert call.form["client_id"] == provider.client_id
+    assert "client_secret" not in call.form
+
+
+# -- the handler's contract
+
+
+def query_of(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query, keep_blank_values=True)
+
+
+def test_all_arguments_also_go_by_position() -> None:
+    handler = OAuth2("id", "secret", "https://p.example/", "https://a.example/cb", "auth", "tok")
+    url = handler.authorize_url("a b", state="s", prompt="x y")
+    assert url.startswith("https://p.example/auth?")
+    assert query_of(url) == {
+        "response_type": ["code"],
+        "client_id": ["id"],
+        "redirect_uri": ["https://a.example/cb"],
+        "scope": ["a b"],
+        "state": ["s"],
+        "prompt": ["x y"],
+    }
+
+
+def test_parameters_are_encoded_once_and_replace_defaults() -> None:
+    handler = OAuth2("id", "s", "https://p.example", authorization_url="a?tenant=1&state=old")
+    url = handler.authorize_url(["x", "y"], response_type=None, state="a%20b&c", redirect_uri="/é")
+    assert query_of(url) == {
+        "tenant": ["1"],
+        "client_id": ["id"],
+        "scope": ["x y"],
+        "state": ["a%20b&c"],
+        "redirect_uri": ["/é"],
+    }
+
+
+def test_site_may_be_assigned_between_consent_and_token(provider: Provider) -> None:
+    handler = make_handler(provider)
+    handler.site = ""
+    with pytest.raises(ConfigurationError, match="site"):
+        handler.authorize_url()
+    handler.site = provider.url
+    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
+    handler.site = provider.url + "/"
+    assert handler.get_token(code) is not None
+
+
+def test_the_other_grants(provider: Provider) -> None:
+    handler, token = make_handler(provider), redeem(provider)
+    assert token is not None
+    assert token.refresh_token is not None
+    newer = handler.refresh_token(token.refresh_token)
+    assert newer is not None
+    assert newer.access_token != token.access_token
+    provider.rotate = False
+    kept = handler.refresh_token(str(newer.refresh_token))
+    assert kept is not None
+    assert kept.refresh_token == newer.refresh_token
+    handler.revoke_token(kept)
+    with pytest.raises(TokenError):
+        handler.refresh_token(str(kept.refresh_token))
+    assert handler.client_token("read") is not None
+    with pytest.raises(ConfigurationError, match="revoke_url"):
+        make_handler(provider, revoke_url=None).revoke_token("x")
+
+
+def test_the_oddities_of_providers_are_data(provider: Provider) -> None:
+    handler = make_handler(
+        provider, scope_separator=",", authorize_params={"access_type": "offline"}
+    )
+    assert query_of(handler.authorize_url("a b"))["scope"] == ["a,b"]
+    assert query_of(handler.authorize_url("a b"))["access_type"] == ["offline"]
+    provider.on("/token", Answer(body={"data": {"access_token": "x", "token_type": "OAuth"}}))
+    token = redeem(provider, token_path="data", bearer_scheme="OAuth")
+    assert token is not None
+    assert token["access_token"] == "x"
+
+
+def test_a_token_request_may_be_json_and_client_id_have_another_name(
+    make_provider: MakeProvider,
+) -> None:
+    provider = make_provider(json_requests=True, client_id_param="client_key")
+    assert redeem(provider, token_request="json", client_id_param="client_key") is not None
+    (call,) = provider.calls("/token")
+    assert call.json["client_key"] == provider.client_id
+
+
+def test_who_it_is_by_other_fields_and_a_second_call(provider: Provider) -> None:
+    person = {"user": {"id": 7, "first": "Ada", "last": "Lovelace"}, "avatar_url": "https://x/y"}
+    provider.on("/userinfo", Answer(body=person))
+    handler = make_handler(
+        provider,
+        userinfo_url="userinfo",
+        identity={"id": "user.id", "name": ["user.nick", "user.first+user.last"]},
+        email_url="userinfo/emails",
+        email_path="[primary,verified].email",
+    )
+    identity = handler.fetch_identity(redeem(provider) or Token(), claims=["avatar_url"])
+    assert identity is not None
+    assert (identity.id, identity.name) == ("7", "Ada Lovelace")
+    assert (identity.email, identity.email_verified) == ("ada@example.com", True)
+    assert identity.picture == identity.claims["avatar_url"] == "https://x/y"
+    provider.on("/userinfo", Answer(body={"name": "nobody"}))
+    with pytest.raises(ProviderError):
+        make_handler(provider, userinfo_url="userinfo").fetch_identity(redeem(provider) or Token())
+
+
+def test_no_secret_is_in_a_repr(provider: Provider) -> None:
+    token = redeem(provider)
+    assert token is not None
+    shown = f"{token!r} {token} {[token]} {make_handler(provider)!r}"
+    for secret in (token["access_token"], token["refresh_token"], "the-secret"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("client_id", "client_secret"),
+    [
+        ("", "s"),
+        (None, "s"),
+        (" id", "s"),
+        ("id\n", "s"),
+        ("id", "s\n"),
+        ("id", '"s"'),
+        ("id", " s"),
+    ],
+)
+def test_mangled_credentials_are_a_configuration_error(
+    client_id: t.Any, client_secret: t.Any
+) -> None:
+    with pytest.raises(ConfigurationError):
+        OAuth2(client_id, client_secret, "https://p.example")
+
+
+def test_every_error_has_one_base(provider: Provider) -> None:
+    provider.on("/token", Answer(status=500))
+    with pytest.raises(OAuth2Error):
+        redeem(provider)
+
+
+# -- properties
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+members = st.dictionaries(
+    st.sampled_from(
+        ["access_token", "token_type", "expires_in", "scope", "error", "refresh_token"]
+    ),
+    anything,
+)
+statuses = st.sampled_from([200, 201, 302, 400, 401, 404, 500])
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.binary() | members.map(lambda given: json.dumps(given).encode()), statuses)
+def test_any_token_answer_is_a_token_or_an_error_of_ours(
+    provider: Provider, body: bytes, status: int
+) -> None:
+    provider.off()
+    provider.on("/token", Answer(status=status, body=body))
+    try:
+        token = make_handler(provider).get_token("code")
+    except (TokenError, ProviderError):
+        return
+    assert token is None or (isinstance(token["access_token"], str) and status < 300)

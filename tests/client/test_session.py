@@ -1,0 +1,320 @@
+"""Requests to the provider: what they cost, where the token goes with them, and what is told."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import tracemalloc
+import typing as t
+import zlib
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Login,
+    OAuth2Session,
+    ProviderError,
+    Token,
+    TokenError,
+)
+from flask_oauth2_login.protocol import http_options
+from tests.conftest import MakeApp, MakeProvider
+from tests.session.test_record import make_session
+from tests.signin.test_flow import make_handler
+from tests.support.provider import Answer, Browser, Misbehaviour, Provider, Request
+from tests.support.provider.misbehaviour import Behave
+from tests.support.provider.server import Connection
+
+CALLBACK = "http://localhost/callback"
+MEGABYTE = 1024 * 1024
+
+
+def told_by(error: BaseException | None) -> str:
+    """All that an exception says, with those that it was raised from."""
+    told = ""
+    while error is not None:
+        told += f"{error!r} {error}\n"
+        error = error.__cause__ or error.__context__
+    return told
+
+
+# -- B1
+
+
+class EndlessRedirect(Misbehaviour):
+    """A redirect whose body never ends."""
+
+    def play(self, connection: Connection, request: Request, behave: Behave) -> Answer | None:
+        connection.send(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+
+
+@pytest.mark.parametrize("kind", ["bomb", "endless"])
+@pytest.mark.parametrize("path", ["/token", "/userinfo"])
+def test_b1_a_redirects_body_is_bounded_too(provider: Provider, path: str, kind: str) -> None:
+    if kind == "bomb":
+        headers = {"Location": "/x", "Content-Encoding": "deflate"}
+        bomb = zlib.compress(b" " * (100 * MEGABYTE))
+        provider.on(path, Answer(302, bomb, headers=headers))
+    else:
+        provider.on(path, EndlessRedirect())
+    handler = make_handler(provider, redirect_uri=CALLBACK, timeout=(1, 1))
+    ask: dict[str, t.Callable[[], object]] = {
+        "/token": lambda: handler.get_token("code"),
+        "/userinfo": lambda: handler.fetch_identity(Token(access_token="x")),
+    }
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProviderError):
+            ask[path]()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * MEGABYTE
+
+
+def test_b1_a_handshake_that_never_comes_counts_towards_the_total(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_options, "MAX_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        handler = OAuth2("id", "secret", url, CALLBACK, timeout=(20, 1))
+        began = time.monotonic()
+        with pytest.raises(ProviderError):
+            handler.get_token("code")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "timeout", [None, 0, -1, "5", True, float("nan"), (5, None), (5, 0), (1, 2, 3)]
+)
+def test_b1_a_timeout_that_bounds_nothing_is_refused_at_once(timeout: t.Any) -> None:
+    with pytest.raises(ConfigurationError, match="timeout"):
+        OAuth2("id", "secret", "https://provider.example", timeout=timeout)
+
+
+# -- B6
+
+
+@pytest.mark.parametrize("client_auth", ["client_secret_post", "client_secret_basic"])
+@pytest.mark.parametrize("token_request", ["form", "json"])
+def test_b6_a_public_client_has_no_empty_secret_either(
+    make_provider: MakeProvider, client_auth: str, token_request: str
+) -> None:
+    provider = make_provider(client_secret=None, json_requests=True)
+    make_session(provider, client_auth=client_auth, token_request=token_request)
+    (call,) = provider.calls("/token")
+    assert b"client_secret" not in call.body
+    assert "Authorization" not in call.headers
+
+
+# -- C1
+
+
+@pytest.mark.parametrize("client_auth", ["client_secret_post", "client_secret_basic"])
+@pytest.mark.parametrize("token_request", ["form", "json"])
+def test_c1_a_request_that_is_quoted_as_it_was_sent_tells_no_secret(
+    make_provider: MakeProvider, client_auth: str, token_request: str
+) -> None:
+    provider = make_provider(client_secret='a:b%c d+é/="&\\')
+
+    def quote(request: Request) -> Answer:
+        headers = request.headers.get("Authorization", "")
+        quoted = f"{request.body.decode()} {headers}"
+        return Answer(400, {"error": "invalid_request", "error_description": quoted})
+
+    provider.on("/token", quote)
+    handler = make_handler(
+        provider, redirect_uri=CALLBACK, client_auth=client_auth, token_request=token_request
+    )
+    with pytest.raises(TokenError) as caught:
+        handler.get_token("4/0AX é", code_verifier="the-verifier")
+    told = told_by(caught.value)
+    assert "redirect_uri" in told
+    for secret in ("0AX", "the-verifier", "a:b", "a%3Ab", "Basic dGhl"):
+        assert secret not in told
+
+
+def test_c1_what_is_made_of_a_token_has_a_discreet_repr() -> None:
+    token = Token(access_token="the-secret", refresh_token="the-secret")
+    for made in (token.copy(), token | {"x": 1}, {"x": 1} | token):
+        assert made["access_token"] == "the-secret"
+        assert "the-secret" not in repr(made)
+
+
+def test_c1_a_proxys_password_is_in_no_repr(provider: Provider) -> None:
+    handler = make_handler(provider, proxies={"https": "http://user:the-password@proxy"})
+    assert "the-password" not in f"{handler!r} {handler.resource_server!r} {handler.http_options!r}"
+
+
+@pytest.mark.parametrize("bearer_method", ["header", "query"])
+def test_c1_calls_that_are_tried_again_tell_no_token(
+    provider: Provider, caplog: pytest.LogCaptureFixture, bearer_method: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    api = make_session(provider, bearer_method=bearer_method)
+    retry = Retry(2, status_forcelist=[503], backoff_factor=0)
+    api.mount("http://", HTTPAdapter(max_retries=retry))
+    provider.on("/api/x", Answer(503))
+    with pytest.raises(ProviderError) as caught:
+        api.get("x")
+    calls = provider.calls("/api/x")
+    assert len(calls) == 3
+    assert "Incremented Retry" in caplog.text
+    assert str(calls[0].access_token()) not in told_by(caught.value) + caplog.text
+
+
+# -- Prepared requests, and those that visitors share
+
+
+def prepare(api: OAuth2Session, url: str) -> requests.PreparedRequest:
+    return api.prepare_request(requests.Request("GET", url))
+
+
+def test_a_prepared_request_has_the_providers_timeout(provider: Provider) -> None:
+    api = make_session(provider, timeout=(1, 1))
+    with pytest.raises(ProviderError):
+        api.send(prepare(api, f"{provider.api_url}/slow?seconds=8"))
+
+
+@pytest.mark.parametrize("bearer_method", ["header", "query"])
+def test_c1_a_prepared_request_that_fails_tells_no_token(
+    provider: Provider, bearer_method: str
+) -> None:
+    api = make_session(provider, bearer_method=bearer_method)
+    token = str(api.get("x").json()["token"])
+    prepared = prepare(api, f"{provider.api_url}/x")
+    provider.down()
+    with pytest.raises(ProviderError) as caught:
+        api.send(prepared)
+    assert token not in told_by(caught.value)
+
+
+@pytest.mark.parametrize("bearer_method", ["header", "query", "header:X-Token"])
+def test_c3_a_signed_request_is_not_sent_elsewhere(
+    provider: Provider, make_provider: MakeProvider, bearer_method: str
+) -> None:
+    other = make_provider()
+    api = make_session(provider, bearer_method=bearer_method)
+    prepared = prepare(api, f"{provider.api_url}/x")
+    prepared.url = str(prepared.url).replace(provider.url, other.url)
+    with pytest.raises(ConfigurationError, match="api_origins"):
+        api.send(prepared)
+    assert not other.requests
+
+
+def test_c5_a_request_that_visitors_share_remembers_none_of_them(provider: Provider) -> None:
+    shared = requests.Request("GET", f"{provider.api_url}/x")
+    ada, bob = make_session(provider), make_session(provider)
+    sent = [api.send(api.prepare_request(shared)).json()["token"] for api in (ada, bob, ada)]
+    assert sent[0] == sent[2] != sent[1]
+    assert shared.auth is None
+    assert "Authorization" not in shared.prepare().headers
+
+
+# -- C3
+
+
+@pytest.mark.parametrize(
+    "path", ["/x?url=http://example.com/", "x?url=http://example.com/", "x#http://example.com/"]
+)
+def test_a_url_in_a_relative_urls_query_makes_it_no_other(provider: Provider, path: str) -> None:
+    assert make_session(provider).get(path).json()["path"] == "/api/x"
+
+
+def test_a_url_in_an_endpoints_query_makes_it_no_other() -> None:
+    endpoint = "authorize?audience=https://api.example/"
+    handler = OAuth2("id", "secret", "https://provider.example", authorization_url=endpoint)
+    assert handler.authorize_url().startswith(f"https://provider.example/{endpoint}&")
+
+
+class Link:
+    """What an app may use for a URL: requests takes anything that has a string."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __str__(self) -> str:
+        return self._url
+
+
+def test_a_url_may_be_bytes_or_an_object(provider: Provider) -> None:
+    api = make_session(provider)
+    assert api.get(b"x").json()["path"] == "/api/x"
+    assert api.get(t.cast(str, Link("x"))).json()["path"] == "/api/x"
+    # No text, and so nothing that exists there; but no traceback either.
+    assert api.get(b"\xff").json()["path"] == "/api/%EF%BF%BD"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "http://", "http://127.0.0.1:99999/", "http://*/", Link("http://[")]
+)
+def test_c3_what_is_no_url_is_refused(provider: Provider, url: t.Any) -> None:
+    api = make_session(provider)
+    before = len(provider.requests)
+    with pytest.raises(ConfigurationError, match="api_origins"):
+        api.get(url)
+    assert len(provider.requests) == before
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[",
+        "http://",
+        "https://\x80/",
+        "https://\xff\xfe/",
+        "http://*.x/",
+        "http://127.0.0.1:99999/",
+        f"http://{'a' * 70}.example/",
+        "ftp://127.0.0.1/x",
+        "mailto:x",
+    ],
+)
+@pytest.mark.parametrize("bearer_method", ["header", "query"])
+def test_a_redirect_to_nowhere_is_the_providers_error(
+    provider: Provider, location: str, bearer_method: str
+) -> None:
+    api = make_session(provider, bearer_method=bearer_method)
+    provider.on("/api/x", Answer(302, headers={"Location": location}))
+    with pytest.raises(ProviderError) as caught:
+        api.get("x")
+    assert caught.value.code in {502, 503}
+    assert str(provider.calls("/api/x")[0].access_token()) not in told_by(caught.value)
+
+
+# -- C7
+
+
+@pytest.mark.parametrize(
+    ("challenge", "renewed"),
+    [
+        ('Bearer Error="invalid_token"', 1),
+        ("bearer ERROR=invalid_token", 1),
+        ('Basic realm="x", Bearer error="invalid_token"', 1),
+        ('Bearer scope="error=x" , error = "invalid_token"', 1),
+        ('Bearer error_description="not error=invalid_request", error="invalid_token"', 1),
+        (r'Bearer error_description="say \"error=\"x\"", error="invalid_token"', 1),
+        ('Bearer error_description="error=invalid_token", error="invalid_request"', 0),
+        ('Bearer realm="error=insufficient_user_authentication"', 0),
+        ('Basic error="invalid_token"', 0),
+        ('Bearer realm="x", Basic error="invalid_token"', 0),
+        ("", 0),
+    ],
+)
+def test_c7_a_challenge_is_read_as_it_is_meant(
+    provider: Provider, make_app: MakeApp, challenge: str, renewed: int
+) -> None:
+    browser = Browser(make_app(OAuth2Login(make_handler(provider))), provider)
+    browser.sign_in()
+    provider.on("/api/x", Answer(401, {}, headers={"WWW-Authenticate": challenge}), times=1)
+    assert browser.fetch("/call/x").status_code == (200 if renewed else 401)
+    assert len(provider.calls("/token", grant_type="refresh_token")) == renewed

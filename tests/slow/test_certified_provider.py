@@ -1,0 +1,121 @@
+"""Against npm's oidc-provider, the certified one, with a real browser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, logged_out, login_required
+from tests.conftest import MakeApp
+from tests.support.chromium import page as page
+from tests.support.servers import free_port, wait_until
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from playwright.sync_api import Page
+
+FOLDER = Path(__file__).parents[1] / "support" / "oidc_provider"
+NODE = FOLDER / "node_modules" / ".bin" / "node"
+
+
+class Site(t.NamedTuple):
+    """An app that is served, and the provider it signs in at."""
+
+    app: Flask
+    url: str
+    issuer: str
+
+
+@pytest.fixture
+def site(make_app: MakeApp, tmp_path: Path) -> t.Iterator[Site]:
+    if not NODE.exists():
+        reason = "needs npm's oidc-provider: npm install --prefix tests/support/oidc_provider"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    port, issuer_port = free_port(), free_port()
+    url, issuer = f"http://127.0.0.1:{port}", f"http://localhost:{issuer_port}"
+    sso = OpenIDConnect("the-client", "the-secret-of-the-client", issuer)
+    store = f"sqlite:///{tmp_path}/logins.db"
+    app = make_app(OAuth2Login(sso, name="sso", scope="email profile", store=store))
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    command: list[str | Path] = [NODE, FOLDER / "server.mjs", str(issuer_port), url]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "listening"
+        yield Site(app, url, issuer)
+        process.terminate()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def sign_in(page: Page, url: str, name: str = "ada") -> None:
+    """Go to a page that asks for a sign-in, and be back there."""
+    page.goto(url)
+    page.fill("input[name=login]", name)
+    page.fill("input[name=password]", "any")
+    page.click("button[type=submit]")
+    page.click("button[type=submit]")
+    page.wait_for_url(url)
+
+
+def test_sign_in_and_step_up(page: Page, site: Site) -> None:
+    recent = {"seconds": 3600}
+
+    @site.app.get("/recent")
+    def view() -> str:
+        @login_required(max_age=recent["seconds"])
+        def inner() -> str:
+            return "recent enough"
+
+        return inner()
+
+    sign_in(page, f"{site.url}/me")
+    assert '"email":"ada@example.com"' in page.content().replace(" ", "")
+    page.goto(f"{site.url}/recent")
+    assert "recent enough" in page.content()
+    recent["seconds"] = 0
+    page.goto(f"{site.url}/recent")
+    assert page.url.startswith(site.issuer), "a sign-in of some seconds ago is too old"
+    recent["seconds"] = 3600
+    page.fill("input[name=login]", "ada")
+    page.fill("input[name=password]", "any")
+    page.click("button[type=submit]")
+    page.wait_for_url(f"{site.url}/recent")
+    assert "recent enough" in page.content()
+
+
+def test_signing_out_of_the_app_signs_out_at_the_provider(page: Page, site: Site) -> None:
+    sign_in(page, f"{site.url}/me")
+    page.goto(f"{site.url}/logout")
+    page.click("button")
+    page.wait_for_url(f"{site.issuer}/session/end*")
+    page.click("button[value=yes]")
+    page.wait_for_url(f"{site.url}/logout?state=*")
+    assert "signed out" in page.content()
+    page.goto(f"{site.url}/me")
+    assert page.locator("input[name=login]").count() == 1, "the provider asks who it is again"
+
+
+def test_signing_out_at_the_provider_signs_out_of_the_app(page: Page, site: Site) -> None:
+    sign_in(page, f"{site.url}/me")
+    reasons: list[str] = []
+
+    def note(_sender: t.Any, reason: str, **_: t.Any) -> None:
+        reasons.append(reason)
+
+    with logged_out.connected_to(note, site.app):
+        page.goto(f"{site.issuer}/session/end")
+        page.click("button[value=yes]")
+        wait_until(lambda: reasons == ["back-channel"])
+    page.goto(f"{site.url}/me")
+    assert page.url.startswith(site.issuer)

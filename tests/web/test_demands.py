@@ -1,0 +1,290 @@
+"""What the guard demands: only what it can check, and by what proves it."""
+
+from __future__ import annotations
+
+import functools
+import time
+import typing as t
+
+import pytest
+from flask import Flask
+
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2Login,
+    OpenIDConnect,
+    login_required,
+    require_login,
+)
+from tests.conftest import MakeApp
+from tests.signin.test_flow import make_handler, query_of
+from tests.support.apps import Clock
+from tests.support.provider import REMOVED, Browser, Provider
+
+
+def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth2Login:
+    handler = {key: options.pop(key) for key in ("authorize_params",) if key in options}
+    sso = OpenIDConnect(
+        provider.client_id, provider.client_secret, provider.issuer,
+        api_url=provider.api_url, **handler,
+    )  # fmt: skip
+    return OAuth2Login(sso, name=name, **options)
+
+
+@pytest.fixture
+def site(provider: Provider, make_app: MakeApp) -> Flask:
+    return make_app(make_login(provider))
+
+
+@pytest.fixture
+def browser(site: Flask, provider: Provider) -> Browser:
+    return Browser(site, provider)
+
+
+# -- a demand that guards nothing
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        {"roles": "admin"},
+        {"role": "admin"},
+        {"groups": ["admins"]},
+        {"tenant": "acme"},
+        {"permission": "write"},
+        {"prompt": "login"},
+        {"email_verified": True},
+        {"self": 1},
+        {"view": 1},
+    ],
+)
+def test_d1_an_unknown_demand_is_an_error_where_the_view_is_decorated(
+    demand: dict[str, t.Any],
+) -> None:
+    (name,) = demand
+    for login in (("sso",), ()):
+        with pytest.raises(ConfigurationError, match=f"(?s){name}.*authorize_params"):
+            login_required(*login, **demand)
+
+
+def test_d1_an_unknown_demand_of_the_function_is_an_error_for_everybody(
+    site: Flask, browser: Browser
+) -> None:
+    def admin() -> str:
+        require_login("sso", roles="admin")  # type: ignore[arg-type]
+        return "seen"
+
+    site.add_url_rule("/admin", "admin", admin)
+    with pytest.raises(ConfigurationError, match="roles"):
+        browser.get("/admin")
+    browser.sign_in()
+    with pytest.raises(ConfigurationError, match="roles"):
+        browser.get("/admin")
+
+
+@pytest.mark.parametrize(
+    ("demands", "fix"),
+    [
+        ({"max_age": float("nan")}, "number of seconds"),
+        ({"max_age": "soon"}, "number of seconds"),
+        ({"max_age": -1}, "number of seconds"),
+        ({"max_age": True}, "number of seconds"),
+        ({"check": "admin"}, "plain function"),
+        ({"authorize_params": "prompt=login"}, "dictionary"),
+        ({"authorize_params": {"state": "x"}}, "state"),
+        ({"authorize_params": {"redirect_uri": "https://evil.example"}}, "redirect_uri"),
+        ({"authorize_params": {"max_age": "nan"}}, "number of seconds"),
+        ({"authorize_params": {"claims": "{"}}, "claims"),
+        ({"acr_values": "gold", "authorize_params": {"acr_values": "silver"}}, "in common"),
+    ],
+)
+def test_d1_a_demand_that_cannot_be_checked_is_an_error_where_the_view_is_decorated(
+    demands: dict[str, t.Any], fix: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=fix):
+        login_required("sso", **demands)
+
+
+def test_d1_what_only_the_provider_understands_is_sent_when_somebody_signs_in(
+    site: Flask, browser: Browser
+) -> None:
+    guard = login_required("sso", authorize_params={"kc_action": "UPDATE_PASSWORD", "x": ["1"]})
+    site.add_url_rule("/password", "password", guard(lambda: "changed"))
+    sent = browser.begin(browser.get("/password").location)
+    assert query_of(sent)["kc_action"] == "UPDATE_PASSWORD"
+    assert query_of(sent)["x"] == "1"
+    assert browser.finish(sent).location == "/password"
+    assert browser.get("/password").text == "changed"
+
+
+@pytest.mark.parametrize(
+    ("params", "missing", "proof"),
+    [
+        ({"scope": "repo"}, {}, {}),
+        ({"acr_values": "gold"}, {}, {"acr": "gold"}),
+        ({"max_age": 0}, {"auth_time": 1_000_000_000}, {}),
+        (
+            {"claims": {"id_token": {"acr": {"essential": True, "values": ["gold"]}}}},
+            {},
+            {"acr": "gold"},
+        ),
+    ],
+)
+def test_d1_what_stands_among_the_params_is_checked_all_the_same(
+    site: Flask,
+    browser: Browser,
+    provider: Provider,
+    params: dict[str, t.Any],
+    missing: dict[str, t.Any],
+    proof: dict[str, t.Any],
+) -> None:
+    guard = login_required("sso", authorize_params=params)
+    site.add_url_rule("/closed", "closed", guard(lambda: "inside"))
+    provider.granted_scope = "openid"
+    provider.id_token_options = {"claims": missing}
+    browser.sign_in()
+    response = browser.get("/closed")
+    assert response.status_code == 302
+    url = browser.begin(response.location)
+    assert set(query_of(url)) >= set(params) - {"claims"}
+    provider.granted_scope = None
+    provider.id_token_options = {"claims": proof}
+    provider.signed_in_at = time.time()
+    assert browser.finish(url).location == "/closed"
+    if "claims" not in params:
+        assert browser.get("/closed").text == "inside"
+
+
+# -- check
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        (None, "NoneType"),
+        ("yes", "str"),
+        (1, "int"),
+        ((False, "not an admin"), "tuple"),
+        ([], "list"),
+    ],
+)
+def test_d1_a_check_that_returns_no_bool_lets_nobody_in(
+    site: Flask, browser: Browser, answer: t.Any, named: str
+) -> None:
+    site.add_url_rule("/checked", "checked", login_required(check=lambda _: answer)(lambda: "seen"))
+    browser.sign_in()
+    with pytest.raises(ConfigurationError, match=named):
+        browser.get("/checked")
+
+
+def test_d1_a_check_that_returns_a_coroutine_or_a_generator_lets_nobody_in(
+    site: Flask, browser: Browser
+) -> None:
+    async def nobody(_identity: t.Any) -> bool:
+        return False
+
+    async def nobody_in_turn(_identity: t.Any) -> t.AsyncIterator[bool]:
+        yield False
+
+    def nobody_after_another(_identity: t.Any) -> t.Iterator[bool]:
+        yield False
+
+    class Nobody:
+        async def __call__(self, _identity: t.Any) -> bool:
+            return False
+
+    for check in (nobody, nobody_in_turn, nobody_after_another, Nobody()):
+        with pytest.raises(ConfigurationError, match="plain function"):
+            login_required(check=t.cast(t.Any, check))
+    checks: list[t.Any] = [nobody, nobody_in_turn, nobody_after_another]
+    for number, check in enumerate(checks):
+        guard = login_required(check=functools.partial(call, check))
+        site.add_url_rule(f"/{number}", f"hidden-{number}", guard(lambda: "seen"))
+    browser.sign_in()
+    for number in range(len(checks)):
+        with pytest.raises(ConfigurationError, match=r"coroutine|generator"):
+            browser.get(f"/{number}")
+
+
+def call(function: t.Callable[[t.Any], t.Any], identity: t.Any) -> t.Any:
+    """Call a function from one that is plain."""
+    return function(identity)
+
+
+# -- max_age
+
+
+def test_d1_a_silent_sign_in_is_not_a_recent_one(
+    site: Flask, browser: Browser, provider: Provider
+) -> None:
+    site.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
+    provider.id_token_options = {"claims": {"auth_time": REMOVED}}
+    browser.sign_in()
+    response = browser.get("/recent")
+    assert response.status_code == 302, "nobody says when the person signed in at the provider"
+    url = browser.begin(response.location)
+    assert query_of(url)["max_age"] == "300"
+    refused = browser.finish(url)
+    assert refused.status_code == 400
+    assert browser.get("/recent").status_code == 302
+    provider.id_token_options = {"claims": {"auth_time": time.time() - 4000}}
+    assert browser.sign_in(browser.get("/recent").location).status_code == 400
+    provider.id_token_options = {}
+    assert browser.sign_in(browser.get("/recent").location).location == "/recent"
+    assert browser.get("/recent").text == "recent"
+
+
+@pytest.mark.parametrize("demand", [{"max_age": 300}, {"acr_values": "gold"}])
+def test_d1_a_login_without_id_tokens_proves_nothing(
+    provider: Provider, make_app: MakeApp, demand: dict[str, t.Any]
+) -> None:
+    site = make_app(OAuth2Login(make_handler(provider), name="plain"))
+    site.add_url_rule("/any", "any", login_required(**demand)(lambda: "seen"))
+    site.add_url_rule("/one", "one", login_required("plain", **demand)(lambda: "seen"))
+    browser = Browser(site, provider)
+    for _ in range(2):
+        for path in ("/any", "/one"):
+            with pytest.raises(ConfigurationError, match="ID tokens"):
+                browser.get(path)
+        browser.sign_in()
+
+
+def test_d1_of_several_logins_only_those_with_id_tokens_are_offered_for_a_proof(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    site = make_app(OAuth2Login(make_handler(provider), name="plain"), make_login(provider))
+    site.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
+    browser = Browser(site, provider)
+    assert browser.get("/recent").location.startswith("/sso/login?")
+    browser.sign_in("/plain/login")
+    response = browser.get("/recent")
+    assert response.location.startswith("/sso/login?")
+    assert browser.sign_in(response.location).location == "/recent"
+    assert browser.get("/recent").text == "recent"
+
+
+@pytest.mark.parametrize("place", ["handler", "blueprint"])
+@pytest.mark.parametrize("params", [{"max_age": 300}, {"acr_values": "gold"}])
+def test_d1_a_proof_that_no_id_token_can_give_is_told_at_registration(
+    provider: Provider, make_app: MakeApp, place: str, params: dict[str, t.Any]
+) -> None:
+    on_handler, on_blueprint = (params, {}) if place == "handler" else ({}, params)
+    handler = make_handler(provider, authorize_params=on_handler)
+    login = OAuth2Login(handler, authorize_params=on_blueprint)
+    with pytest.raises(ConfigurationError, match="ID tokens"):
+        make_app(login)
+
+
+def test_d1_what_the_provider_understands_is_asked_again_with_a_recent_sign_in(
+    provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_app(make_login(provider))
+    guard = login_required(max_age=5, authorize_params={"prompt": "login"})
+    site.add_url_rule("/pay", "pay", guard(lambda: "paid"))
+    browser, clock = Browser(site, provider), Clock(monkeypatch)
+    for _ in range(3):
+        url = browser.begin(browser.get("/pay").location)
+        assert query_of(url)["prompt"] == "login"
+        assert browser.finish(url).location == "/pay"
+        assert browser.get("/pay").text == "paid"
+        clock.ahead += 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import secrets
+import tempfile
 import threading
 import time
 import typing as t
@@ -13,10 +14,16 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from tests.support.provider import Provider
-
-if t.TYPE_CHECKING:
-    from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect
+from tests.support.apps import add_views
+from tests.support.chromium import page as page
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler, make_openid
+from tests.support.provider import Browser, Provider
+from tests.support.servers import mariadb as mariadb
+from tests.support.servers import postgresql as postgresql
+from tests.support.servers import redis_cluster as redis_cluster
+from tests.support.servers import redis_server as redis_server
 
 #: Seconds in which the threads of a test must have ended.
 PATIENCE = 5
@@ -34,6 +41,42 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
         return f"{argname}-of-{len(val)}"
     return None
+
+
+#: Fixtures that start a server or a browser. A test that uses one is slow.
+SERVERS = {"redis_server", "redis_cluster", "postgresql", "mariadb", "page"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--security",
+        action="append",
+        metavar="ROW",
+        help="only tests of this row of docs/security.md, such as A1; may be repeated",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow what is in tests/slow or needs a server; select the rows that are asked for."""
+    rows = set(config.getoption("--security") or ())
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        if "slow" in item.path.parts or SERVERS & used_fixtures(item):
+            item.add_marker(pytest.mark.slow)
+        own = {row for mark in item.iter_markers("security") for row in mark.args}
+        (kept if not rows or rows & own else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def used_fixtures(item: pytest.Item) -> set[str]:
+    """The fixtures that a test names, by a parameter too."""
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    by_name = {value for value in params if isinstance(value, str)}
+    return {*getattr(item, "fixturenames", ()), *by_name}
 
 
 @pytest.fixture(autouse=True)
@@ -119,21 +162,99 @@ def make_app(tmp_path: Path) -> MakeApp:
     return make
 
 
-def add_views(app: Flask) -> None:
-    """The views of `make_app`."""
-    from flask_oauth2_login import current_identity, current_oauth_session, login_required
+@pytest.fixture
+def oauth_handler(provider: Provider) -> OAuth2:
+    """A handler by the provider's endpoints, that of revocation included."""
+    return make_handler(provider, revoke_url="revoke")
 
-    @app.get("/")
-    def index() -> str:
-        return "For everybody."
 
-    @app.get("/me")
-    @login_required
-    def me() -> dict[str, t.Any]:
-        return current_identity.to_dict()
+@pytest.fixture
+def oidc_handler(provider: Provider) -> OpenIDConnect:
+    """A handler by the provider's issuer."""
+    return make_openid(provider)
 
-    @app.get("/call/<path:path>")
-    @login_required
-    def call(path: str) -> tuple[t.Any, int]:
-        answer = current_oauth_session.get(path)
-        return answer.json(), answer.status_code
+
+@pytest.fixture
+def app(oauth_handler: OAuth2, make_app: MakeApp) -> Flask:
+    """An app with one login, whose records are kept in cookies."""
+    return make_app(OAuth2Login(oauth_handler, scope="read"))
+
+
+@pytest.fixture
+def browser(app: Flask, provider: Provider) -> Browser:
+    """A visitor of `app`, who would consent at the provider."""
+    return Browser(app, provider)
+
+
+class SSO(t.NamedTuple):
+    """An app, its only login, and a visitor."""
+
+    app: Flask
+    login: OAuth2Login
+    browser: Browser
+
+
+class MakeSSO(t.Protocol):
+    """Make an app with a login at an OpenID Provider: see `make_sso`."""
+
+    def __call__(
+        self,
+        store: t.Any = "sqlite",
+        config: dict[str, t.Any] | None = None,
+        handler: dict[str, t.Any] | None = None,
+        **login: t.Any,
+    ) -> SSO: ...
+
+
+@pytest.fixture
+def make_sso(provider: Provider, make_app: MakeApp, tmp_path: Path) -> MakeSSO:
+    """A function that makes an app with one login by OpenID Connect, named ``sso``.
+
+    It takes the store (by default a SQLite file, the same one each time), the app's configuration,
+    options of the handler, and options of the login.
+    """
+
+    def make(
+        store: t.Any = "sqlite",
+        config: dict[str, t.Any] | None = None,
+        handler: dict[str, t.Any] | None = None,
+        **login: t.Any,
+    ) -> SSO:
+        where = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store
+        blueprint = OAuth2Login(
+            make_openid(provider, **{"timeout": (5, 5), **(handler or {})}),
+            **{"name": "sso", "scope": "email", "store": where, **login},
+        )
+        app = make_app(blueprint, **(config or {}))
+        return SSO(app, blueprint, Browser(app, provider))
+
+    return make
+
+
+@pytest.fixture
+def sso(make_sso: MakeSSO) -> SSO:
+    """An app with one login by OpenID Connect, whose records are kept in a SQLite file."""
+    return make_sso()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of this process, which a test can let run ahead."""
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files, for this test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    """An instance folder that several apps can be given."""
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    return folder

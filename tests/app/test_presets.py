@@ -16,7 +16,7 @@ from flask_oauth2_login import (
     login_required,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import make_handler
+from tests.support.handlers import make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 GITHUB = "https://api.github.com/user"
@@ -73,8 +73,9 @@ def sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return elsewhere
 
 
+@pytest.mark.security("C3", "E7")
 @pytest.mark.parametrize("own", [("userinfo_url", "identity"), ()])
-def test_c3_and_e7_a_moved_preset_takes_no_token_to_the_old_place(
+def test_a_moved_preset_takes_no_token_to_the_old_place(
     provider: Provider,
     sent_elsewhere: list[str],
     caplog: pytest.LogCaptureFixture,
@@ -94,17 +95,19 @@ def test_c3_and_e7_a_moved_preset_takes_no_token_to_the_old_place(
     assert sent_elsewhere == []
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize(
     "names", [["authorization_url"], ["token_url"], ["token_url", "userinfo_url"], ["site"]]
 )
-def test_c3_a_preset_that_is_moved_in_part_is_refused(provider: Provider, names: list[str]) -> None:
+def test_a_preset_that_is_moved_in_part_is_refused(provider: Provider, names: list[str]) -> None:
     overlay = {"site": provider.url} if names == ["site"] else endpoints(provider, *names)
     with pytest.raises(ConfigurationError, match=r"moves the preset 'github'.*_url") as caught:
         make_site("github", overlay)
     assert provider.url in str(caught.value)
 
 
-def test_c3_another_issuer_leaves_the_apis_of_the_old_one(
+@pytest.mark.security("C3")
+def test_another_issuer_leaves_the_apis_of_the_old_one(
     provider: Provider, sent_elsewhere: list[str]
 ) -> None:
     browser = Browser(make_site("google", {"issuer": provider.issuer}), provider)
@@ -115,7 +118,8 @@ def test_c3_another_issuer_leaves_the_apis_of_the_old_one(
     assert sent_elsewhere == []
 
 
-def test_c3_a_preset_of_endpoints_may_become_one_with_an_issuer(
+@pytest.mark.security("C3")
+def test_a_preset_of_endpoints_may_become_one_with_an_issuer(
     provider: Provider, sent_elsewhere: list[str]
 ) -> None:
     overlay = {"issuer": provider.issuer, "scope": "openid", "identity": {"id": "sub"}}
@@ -139,7 +143,7 @@ def test_what_does_not_move_a_preset_takes_nothing_from_it(
     overlay: dict[str, t.Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site("github", overlay)
-    handler = site.extensions["oauth2_login"].logins["github"].handler
+    handler = site.extensions["oauth2_login"].registrations["github"].handler
     assert handler.userinfo_url == "https://api.github.com/user"
     assert handler.email_url == "https://api.github.com/user/emails"
     assert handler.api_url == overlay.get("api_url", "https://api.github.com/")
@@ -151,12 +155,13 @@ def test_what_is_named_stays_where_it_is_named(
 ) -> None:
     overlay = endpoints(provider, "authorization_url", "token_url", "userinfo_url")
     site = make_site("github", {**overlay, "email_url": None, "api_url": GITHUB})
-    handler = site.extensions["oauth2_login"].logins["github"].handler
+    handler = site.extensions["oauth2_login"].registrations["github"].handler
     assert handler.api_url == GITHUB
     assert handler.email_url is None
     assert caplog.text == ""
 
 
+@pytest.mark.security("E7")
 @pytest.mark.parametrize(
     ("path", "verified"),
     [
@@ -169,7 +174,7 @@ def test_what_is_named_stays_where_it_is_named(
         ("verified.email", False),
     ],
 )
-def test_e7_an_address_counts_only_where_it_was_picked_for_being_verified(
+def test_an_address_counts_only_where_it_was_picked_for_being_verified(
     provider: Provider, make_app: MakeApp, path: str, verified: bool
 ) -> None:
     mine = {"email": "ada@example.com", "primary": True, "verified": verified, "unverified": True}

@@ -21,8 +21,9 @@ from flask_oauth2_login import (
     login_required,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler, query_of
-from tests.support.apps import Clock
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 from tests.support.provider.browser import next_step
 

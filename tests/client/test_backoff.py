@@ -11,8 +11,9 @@ from flask import Flask
 
 from flask_oauth2_login import OAuth2Login, ProviderError
 from tests.conftest import MakeApp
-from tests.signin.test_flow import make_handler
-from tests.support.apps import Clock
+from tests.support.assertions import refreshes
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import CUT_BEFORE, GARBAGE, HANG, Answer, Browser, Hold, Provider
 
 INVALID_TOKEN = Answer(
@@ -21,22 +22,13 @@ INVALID_TOKEN = Answer(
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
+def app(provider: Provider, make_app: MakeApp) -> Flask:
     return make_app(OAuth2Login(make_handler(provider, timeout=(1, 1))))
 
 
-def refreshes(provider: Provider) -> int:
-    return len(provider.calls("/token", grant_type="refresh_token"))
-
-
-def sign_in(site: Flask, provider: Provider, *names: str) -> list[Browser]:
+def sign_in(app: Flask, provider: Provider, *names: str) -> list[Browser]:
     """Browsers of people whose tokens the API does not take any more."""
-    browsers = [Browser(site, provider) for _ in names]
+    browsers = [Browser(app, provider) for _ in names]
     for browser, name in zip(browsers, names, strict=True):
         assert browser.sign_in(person={"sub": name}).status_code == 302
     provider.grants.expire_access()
@@ -47,6 +39,7 @@ def call(browser: Browser) -> int:
     return browser.fetch("/call/x").status_code
 
 
+@pytest.mark.security("C9")
 @pytest.mark.parametrize(
     ("trouble", "status"),
     [
@@ -64,10 +57,10 @@ def call(browser: Browser) -> int:
         (CUT_BEFORE, 503),
     ],
 )
-def test_c9_trouble_about_one_persons_token_delays_nobody_else(
-    site: Flask, provider: Provider, trouble: t.Any, status: int
+def test_trouble_about_one_persons_token_delays_nobody_else(
+    app: Flask, provider: Provider, trouble: t.Any, status: int
 ) -> None:
-    ada, bob = sign_in(site, provider, "ada", "bob")
+    ada, bob = sign_in(app, provider, "ada", "bob")
     provider.on("/token", trouble, times=1)
     assert call(ada) == status
     assert call(bob) == 200
@@ -76,18 +69,20 @@ def test_c9_trouble_about_one_persons_token_delays_nobody_else(
     assert refreshes(provider) == before
 
 
-def test_c9_the_logins_of_one_person_stop_nobody_else(site: Flask, provider: Provider) -> None:
-    *of_mallory, ada = sign_in(site, provider, *["mallory"] * 5, "ada")
+@pytest.mark.security("C9")
+def test_the_logins_of_one_person_stop_nobody_else(app: Flask, provider: Provider) -> None:
+    *of_mallory, ada = sign_in(app, provider, *["mallory"] * 5, "ada")
     provider.on("/token", Answer(status=429, headers={"Retry-After": "300"}), times=5)
     assert [call(browser) for browser in of_mallory] == [503] * 5
     assert call(ada) == 200
 
 
+@pytest.mark.security("C9")
 @pytest.mark.parametrize("down", ["refuses", "hangs"])
-def test_c9_a_provider_that_cannot_be_reached_is_left_alone_by_everybody(
-    site: Flask, provider: Provider, clock: Clock, down: str
+def test_a_provider_that_cannot_be_reached_is_left_alone_by_everybody(
+    app: Flask, provider: Provider, clock: Clock, down: str
 ) -> None:
-    ada, bob, eve = sign_in(site, provider, "ada", "bob", "eve")
+    ada, bob, eve = sign_in(app, provider, "ada", "bob", "eve")
     clock.ahead += 3600
     hang = functools.partial(provider.on, "/token", HANG)
     stop, start = (provider.down, provider.up) if down == "refuses" else (hang, provider.off)
@@ -101,11 +96,12 @@ def test_c9_a_provider_that_cannot_be_reached_is_left_alone_by_everybody(
     assert [call(bob), call(eve), call(ada)] == [200] * 3
 
 
+@pytest.mark.security("C9")
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_c9_a_provider_that_fails_for_three_people_in_a_row_is_left_alone_by_everybody(
-    site: Flask, provider: Provider, clock: Clock, status: int
+def test_a_provider_that_fails_for_three_people_in_a_row_is_left_alone_by_everybody(
+    app: Flask, provider: Provider, clock: Clock, status: int
 ) -> None:
-    browsers = sign_in(site, provider, *"abcde")
+    browsers = sign_in(app, provider, *"abcde")
     provider.on("/token", Answer(status=status))
     assert [call(browser) for browser in browsers[:3]] == [503] * 3
     provider.off()
@@ -116,16 +112,18 @@ def test_c9_a_provider_that_fails_for_three_people_in_a_row_is_left_alone_by_eve
     assert [call(browser) for browser in browsers] == [200] * 5
 
 
-def test_c9_nonsense_about_several_peoples_tokens_delays_nobody_else(
-    site: Flask, provider: Provider
+@pytest.mark.security("C9")
+def test_nonsense_about_several_peoples_tokens_delays_nobody_else(
+    app: Flask, provider: Provider
 ) -> None:
-    browsers = sign_in(site, provider, *"abcd")
+    browsers = sign_in(app, provider, *"abcd")
     provider.on("/token", Answer(body="<html>"), times=3)
     assert [call(browser) for browser in browsers] == [502, 502, 502, 200]
 
 
-def test_c9_a_success_in_between_breaks_the_row(site: Flask, provider: Provider) -> None:
-    browsers = sign_in(site, provider, *"abcdef")
+@pytest.mark.security("C9")
+def test_a_success_in_between_breaks_the_row(app: Flask, provider: Provider) -> None:
+    browsers = sign_in(app, provider, *"abcdef")
     ill = Answer(status=500)
     for browser, reaction in zip(browsers, [ill, ill, None, ill, ill, None], strict=True):
         if reaction:
@@ -133,10 +131,11 @@ def test_c9_a_success_in_between_breaks_the_row(site: Flask, provider: Provider)
         assert call(browser) == (503 if reaction else 200)
 
 
-def test_c9_afterwards_one_tries_and_the_others_wait_for_what_that_finds_out(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_afterwards_one_tries_and_the_others_wait_for_what_that_finds_out(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    browsers = sign_in(site, provider, *"abcdef")
+    browsers = sign_in(app, provider, *"abcdef")
     provider.on("/token", Answer(status=500), times=3)
     assert [call(browser) for browser in browsers[:3]] == [503] * 3
     clock.ahead += 4
@@ -153,10 +152,11 @@ def test_c9_afterwards_one_tries_and_the_others_wait_for_what_that_finds_out(
     assert [call(browser) for browser in browsers[4:]] == [200, 200]
 
 
-def test_c9_one_failed_try_is_enough_to_wait_once_more(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_one_failed_try_is_enough_to_wait_once_more(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    browsers = sign_in(site, provider, *"abcde")
+    browsers = sign_in(app, provider, *"abcde")
     provider.on("/token", Answer(status=500), times=4)
     assert [call(browser) for browser in browsers[:3]] == [503] * 3
     clock.ahead += 4
@@ -168,10 +168,11 @@ def test_c9_one_failed_try_is_enough_to_wait_once_more(
     assert call(browsers[4]) == 200
 
 
-def test_c9_an_api_that_rejects_every_token_makes_nobody_renew_over_and_over(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_an_api_that_rejects_every_token_makes_nobody_renew_over_and_over(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    ada, bob = sign_in(site, provider, "ada", "bob")
+    ada, bob = sign_in(app, provider, "ada", "bob")
     provider.on("/api/x", INVALID_TOKEN)
     assert {call(ada) for _ in range(20)} == {401}
     assert refreshes(provider) == 1
@@ -183,10 +184,11 @@ def test_c9_an_api_that_rejects_every_token_makes_nobody_renew_over_and_over(
     assert call(ada) == 200
 
 
-def test_c9_a_token_that_expires_is_renewed_though_the_api_rejected_it(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_a_token_that_expires_is_renewed_though_the_api_rejected_it(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    (ada,) = sign_in(site, provider, "ada")
+    (ada,) = sign_in(app, provider, "ada")
     provider.expires_in = 100
     provider.on("/api/x", INVALID_TOKEN)
     assert call(ada) == 401
@@ -196,25 +198,27 @@ def test_c9_a_token_that_expires_is_renewed_though_the_api_rejected_it(
     assert refreshes(provider) == 2
 
 
-def test_c7_a_token_that_is_taken_back_again_and_again_is_renewed_each_time(
-    site: Flask, provider: Provider
+@pytest.mark.security("C7")
+def test_a_token_that_is_taken_back_again_and_again_is_renewed_each_time(
+    app: Flask, provider: Provider
 ) -> None:
-    (ada,) = sign_in(site, provider, "ada")
+    (ada,) = sign_in(app, provider, "ada")
     for count in range(1, 6):
         provider.grants.expire_access()
         assert call(ada) == 200
         assert refreshes(provider) == count
 
 
-def test_c9_the_same_access_token_once_more_costs_one_renewal(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_the_same_access_token_once_more_costs_one_renewal(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    (ada,) = sign_in(site, provider, "ada")
+    (ada,) = sign_in(app, provider, "ada")
     token = str(provider.calls("/userinfo")[-1].access_token())
     provider.on("/token", Answer(body={"access_token": token, "expires_in": 3600}))
     provider.on("/api/x", Answer(body={"sub": "ada"}))
     clock.ahead += 3600
-    copies = [Browser(site) for _ in range(8)]
+    copies = [Browser(app) for _ in range(8)]
     for copy in copies:
         copy.jar = ada.jar.copy()
     with ThreadPoolExecutor(8) as pool:
@@ -222,16 +226,17 @@ def test_c9_the_same_access_token_once_more_costs_one_renewal(
     assert refreshes(provider) == 1
 
 
-def test_c9_the_apps_own_token_follows_the_same_rule(
-    site: Flask, provider: Provider, clock: Clock
+@pytest.mark.security("C9")
+def test_the_apps_own_token_follows_the_same_rule(
+    app: Flask, provider: Provider, clock: Clock
 ) -> None:
-    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
 
     def call_for_app(scope: str) -> int:
-        with site.app_context():
+        with app.app_context():
             return login.client_session(scope).get("x").status_code
 
-    (ada,) = sign_in(site, provider, "ada")
+    (ada,) = sign_in(app, provider, "ada")
     provider.on("/token", Answer(status=429, headers={"Retry-After": "60"}), times=4)
     for scope in ("a", "b", "c", "d"):
         with pytest.raises(ProviderError):

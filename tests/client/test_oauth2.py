@@ -20,6 +20,7 @@ from flask_oauth2_login import (
     TokenError,
 )
 from tests.conftest import MakeProvider
+from tests.support.handlers import make_client, redeem_code
 from tests.support.provider import (
     CUT_AFTER,
     CUT_BEFORE,
@@ -37,28 +38,10 @@ from tests.support.provider import (
     Provider,
 )
 
-
-def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
-    return OAuth2(
-        provider.client_id,
-        provider.client_secret,
-        provider.url,
-        "http://localhost/callback",
-        "authorize",
-        "token",
-        **{"revoke_url": "revoke", "timeout": (1, 1), **options},
-    )
-
-
-def redeem(provider: Provider, **options: t.Any) -> Token | None:
-    handler = make_handler(provider, **options)
-    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
-    return handler.get_token(code)
-
-
 # -- B1
 
 
+@pytest.mark.security("B1")
 @pytest.mark.parametrize(
     "misbehaviour",
     [
@@ -66,13 +49,13 @@ def redeem(provider: Provider, **options: t.Any) -> Token | None:
         TOO_LONG_CONTENT_LENGTH, CUT_BEFORE, CUT_AFTER, GARBAGE,
     ],
 )  # fmt: skip
-def test_b1_a_provider_that_misbehaves_costs_a_bounded_time(
+def test_a_provider_that_misbehaves_costs_a_bounded_time(
     provider: Provider, misbehaviour: t.Any
 ) -> None:
     provider.on("/token", misbehaviour)
     began = time.monotonic()
     with pytest.raises(ProviderError) as caught:
-        redeem(provider)
+        redeem_code(provider)
     assert time.monotonic() - began < 10
     # B5: sent once, whatever happened. And C1: nothing in the chain of exceptions.
     assert len(provider.calls("/token")) <= 1
@@ -80,8 +63,9 @@ def test_b1_a_provider_that_misbehaves_costs_a_bounded_time(
     assert caught.value.__cause__ is None
 
 
-def test_b1_a_provider_that_is_down_is_a_provider_error(provider: Provider) -> None:
-    handler = make_handler(provider)
+@pytest.mark.security("B1")
+def test_a_provider_that_is_down_is_a_provider_error(provider: Provider) -> None:
+    handler = make_client(provider)
     provider.down()
     with pytest.raises(ProviderError) as caught:
         handler.get_token("code")
@@ -91,15 +75,17 @@ def test_b1_a_provider_that_is_down_is_a_provider_error(provider: Provider) -> N
 # -- B2
 
 
+@pytest.mark.security("B2")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_b2_redirects_are_not_followed(provider: Provider, status: int) -> None:
+def test_redirects_are_not_followed(provider: Provider, status: int) -> None:
     provider.on("/token", REDIRECT(f"{provider.url}/elsewhere", status))
     with pytest.raises(ProviderError):
-        redeem(provider)
+        redeem_code(provider)
     assert not provider.calls("/elsewhere")
 
 
-def test_b2_a_secret_does_not_go_over_plain_http() -> None:
+@pytest.mark.security("B2")
+def test_a_secret_does_not_go_over_plain_http() -> None:
     handler = OAuth2("id", "secret", "http://provider.example", "http://localhost/callback")
     with pytest.raises(ConfigurationError, match="https"):
         handler.get_token("code")
@@ -108,6 +94,7 @@ def test_b2_a_secret_does_not_go_over_plain_http() -> None:
 # -- B3
 
 
+@pytest.mark.security("B3", "B4")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -134,12 +121,13 @@ def test_b2_a_secret_does_not_go_over_plain_http() -> None:
         Answer(status=429, body={"error": "slow_down"}),
     ],
 )
-def test_b3_and_b4_nonsense_is_a_provider_error(provider: Provider, answer: Answer) -> None:
+def test_nonsense_is_a_provider_error(provider: Provider, answer: Answer) -> None:
     provider.on("/token", answer)
     with pytest.raises(ProviderError):
-        redeem(provider)
+        redeem_code(provider)
 
 
+@pytest.mark.security("B3")
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -150,23 +138,24 @@ def test_b3_and_b4_nonsense_is_a_provider_error(provider: Provider, answer: Answ
         ("access_token=x&token_type=bearer&expires=60", "text/plain"),
     ],
 )
-def test_b3_json_and_forms_are_read_whatever_the_content_type(
+def test_json_and_forms_are_read_whatever_the_content_type(
     provider: Provider, body: str, kind: str
 ) -> None:
     provider.on("/token", Answer(body=body, content_type=kind))
     began = int(time.time())
-    token = redeem(provider)
+    token = redeem_code(provider)
     assert token is not None
     assert token["access_token"] == "x"
     assert began <= token["expires_at"] - 60 <= time.time()
 
 
+@pytest.mark.security("B3")
 @pytest.mark.parametrize(
     "value", ["-1", "1e300", "NaN", "[1]", "true", "{}", '"soon"', "null", "0"]
 )
-def test_b3_an_odd_expires_in_is_unknown(provider: Provider, value: str) -> None:
+def test_an_odd_expires_in_is_unknown(provider: Provider, value: str) -> None:
     provider.on("/token", Answer(body=f'{{"access_token": "x", "expires_in": {value}}}'))
-    token = redeem(provider)
+    token = redeem_code(provider)
     assert token is not None
     assert "expires_at" not in token
 
@@ -174,25 +163,27 @@ def test_b3_an_odd_expires_in_is_unknown(provider: Provider, value: str) -> None
 @pytest.mark.parametrize("answer", [Answer(status=204, body=""), Answer(body="")])
 def test_a_success_without_content_is_none(provider: Provider, answer: Answer) -> None:
     provider.on("/token", answer)
-    assert redeem(provider) is None
+    assert redeem_code(provider) is None
 
 
 # -- B4
 
 
+@pytest.mark.security("B4")
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
-def test_b4_a_refusal_is_typed(provider: Provider, status: int) -> None:
+def test_a_refusal_is_typed(provider: Provider, status: int) -> None:
     body = {"error": "invalid_grant", "error_description": "too late"}
     provider.on("/token", Answer(status=status, body=body))
     with pytest.raises(TokenError) as caught:
-        redeem(provider)
+        redeem_code(provider)
     error = caught.value
     assert (error.error, error.error_description, error.status_code) == (
         "invalid_grant", "too late", status,
     )  # fmt: skip
 
 
-def test_b4_and_c1_a_refusal_that_quotes_the_request_tells_no_secret(provider: Provider) -> None:
+@pytest.mark.security("B4", "C1")
+def test_a_refusal_that_quotes_the_request_tells_no_secret(provider: Provider) -> None:
     provider.on(
         "/token",
         lambda request: Answer(
@@ -201,7 +192,7 @@ def test_b4_and_c1_a_refusal_that_quotes_the_request_tells_no_secret(provider: P
         ),
     )
     with pytest.raises(TokenError) as caught:
-        redeem(provider)
+        redeem_code(provider)
     told = f"{caught.value!r} {caught.value} {caught.value.error_description}"
     (call,) = provider.calls("/token")
     assert call.form["code"] not in told
@@ -211,32 +202,35 @@ def test_b4_and_c1_a_refusal_that_quotes_the_request_tells_no_secret(provider: P
 # -- B5
 
 
-def test_b5_a_code_is_sent_once(provider: Provider) -> None:
+@pytest.mark.security("B5")
+def test_a_code_is_sent_once(provider: Provider) -> None:
     provider.on("/token", CUT_AFTER)
     with pytest.raises(ProviderError):
-        redeem(provider)
+        redeem_code(provider)
     assert len(provider.calls("/token")) == 1
 
 
 # -- B6
 
 
+@pytest.mark.security("B6")
 @pytest.mark.parametrize("secret", ["the-secret", "a:b%c d+é/=&", "ünï:çödé"])
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_b6_any_secret_works_by_either_method(
+def test_any_secret_works_by_either_method(
     make_provider: MakeProvider, secret: str, method: str
 ) -> None:
     provider = make_provider(client_secret=secret, client_auth_methods={method})
-    assert redeem(provider, client_auth=method) is not None
+    assert redeem_code(provider, client_auth=method) is not None
     (call,) = provider.calls("/token")
     headers = {name.lower() for name in call.headers}
     assert ("authorization" in headers) is (method == "client_secret_basic")
     assert ("client_secret" in call.form) is (method == "client_secret_post")
 
 
-def test_b6_a_public_client_sends_no_secret(make_provider: MakeProvider) -> None:
+@pytest.mark.security("B6")
+def test_a_public_client_sends_no_secret(make_provider: MakeProvider) -> None:
     provider = make_provider(client_secret=None)
-    assert redeem(provider) is not None
+    assert redeem_code(provider) is not None
     (call,) = provider.calls("/token")
     assert call.form["client_id"] == provider.client_id
     assert "client_secret" not in call.form
@@ -276,7 +270,7 @@ def test_parameters_are_encoded_once_and_replace_defaults() -> None:
 
 
 def test_site_may_be_assigned_between_consent_and_token(provider: Provider) -> None:
-    handler = make_handler(provider)
+    handler = make_client(provider)
     handler.site = ""
     with pytest.raises(ConfigurationError, match="site"):
         handler.authorize_url()
@@ -287,7 +281,7 @@ def test_site_may_be_assigned_between_consent_and_token(provider: Provider) -> N
 
 
 def test_the_other_grants(provider: Provider) -> None:
-    handler, token = make_handler(provider), redeem(provider)
+    handler, token = make_client(provider), redeem_code(provider)
     assert token is not None
     assert token.refresh_token is not None
     newer = handler.refresh_token(token.refresh_token)
@@ -302,17 +296,17 @@ def test_the_other_grants(provider: Provider) -> None:
         handler.refresh_token(str(kept.refresh_token))
     assert handler.client_token("read") is not None
     with pytest.raises(ConfigurationError, match="revoke_url"):
-        make_handler(provider, revoke_url=None).revoke_token("x")
+        make_client(provider, revoke_url=None).revoke_token("x")
 
 
 def test_the_oddities_of_providers_are_data(provider: Provider) -> None:
-    handler = make_handler(
+    handler = make_client(
         provider, scope_separator=",", authorize_params={"access_type": "offline"}
     )
     assert query_of(handler.authorize_url("a b"))["scope"] == ["a,b"]
     assert query_of(handler.authorize_url("a b"))["access_type"] == ["offline"]
     provider.on("/token", Answer(body={"data": {"access_token": "x", "token_type": "OAuth"}}))
-    token = redeem(provider, token_path="data", bearer_scheme="OAuth")
+    token = redeem_code(provider, token_path="data", bearer_scheme="OAuth")
     assert token is not None
     assert token["access_token"] == "x"
 
@@ -321,7 +315,7 @@ def test_a_token_request_may_be_json_and_client_id_have_another_name(
     make_provider: MakeProvider,
 ) -> None:
     provider = make_provider(json_requests=True, client_id_param="client_key")
-    assert redeem(provider, token_request="json", client_id_param="client_key") is not None
+    assert redeem_code(provider, token_request="json", client_id_param="client_key") is not None
     (call,) = provider.calls("/token")
     assert call.json["client_key"] == provider.client_id
 
@@ -329,27 +323,30 @@ def test_a_token_request_may_be_json_and_client_id_have_another_name(
 def test_who_it_is_by_other_fields_and_a_second_call(provider: Provider) -> None:
     person = {"user": {"id": 7, "first": "Ada", "last": "Lovelace"}, "avatar_url": "https://x/y"}
     provider.on("/userinfo", Answer(body=person))
-    handler = make_handler(
+    handler = make_client(
         provider,
         userinfo_url="userinfo",
         identity={"id": "user.id", "name": ["user.nick", "user.first+user.last"]},
         email_url="userinfo/emails",
         email_path="[primary,verified].email",
     )
-    identity = handler.fetch_identity(redeem(provider) or Token(), claims=["avatar_url"])
+    identity = handler.fetch_identity(redeem_code(provider) or Token(), claims=["avatar_url"])
     assert identity is not None
     assert (identity.id, identity.name) == ("7", "Ada Lovelace")
     assert (identity.email, identity.email_verified) == ("ada@example.com", True)
     assert identity.picture == identity.claims["avatar_url"] == "https://x/y"
     provider.on("/userinfo", Answer(body={"name": "nobody"}))
     with pytest.raises(ProviderError):
-        make_handler(provider, userinfo_url="userinfo").fetch_identity(redeem(provider) or Token())
+        make_client(provider, userinfo_url="userinfo").fetch_identity(
+            redeem_code(provider) or Token()
+        )
 
 
+@pytest.mark.security("C1")
 def test_no_secret_is_in_a_repr(provider: Provider) -> None:
-    token = redeem(provider)
+    token = redeem_code(provider)
     assert token is not None
-    shown = f"{token!r} {token} {[token]} {make_handler(provider)!r}"
+    shown = f"{token!r} {token} {[token]} {make_client(provider)!r}"
     for secret in (token["access_token"], token["refresh_token"], "the-secret"):
         assert secret not in shown
 
@@ -376,7 +373,7 @@ def test_mangled_credentials_are_a_configuration_error(
 def test_every_error_has_one_base(provider: Provider) -> None:
     provider.on("/token", Answer(status=500))
     with pytest.raises(OAuth2Error):
-        redeem(provider)
+        redeem_code(provider)
 
 
 # -- properties
@@ -406,7 +403,7 @@ def test_any_token_answer_is_a_token_or_an_error_of_ours(
     provider.off()
     provider.on("/token", Answer(status=status, body=body))
     try:
-        token = make_handler(provider).get_token("code")
+        token = make_client(provider).get_token("code")
     except (TokenError, ProviderError):
         return
     assert token is None or (isinstance(token["access_token"], str) and status < 300)

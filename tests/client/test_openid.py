@@ -15,57 +15,18 @@ from flask_oauth2_login import (
     ConfigurationError,
     IDTokenError,
     OAuth2Login,
-    OpenIDConnect,
     ProviderError,
-    Token,
 )
 from tests.conftest import MakeApp, MakeProvider
+from tests.support.handlers import Options, at, issue, make_openid_client, redeem_openid
 from tests.support.provider import HANG, REMOVED, ZIP_BOMB, Answer, Browser, Provider, make_key
-
-
-def at(seconds: int) -> t.Callable[[object], int]:
-    """A time so many seconds from when it is asked for."""
-    return lambda _: int(time.time()) + seconds
-
-
-Options = dict[str, t.Any]
-
-
-def make_handler(provider: Provider, **options: t.Any) -> OpenIDConnect:
-    return OpenIDConnect(
-        provider.client_id,
-        provider.client_secret,
-        options.pop("issuer", provider.issuer),
-        "http://localhost/callback",
-        timeout=(2, 2),
-        **options,
-    )
-
-
-def redeem(
-    provider: Provider,
-    sso: OpenIDConnect | None = None,
-    asked: Options | None = None,
-    **checks: t.Any,
-) -> Token:
-    """Redeem a code at the provider, as the flow does."""
-    sso = sso or make_handler(provider)
-    url = sso.authorize_url("openid email profile", state="s", nonce="n-1", **(asked or {}))
-    token = sso.get_token(provider.answer(url).params["code"], **{"nonce": "n-1", **checks})
-    assert token is not None
-    return token
-
-
-def issue(provider: Provider, **options: t.Any) -> None:
-    """Have the provider issue ID tokens that are like that."""
-    provider.id_token_options = options
-
 
 # -- E1: discovery
 
 
-def test_e1_endpoints_come_from_discovery_once(provider: Provider) -> None:
-    sso = make_handler(provider)
+@pytest.mark.security("E1")
+def test_endpoints_come_from_discovery_once(provider: Provider) -> None:
+    sso = make_openid_client(provider)
     threads = [threading.Thread(target=lambda: sso.endpoint("token_url")) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -75,6 +36,7 @@ def test_e1_endpoints_come_from_discovery_once(provider: Provider) -> None:
     assert len(provider.calls("/.well-known/openid-configuration")) == 1
 
 
+@pytest.mark.security("E1")
 @pytest.mark.parametrize(
     "document",
     [
@@ -86,12 +48,12 @@ def test_e1_endpoints_come_from_discovery_once(provider: Provider) -> None:
         HANG,
     ],
 )
-def test_e1_a_broken_document_is_a_provider_error_and_recovers(
+def test_a_broken_document_is_a_provider_error_and_recovers(
     provider: Provider, document: t.Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = "/.well-known/openid-configuration"
     provider.on(path, document, times=1)
-    sso = make_handler(provider)
+    sso = make_openid_client(provider)
     with pytest.raises(ProviderError):
         sso.endpoint("token_url")
     with pytest.raises(ProviderError):
@@ -102,27 +64,30 @@ def test_e1_a_broken_document_is_a_provider_error_and_recovers(
     assert sso.endpoint("token_url") == f"{provider.url}/token"
 
 
+@pytest.mark.security("E1")
 @pytest.mark.parametrize("issuer", ["https://evil.example", REMOVED, 7, "{url}/", "{url}X"])
-def test_e1_another_issuer_is_refused(provider: Provider, issuer: t.Any) -> None:
+def test_another_issuer_is_refused(provider: Provider, issuer: t.Any) -> None:
     if isinstance(issuer, str):
         issuer = issuer.replace("{url}", provider.url)
     provider.metadata_overrides = {"issuer": issuer}
     with pytest.raises(ProviderError, match="issuer"):
-        make_handler(provider).endpoint("token_url")
+        make_openid_client(provider).endpoint("token_url")
 
 
-def test_e1_an_endpoint_in_the_clear_is_refused_unless_it_is_named(provider: Provider) -> None:
+@pytest.mark.security("E1")
+def test_an_endpoint_in_the_clear_is_refused_unless_it_is_named(provider: Provider) -> None:
     provider.metadata_overrides = {"token_endpoint": "http://sso.internal/token"}
     with pytest.raises(ProviderError, match="token_endpoint"):
-        make_handler(provider).endpoint("token_url")
-    named = make_handler(provider, http_hosts=["sso.internal"])
+        make_openid_client(provider).endpoint("token_url")
+    named = make_openid_client(provider, http_hosts=["sso.internal"])
     assert named.endpoint("token_url") == "http://sso.internal/token"
 
 
-def test_e1_a_document_is_fetched_again_after_a_day_and_serves_while_that_fails(
+@pytest.mark.security("E1")
+def test_a_document_is_fetched_again_after_a_day_and_serves_while_that_fails(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sso = make_handler(provider)
+    sso = make_openid_client(provider)
     sso.endpoint("token_url")
     later = time.monotonic() + 24 * 3600 + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -131,7 +96,8 @@ def test_e1_a_document_is_fetched_again_after_a_day_and_serves_while_that_fails(
     assert len(provider.calls("/.well-known/openid-configuration")) == 2
 
 
-def test_e1_entra_signs_in_any_tenant_but_as_the_tenant_it_says(provider: Provider) -> None:
+@pytest.mark.security("E1")
+def test_entra_signs_in_any_tenant_but_as_the_tenant_it_says(provider: Provider) -> None:
     template = provider.url + "/{tenantid}/v2.0"
     issuer = f"{provider.url}/common/v2.0"
     provider.metadata_overrides = {"issuer": template}
@@ -139,29 +105,30 @@ def test_e1_entra_signs_in_any_tenant_but_as_the_tenant_it_says(provider: Provid
         "/common/v2.0/.well-known/openid-configuration",
         lambda _request: Answer(body={**provider.metadata(), "issuer": template}),
     )
-    sso = make_handler(provider, issuer=issuer)
+    sso = make_openid_client(provider, issuer=issuer)
     issue(provider, claims={"iss": f"{provider.url}/t-1/v2.0", "tid": "t-1"})
-    assert redeem(provider, sso).identity is not None
+    assert redeem_openid(provider, sso).identity is not None
     issue(provider, claims={"iss": f"{provider.url}/t-2/v2.0", "tid": "t-1"})
     with pytest.raises(IDTokenError, match="iss"):
-        redeem(provider, sso)
+        redeem_openid(provider, sso)
     issue(provider, claims={"iss": issuer, "tid": "t-1"})
     with pytest.raises(IDTokenError, match="iss"):
-        redeem(provider, sso)
+        redeem_openid(provider, sso)
 
 
-def test_e1_metadata_can_be_given(provider: Provider) -> None:
-    sso = make_handler(provider, metadata=provider.metadata())
-    assert redeem(provider, sso).identity is not None
+@pytest.mark.security("E1")
+def test_metadata_can_be_given(provider: Provider) -> None:
+    sso = make_openid_client(provider, metadata=provider.metadata())
+    assert redeem_openid(provider, sso).identity is not None
     assert not provider.calls("/.well-known/openid-configuration")
     with pytest.raises(ConfigurationError, match="issuer"):
-        make_handler(provider, metadata={"issuer": "https://other.example"})
+        make_openid_client(provider, metadata={"issuer": "https://other.example"})
 
 
 def test_the_app_starts_and_serves_while_the_provider_is_down(
     provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_app(OAuth2Login(make_handler(provider), scope="openid"))
+    app = make_app(OAuth2Login(make_openid_client(provider), scope="openid"))
     provider.down()
     browser = Browser(app, provider)
     assert browser.get("/").status_code == 200
@@ -175,6 +142,7 @@ def test_the_app_starts_and_serves_while_the_provider_is_down(
 # -- E2: claims
 
 
+@pytest.mark.security("E2")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -187,11 +155,12 @@ def test_the_app_starts_and_serves_while_the_provider_is_down(
         {"sub": "x" * 255},
     ],
 )
-def test_e2_good_claims_are_accepted(provider: Provider, claims: Options) -> None:
+def test_good_claims_are_accepted(provider: Provider, claims: Options) -> None:
     issue(provider, claims=claims)
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
+@pytest.mark.security("E2", "E5")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -228,43 +197,50 @@ def test_e2_good_claims_are_accepted(provider: Provider, claims: Options) -> Non
         {"c_hash": "AAAA"},
     ],
 )
-def test_e2_and_e5_bad_claims_are_rejected(provider: Provider, claims: Options) -> None:
+def test_bad_claims_are_rejected(provider: Provider, claims: Options) -> None:
     issue(provider, claims=claims)
     with pytest.raises(IDTokenError):
-        redeem(provider)
+        redeem_openid(provider)
 
 
-def test_e2_another_audience_counts_where_it_is_trusted(provider: Provider) -> None:
+@pytest.mark.security("E2")
+def test_another_audience_counts_where_it_is_trusted(provider: Provider) -> None:
     issue(provider, claims={"aud": ["the-client", "api"]})
-    assert redeem(provider, make_handler(provider, trusted_audiences=["api"])).identity is not None
+    assert (
+        redeem_openid(provider, make_openid_client(provider, trusted_audiences=["api"])).identity
+        is not None
+    )
 
 
+@pytest.mark.security("E2")
 @pytest.mark.parametrize(
     "id_token", [REMOVED, None, "", 7, "x", "a.b.c", "a.b.c.d.e", "..", "é.é.é"]
 )
-def test_e2_what_is_no_id_token_is_rejected(provider: Provider, id_token: t.Any) -> None:
+def test_what_is_no_id_token_is_rejected(provider: Provider, id_token: t.Any) -> None:
     provider.token_overrides = {"id_token": id_token}
     with pytest.raises(IDTokenError):
-        redeem(provider)
+        redeem_openid(provider)
 
 
 # -- E3: signatures
 
 
+@pytest.mark.security("E3")
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"])
-def test_e3_asymmetric_algorithms_of_the_metadata_are_accepted(
+def test_asymmetric_algorithms_of_the_metadata_are_accepted(
     make_provider: MakeProvider, alg: str
 ) -> None:
     provider = make_provider(keys=[make_key(alg)])
     provider.metadata_overrides = {"id_token_signing_alg_values_supported": [alg]}
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
-def test_e3_an_algorithm_that_is_not_expected_is_rejected(make_provider: MakeProvider) -> None:
+@pytest.mark.security("E3")
+def test_an_algorithm_that_is_not_expected_is_rejected(make_provider: MakeProvider) -> None:
     provider = make_provider(keys=[make_key("ES256")])
     provider.metadata_overrides = {"id_token_signing_alg_values_supported": ["RS256"]}
     with pytest.raises(IDTokenError, match="ES256"):
-        redeem(provider)
+        redeem_openid(provider)
 
 
 def forgeries(provider: Provider) -> dict[str, Options]:
@@ -286,6 +262,7 @@ def forgeries(provider: Provider) -> dict[str, Options]:
     }
 
 
+@pytest.mark.security("E3")
 @pytest.mark.parametrize(
     "name",
     [
@@ -293,193 +270,213 @@ def forgeries(provider: Provider) -> dict[str, Options]:
         "b64", "jwk", "jku", "alg missing", "alg a list", "kid a number", "another type",
     ],
 )  # fmt: skip
-def test_e3_forgeries_are_rejected(provider: Provider, name: str) -> None:
+def test_forgeries_are_rejected(provider: Provider, name: str) -> None:
     issue(provider, **forgeries(provider)[name])
     with pytest.raises(IDTokenError):
-        redeem(provider)
+        redeem_openid(provider)
 
 
-def test_e3_hmac_counts_only_where_it_was_asked_for(make_provider: MakeProvider) -> None:
+@pytest.mark.security("E3")
+def test_hmac_counts_only_where_it_was_asked_for(make_provider: MakeProvider) -> None:
     provider = make_provider(client_secret="s" * 32)
     issue(provider, key=b"s" * 32, alg="HS256")
     with pytest.raises(IDTokenError, match="HS256"):
-        redeem(provider)
-    assert redeem(provider, make_handler(provider, algorithms=["HS256"])).identity is not None
+        redeem_openid(provider)
+    assert (
+        redeem_openid(provider, make_openid_client(provider, algorithms=["HS256"])).identity
+        is not None
+    )
     issue(provider, key=b"", alg="HS256")
     with pytest.raises(IDTokenError):
-        redeem(provider, make_handler(provider, algorithms=["HS256"]))
+        redeem_openid(provider, make_openid_client(provider, algorithms=["HS256"]))
 
 
+@pytest.mark.security("E3")
 @pytest.mark.parametrize(
     "change",
     [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"alg": "RS512"}, {"kty": "oct"}, {"kty": "EC"}],
 )
-def test_e3_a_key_that_does_not_fit_is_not_used(provider: Provider, change: Options) -> None:
+def test_a_key_that_does_not_fit_is_not_used(provider: Provider, change: Options) -> None:
     provider.on("/jwks", Answer(body={"keys": [provider.keys[0].public(**change)]}))
     with pytest.raises(IDTokenError, match="signature"):
-        redeem(provider)
+        redeem_openid(provider)
 
 
+@pytest.mark.security("E3")
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-def test_e3_a_short_rsa_key_is_not_used(make_provider: MakeProvider) -> None:
+def test_a_short_rsa_key_is_not_used(make_provider: MakeProvider) -> None:
     with pytest.raises(IDTokenError, match="signature"):
-        redeem(make_provider(keys=[make_key("RS256", bits=1024)]))
+        redeem_openid(make_provider(keys=[make_key("RS256", bits=1024)]))
 
 
 # -- E4: keys
 
 
-def test_e4_a_token_without_kid_is_tried_with_the_keys_that_fit(
+@pytest.mark.security("E4")
+def test_a_token_without_kid_is_tried_with_the_keys_that_fit(
     make_provider: MakeProvider,
 ) -> None:
     provider = make_provider(keys=[make_key("RS256"), make_key("RS256", 1), make_key("ES256")])
     issue(provider, header={"kid": REMOVED}, key=provider.keys[1])
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
-def test_e4_a_rotation_between_two_sign_ins_works_at_once(provider: Provider) -> None:
-    sso = make_handler(provider)
+@pytest.mark.security("E4")
+def test_a_rotation_between_two_sign_ins_works_at_once(provider: Provider) -> None:
+    sso = make_openid_client(provider)
     for _ in range(3):
-        assert redeem(provider, sso).identity is not None
+        assert redeem_openid(provider, sso).identity is not None
         provider.rotate_keys()
     assert len(provider.calls("/jwks")) == 3
 
 
-def test_e4_a_new_key_without_kid_works_as_a_new_kid_does(provider: Provider) -> None:
+@pytest.mark.security("E4")
+def test_a_new_key_without_kid_works_as_a_new_kid_does(provider: Provider) -> None:
     def keys(_request: t.Any) -> Answer:
         return Answer(body={"keys": [provider.keys[0].public(kid=REMOVED)]})
 
     provider.on("/jwks", keys)
     issue(provider, header={"kid": REMOVED})
-    sso = make_handler(provider)
-    assert redeem(provider, sso).identity is not None
+    sso = make_openid_client(provider)
+    assert redeem_openid(provider, sso).identity is not None
     provider.rotate_keys()
-    assert redeem(provider, sso).identity is not None
+    assert redeem_openid(provider, sso).identity is not None
 
 
-def test_e4_a_hundred_tokens_with_an_unknown_kid_cost_one_fetch(
+@pytest.mark.security("E4")
+def test_a_hundred_tokens_with_an_unknown_kid_cost_one_fetch(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sso = make_handler(provider)
-    redeem(provider, sso)
+    sso = make_openid_client(provider)
+    redeem_openid(provider, sso)
     issue(provider, header={"kid": "nobody's"}, key=make_key("RS256", 9))
     for _ in range(100):
         with pytest.raises(IDTokenError):
-            redeem(provider, sso)
+            redeem_openid(provider, sso)
     assert len(provider.calls("/jwks")) == 2
     later = time.monotonic() + 31
     monkeypatch.setattr(time, "monotonic", lambda: later)
     provider.rotate_keys()
     issue(provider)
-    assert redeem(provider, sso).identity is not None
+    assert redeem_openid(provider, sso).identity is not None
 
 
+@pytest.mark.security("E4")
 @pytest.mark.parametrize(
     "junk", [None, 7, {}, {"kty": "RSA"}, {"kty": "RSA", "n": "!", "e": "AQAB"}]
 )
-def test_e4_a_malformed_key_among_good_ones_spoils_nothing(provider: Provider, junk: t.Any) -> None:
+def test_a_malformed_key_among_good_ones_spoils_nothing(provider: Provider, junk: t.Any) -> None:
     provider.on("/jwks", Answer(body={"keys": [junk, provider.keys[0].public()]}))
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
+@pytest.mark.security("E4")
 @pytest.mark.parametrize(
     "keys", [Answer(status=500), Answer(body="x"), Answer(body={"keys": 1}), HANG]
 )
-def test_e4_keys_that_cannot_be_had_are_a_provider_error_not_remembered(
+def test_keys_that_cannot_be_had_are_a_provider_error_not_remembered(
     provider: Provider, keys: t.Any
 ) -> None:
     provider.on("/jwks", keys, times=1)
-    sso = make_handler(provider)
+    sso = make_openid_client(provider)
     with pytest.raises(ProviderError):
-        redeem(provider, sso)
-    assert redeem(provider, sso).identity is not None
+        redeem_openid(provider, sso)
+    assert redeem_openid(provider, sso).identity is not None
 
 
 # -- E5: how and when the person signed in
 
 
-def test_e5_auth_time_and_acr_count_where_they_were_demanded(provider: Provider) -> None:
+@pytest.mark.security("E5")
+def test_auth_time_and_acr_count_where_they_were_demanded(provider: Provider) -> None:
     provider.signed_in_at = time.time() - 3600
     with pytest.raises(IDTokenError, match="too long ago"):
-        redeem(provider, max_age=300)
-    assert redeem(provider, max_age=7200).identity is not None
+        redeem_openid(provider, max_age=300)
+    assert redeem_openid(provider, max_age=7200).identity is not None
     issue(provider, claims={"auth_time": REMOVED})
     with pytest.raises(IDTokenError, match="auth_time"):
-        redeem(provider, max_age=7200)
+        redeem_openid(provider, max_age=7200)
     issue(provider, claims={"acr": "silver"})
     with pytest.raises(IDTokenError, match="acr"):
-        redeem(provider, acr_values="gold platinum")
-    assert redeem(provider, acr_values="silver").identity is not None
+        redeem_openid(provider, acr_values="gold platinum")
+    assert redeem_openid(provider, acr_values="silver").identity is not None
 
 
 # -- E6 and E7: UserInfo
 
 
-def test_e6_userinfo_is_asked_only_for_what_the_id_token_lacks(provider: Provider) -> None:
-    sso = make_handler(provider)
-    sso.fetch_identity(redeem(provider, sso))
+@pytest.mark.security("E6")
+def test_userinfo_is_asked_only_for_what_the_id_token_lacks(provider: Provider) -> None:
+    sso = make_openid_client(provider)
+    sso.fetch_identity(redeem_openid(provider, sso))
     assert not provider.calls("/userinfo")
     provider.claims_in_id_token = False
-    identity = sso.fetch_identity(redeem(provider, sso))
+    identity = sso.fetch_identity(redeem_openid(provider, sso))
     assert (identity.email, identity.email_verified) == ("ada@example.com", True)
     assert len(provider.calls("/userinfo")) == 1
 
 
+@pytest.mark.security("E6")
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("sub", ["somebody-else", REMOVED, 7])
-def test_e6_userinfo_about_somebody_else_is_rejected(
+def test_userinfo_about_somebody_else_is_rejected(
     provider: Provider, sub: t.Any, signed: bool
 ) -> None:
     provider.claims_in_id_token, provider.userinfo_signed = False, signed
     provider.userinfo_overrides = {"sub": sub}
-    sso = make_handler(provider)
-    token = redeem(provider, sso)
+    sso = make_openid_client(provider)
+    token = redeem_openid(provider, sso)
     with pytest.raises(IDTokenError, match="somebody else"):
         sso.fetch_identity(token)
 
 
-def test_e6_a_signed_answer_is_validated(provider: Provider) -> None:
+@pytest.mark.security("E6")
+def test_a_signed_answer_is_validated(provider: Provider) -> None:
     provider.claims_in_id_token, provider.userinfo_signed = False, True
-    sso = make_handler(provider)
-    assert sso.fetch_identity(redeem(provider, sso)).email == "ada@example.com"
+    sso = make_openid_client(provider)
+    assert sso.fetch_identity(redeem_openid(provider, sso)).email == "ada@example.com"
     forged = provider.sign({"sub": "x"}, key=make_key("RS256", 8))
     provider.on("/userinfo", Answer(body=forged, content_type="application/jwt"))
-    token = redeem(provider, sso)
+    token = redeem_openid(provider, sso)
     with pytest.raises(IDTokenError):
         sso.fetch_identity(token)
 
 
-def test_e6_what_the_id_token_says_is_never_replaced(provider: Provider) -> None:
+@pytest.mark.security("E6")
+def test_what_the_id_token_says_is_never_replaced(provider: Provider) -> None:
     issue(provider, claims={"email": "ada@example.com", "picture": REMOVED})
     provider.userinfo_overrides = {"email": "mallory@example.com"}
-    sso = make_handler(provider)
-    identity = sso.fetch_identity(redeem(provider, sso), claims=["picture"])
+    sso = make_openid_client(provider)
+    identity = sso.fetch_identity(redeem_openid(provider, sso), claims=["picture"])
     assert identity.email == "ada@example.com"
     assert provider.calls("/userinfo")
 
 
-def test_e6_nobody_is_half_signed_in(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("E6")
+def test_nobody_is_half_signed_in(provider: Provider, make_app: MakeApp) -> None:
     provider.claims_in_id_token = False
     provider.on("/userinfo", Answer(status=500))
-    browser = Browser(make_app(OAuth2Login(make_handler(provider), scope="email")), provider)
+    browser = Browser(make_app(OAuth2Login(make_openid_client(provider), scope="email")), provider)
     assert browser.sign_in().status_code == 503
     assert browser.fetch("/me").status_code == 401
 
 
+@pytest.mark.security("E7")
 @pytest.mark.parametrize(
     ("said", "verified"), [(True, True), ("true", False), (1, False), (None, False)]
 )
-def test_e7_only_true_proves_an_address(provider: Provider, said: t.Any, verified: bool) -> None:
+def test_only_true_proves_an_address(provider: Provider, said: t.Any, verified: bool) -> None:
     issue(provider, claims={"email_verified": said})
-    identity = redeem(provider).identity
+    identity = redeem_openid(provider).identity
     assert identity is not None
     assert identity.email_verified is verified
 
 
-def test_e7_a_providers_own_spelling_is_data(provider: Provider) -> None:
+@pytest.mark.security("E7")
+def test_a_providers_own_spelling_is_data(provider: Provider) -> None:
     issue(provider, claims={"email_verified": "true"})
-    sso = make_handler(provider, identity={"email_verified": "email_verified"})
-    identity = redeem(provider, sso).identity
+    sso = make_openid_client(provider, identity={"email_verified": "email_verified"})
+    identity = redeem_openid(provider, sso).identity
     assert identity is not None
     assert identity.email_verified is True
 
@@ -487,6 +484,7 @@ def test_e7_a_providers_own_spelling_is_data(provider: Provider) -> None:
 # -- E8: renewal
 
 
+@pytest.mark.security("E8")
 @pytest.mark.parametrize(
     ("claims", "good"),
     [
@@ -501,11 +499,11 @@ def test_e7_a_providers_own_spelling_is_data(provider: Provider) -> None:
         ({"nonce": "another"}, False),
     ],
 )
-def test_e8_an_id_token_of_a_renewal_is_the_same_persons(
+def test_an_id_token_of_a_renewal_is_the_same_persons(
     provider: Provider, claims: Options, good: bool
 ) -> None:
-    sso = make_handler(provider)
-    token = redeem(provider, sso)
+    sso = make_openid_client(provider)
+    token = redeem_openid(provider, sso)
     issue(provider, claims=claims)
     if good:
         newer = sso.renew(token, token.id_claims)
@@ -516,8 +514,9 @@ def test_e8_an_id_token_of_a_renewal_is_the_same_persons(
             sso.renew(token, token.id_claims)
 
 
-def test_e8_a_bad_one_ends_the_login(provider: Provider, make_app: MakeApp) -> None:
-    sso = make_handler(provider, api_url=provider.api_url)
+@pytest.mark.security("E8")
+def test_a_bad_one_ends_the_login(provider: Provider, make_app: MakeApp) -> None:
+    sso = make_openid_client(provider, api_url=provider.api_url)
     browser = Browser(make_app(OAuth2Login(sso, scope="email")), provider)
     browser.sign_in()
     issue(provider, claims={"sub": "somebody-else"})
@@ -529,19 +528,21 @@ def test_e8_a_bad_one_ends_the_login(provider: Provider, make_app: MakeApp) -> N
 # -- A4: whose answer it is
 
 
+@pytest.mark.security("A4")
 @pytest.mark.parametrize("iss", ["https://evil.example", REMOVED])
-def test_a4_iss_must_be_right_and_there_where_it_is_promised(
+def test_iss_must_be_right_and_there_where_it_is_promised(
     provider: Provider, make_app: MakeApp, iss: t.Any
 ) -> None:
-    browser = Browser(make_app(OAuth2Login(make_handler(provider), scope="email")), provider)
+    browser = Browser(make_app(OAuth2Login(make_openid_client(provider), scope="email")), provider)
     assert browser.sign_in(iss=iss).status_code == 400
     assert not provider.calls("/token")
     assert browser.fetch("/me").status_code == 401
 
 
-def test_a4_iss_may_be_missing_where_nothing_promises_it(provider: Provider) -> None:
+@pytest.mark.security("A4")
+def test_iss_may_be_missing_where_nothing_promises_it(provider: Provider) -> None:
     provider.send_iss = False
-    sso = make_handler(provider)
+    sso = make_openid_client(provider)
     sso.check_issuer(None)
     with pytest.raises(AuthorizationError):
         sso.check_issuer("https://evil.example")
@@ -551,7 +552,7 @@ def test_a4_iss_may_be_missing_where_nothing_promises_it(provider: Provider) -> 
 
 
 def test_a_sign_in_by_form_post(provider: Provider, make_app: MakeApp) -> None:
-    sso = make_handler(provider, response_mode="form_post")
+    sso = make_openid_client(provider, response_mode="form_post")
     browser = Browser(make_app(OAuth2Login(sso, scope="email")), provider)
     assert browser.sign_in().status_code == 302
     who = browser.get("/me").get_json() or {}
@@ -562,7 +563,7 @@ def test_client_authentication_follows_the_metadata(provider: Provider) -> None:
     for methods, header in ((["client_secret_post"], False), (["client_secret_basic"], True)):
         provider.metadata_overrides = {"token_endpoint_auth_methods_supported": methods}
         provider.client_auth_methods = set(methods)
-        redeem(provider)
+        redeem_openid(provider)
         assert (
             "authorization" in {name.lower() for name in provider.calls("/token")[-1].headers}
         ) is header
@@ -586,7 +587,7 @@ quickly = settings(
 def test_any_bytes_as_id_token_are_an_id_token_error(provider: Provider, data: bytes) -> None:
     provider.token_overrides = {"id_token": data.decode("latin-1")}
     with pytest.raises(IDTokenError):
-        redeem(provider, make_handler(provider, metadata=provider.metadata()))
+        redeem_openid(provider, make_openid_client(provider, metadata=provider.metadata()))
 
 
 @quickly
@@ -598,7 +599,7 @@ def test_any_bytes_as_id_token_are_an_id_token_error(provider: Provider, data: b
 def test_any_claims_are_accepted_or_an_id_token_error(provider: Provider, claims: Options) -> None:
     issue(provider, claims=claims)
     try:
-        token = redeem(provider, make_handler(provider, metadata=provider.metadata()))
+        token = redeem_openid(provider, make_openid_client(provider, metadata=provider.metadata()))
     except IDTokenError:
         return
     assert token.identity is not None
@@ -611,7 +612,7 @@ def test_any_document_is_accepted_or_a_provider_error(provider: Provider, docume
     provider.off()
     provider.on("/.well-known/*", Answer(body=repr(document) if document != document else document))
     with pytest.raises(ProviderError):
-        make_handler(provider).endpoint("token_url")
+        make_openid_client(provider).endpoint("token_url")
 
 
 @quickly
@@ -620,4 +621,4 @@ def test_any_key_set_is_an_error_of_ours(provider: Provider, keys: t.Any) -> Non
     provider.off()
     provider.on("/jwks", Answer(body={"keys": [keys]}))
     with pytest.raises((ProviderError, IDTokenError)):
-        redeem(provider, make_handler(provider, metadata=provider.metadata()))
+        redeem_openid(provider, make_openid_client(provider, metadata=provider.metadata()))

@@ -6,7 +6,6 @@ import functools
 import os
 import subprocess
 import sys
-import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -18,31 +17,14 @@ from flask import Flask
 
 from flask_oauth2_login import LoginRequired, OAuth2Login, ProviderError
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler
+from tests.support.assertions import is_signed_in, refreshes
+from tests.support.handlers import make_handler
 from tests.support.provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Provider
 from tests.support.servers import Server, free_port, wait_until
-from tests.support.servers import postgresql as postgresql
-from tests.support.servers import redis_server as redis_server
-
-
-def refreshes(provider: Provider) -> int:
-    return len(provider.calls("/token", grant_type="refresh_token"))
-
+from tests.support.threads import at_once
 
 #: Stampedes, one after the other: a race that is lost now and then shows itself.
 ROUNDS = 10
-
-
-def at_once(count: int, work: t.Callable[[], t.Any]) -> list[t.Any]:
-    """Do something in as many threads, at the same time."""
-    barrier = threading.Barrier(count)
-
-    def run(_: int) -> t.Any:
-        barrier.wait()
-        return work()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def call_as(browser: Browser, site: Flask | str) -> int:
@@ -75,6 +57,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[t.Any]:
     database.close()
 
 
+@pytest.mark.security("C6")
 def test_thirty_two_requests_with_an_expired_token_cost_one_refresh(
     provider: Provider, make_app: MakeApp, store: t.Any
 ) -> None:
@@ -84,11 +67,12 @@ def test_thirty_two_requests_with_an_expired_token_cost_one_refresh(
         browser.sign_in()
         provider.grants.expire_access()
         before = refreshes(provider)
-        assert at_once(32, functools.partial(call_as, browser, site)) == [200] * 32
+        assert at_once(functools.partial(call_as, browser, site), 32) == [200] * 32
         assert refreshes(provider) - before == 1
         assert not provider.latest_grant.reused
 
 
+@pytest.mark.security("C6")
 def test_an_old_copy_of_a_renewed_record_is_good_all_the_same(
     provider: Provider, make_app: MakeApp
 ) -> None:
@@ -106,6 +90,7 @@ def test_an_old_copy_of_a_renewed_record_is_good_all_the_same(
     assert not provider.latest_grant.reused
 
 
+@pytest.mark.security("C6")
 @pytest.mark.parametrize(
     ("answer", "status", "lives"),
     [
@@ -203,17 +188,19 @@ def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) 
         process.terminate()
 
 
+@pytest.mark.security("C6")
 def test_a_stampede_on_four_workers_costs_one_refresh(workers: str, provider: Provider) -> None:
     browser = Browser(workers, provider)
     for _ in range(ROUNDS):
         browser.sign_in()
         provider.grants.expire_access()
         before = refreshes(provider)
-        assert at_once(32, functools.partial(call_as, browser, workers)) == [200] * 32
+        assert at_once(functools.partial(call_as, browser, workers), 32) == [200] * 32
         assert refreshes(provider) - before == 1
         assert not provider.latest_grant.reused
 
 
+@pytest.mark.security("C5")
 def test_two_visitors_of_four_workers_never_see_a_foreign_token(
     workers: str, provider: Provider
 ) -> None:
@@ -308,10 +295,10 @@ def test_the_apps_own_token_is_fetched_once(provider: Provider, make_app: MakeAp
         with site.app_context():
             return login.client_session("read").get("x").status_code
 
-    assert at_once(16, call) == [200] * 16
+    assert at_once(call, 16) == [200] * 16
     assert len(provider.calls("/token", grant_type="client_credentials")) == 1
     provider.grants.expire_access()
-    assert at_once(16, call) == [200] * 16
+    assert at_once(call, 16) == [200] * 16
     assert len(provider.calls("/token", grant_type="client_credentials")) == 2
 
 

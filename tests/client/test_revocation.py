@@ -22,7 +22,8 @@ from flask_oauth2_login import (
     login_url,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler
+from tests.support.assertions import is_signed_in
+from tests.support.handlers import make_handler, redeem
 from tests.support.provider import HANG, Answer, Browser, Provider, Request
 
 #: Seconds that a provider which does not answer may cost a visitor.
@@ -34,20 +35,6 @@ def handler(provider: Provider) -> OAuth2:
     return make_handler(
         provider, revoke_url="revoke", redirect_uri="http://localhost/callback", timeout=(1, 1)
     )
-
-
-@pytest.fixture
-def openid(provider: Provider) -> OpenIDConnect:
-    return OpenIDConnect(
-        provider.client_id, provider.client_secret, provider.issuer, api_url=provider.api_url
-    )
-
-
-def redeem(handler: OAuth2, provider: Provider) -> Token:
-    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
-    token = handler.get_token(code)
-    assert token is not None
-    return token
 
 
 def revoked(provider: Provider) -> list[str]:
@@ -64,7 +51,8 @@ def wait_for_both(provider: Provider, *, times: int = 1) -> None:
 # -- the handler
 
 
-def test_c12_both_tokens_are_revoked(handler: OAuth2, provider: Provider) -> None:
+@pytest.mark.security("C12")
+def test_both_tokens_are_revoked(handler: OAuth2, provider: Provider) -> None:
     token = redeem(handler, provider)
     handler.revoke_token(token)
     sent = [request.form["token"] for request in provider.calls("/revoke")]
@@ -72,13 +60,15 @@ def test_c12_both_tokens_are_revoked(handler: OAuth2, provider: Provider) -> Non
     assert revoked(provider) == ["refresh_token", "access_token"]
 
 
-def test_c12_a_token_as_a_string_is_the_only_one(handler: OAuth2, provider: Provider) -> None:
+@pytest.mark.security("C12")
+def test_a_token_as_a_string_is_the_only_one(handler: OAuth2, provider: Provider) -> None:
     token = redeem(handler, provider)
     handler.revoke_token(token.access_token)
     assert [request.form["token"] for request in provider.calls("/revoke")] == [token.access_token]
 
 
-def test_c12_an_access_token_alone_is_revoked(handler: OAuth2, provider: Provider) -> None:
+@pytest.mark.security("C12")
+def test_an_access_token_alone_is_revoked(handler: OAuth2, provider: Provider) -> None:
     provider.refreshable = False
     handler.revoke_token(redeem(handler, provider))
     assert revoked(provider) == ["access_token"]
@@ -92,8 +82,9 @@ def refuse(kind: str, answer: Answer) -> t.Callable[[Request], Answer | None]:
 UNSUPPORTED = Answer(status=400, body={"error": "unsupported_token_type"})
 
 
+@pytest.mark.security("C12")
 @pytest.mark.parametrize("answer", [UNSUPPORTED, Answer(status=400, body="<html>")])
-def test_c12_where_the_refresh_token_is_refused_the_access_token_is_revoked_all_the_same(
+def test_where_the_refresh_token_is_refused_the_access_token_is_revoked_all_the_same(
     handler: OAuth2, provider: Provider, answer: Answer
 ) -> None:
     token = redeem(handler, provider)
@@ -104,7 +95,8 @@ def test_c12_where_the_refresh_token_is_refused_the_access_token_is_revoked_all_
     assert provider.grants.find_access(token.access_token) is None
 
 
-def test_c12_a_refusal_of_the_access_token_alone_is_no_error(
+@pytest.mark.security("C12")
+def test_a_refusal_of_the_access_token_alone_is_no_error(
     handler: OAuth2, provider: Provider
 ) -> None:
     provider.on("/revoke", refuse("access_token", UNSUPPORTED))
@@ -112,9 +104,8 @@ def test_c12_a_refusal_of_the_access_token_alone_is_no_error(
     assert revoked(provider) == ["refresh_token", "access_token"]
 
 
-def test_c12_a_provider_that_is_out_of_reach_is_asked_once(
-    handler: OAuth2, provider: Provider
-) -> None:
+@pytest.mark.security("C12")
+def test_a_provider_that_is_out_of_reach_is_asked_once(handler: OAuth2, provider: Provider) -> None:
     token = redeem(handler, provider)
     provider.on("/revoke", HANG)
     with pytest.raises(ProviderError):
@@ -125,8 +116,9 @@ def test_c12_a_provider_that_is_out_of_reach_is_asked_once(
 # -- a login that ends
 
 
+@pytest.mark.security("C12")
 @pytest.mark.parametrize("kind", ["cookie", "session", "sqlite"])
-def test_c12_signing_out_revokes_both(
+def test_signing_out_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path, kind: str
 ) -> None:
     store = f"sqlite:///{tmp_path}/logins.db" if kind == "sqlite" else kind
@@ -136,7 +128,8 @@ def test_c12_signing_out_revokes_both(
     wait_for_both(provider)
 
 
-def test_c12_unlinking_revokes_both(
+@pytest.mark.security("C12")
+def test_unlinking_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     login = OAuth2Login(handler, store=f"sqlite:///{tmp_path}/logins.db")
@@ -147,12 +140,13 @@ def test_c12_unlinking_revokes_both(
     wait_for_both(provider)
 
 
+@pytest.mark.security("C12")
 @pytest.mark.parametrize("how", ["back", "front"])
-def test_c12_a_sign_out_by_the_provider_revokes_both(
-    openid: OpenIDConnect, provider: Provider, make_app: MakeApp, tmp_path: Path, how: str
+def test_a_sign_out_by_the_provider_revokes_both(
+    oidc_handler: OpenIDConnect, provider: Provider, make_app: MakeApp, tmp_path: Path, how: str
 ) -> None:
     store = f"sqlite:///{tmp_path}/logins.db"
-    site = make_app(OAuth2Login(openid, name="sso", scope="openid", store=store))
+    site = make_app(OAuth2Login(oidc_handler, name="sso", scope="openid", store=store))
     browser = Browser(site, provider)
     browser.sign_in()
     client = site.test_client()
@@ -166,7 +160,8 @@ def test_c12_a_sign_out_by_the_provider_revokes_both(
     wait_for_both(provider)
 
 
-def test_c12_somebody_elses_sign_in_revokes_both_of_the_former_persons(
+@pytest.mark.security("C12")
+def test_somebody_elses_sign_in_revokes_both_of_the_former_persons(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     browser = Browser(make_app(OAuth2Login(handler)), provider)
@@ -176,7 +171,8 @@ def test_c12_somebody_elses_sign_in_revokes_both_of_the_former_persons(
     assert browser.fetch("/call/x").status_code == 200
 
 
-def test_c12_the_same_persons_next_sign_in_revokes_nothing(
+@pytest.mark.security("C12")
+def test_the_same_persons_next_sign_in_revokes_nothing(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     browser = Browser(make_app(OAuth2Login(handler)), provider)
@@ -196,7 +192,8 @@ def assert_nothing_came_of_it(browser: Browser, provider: Provider, response: t.
     wait_for_both(provider)
 
 
-def test_c12_what_on_login_refuses_is_revoked(
+@pytest.mark.security("C12")
+def test_what_on_login_refuses_is_revoked(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     login = OAuth2Login(handler)
@@ -205,7 +202,8 @@ def test_c12_what_on_login_refuses_is_revoked(
     assert_nothing_came_of_it(browser, provider, browser.sign_in())
 
 
-def test_c12_what_on_login_fails_at_is_revoked(
+@pytest.mark.security("C12")
+def test_what_on_login_fails_at_is_revoked(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     login = OAuth2Login(handler)
@@ -218,8 +216,9 @@ def test_c12_what_on_login_fails_at_is_revoked(
     assert_nothing_came_of_it(browser, provider, browser.sign_in())
 
 
+@pytest.mark.security("C12")
 @pytest.mark.parametrize("answer", [Answer(status=500), Answer(status=403), Answer(body="<html>")])
-def test_c12_a_userinfo_that_does_not_say_who_it_is_revokes_both(
+def test_a_userinfo_that_does_not_say_who_it_is_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, answer: Answer
 ) -> None:
     browser = Browser(make_app(OAuth2Login(handler)), provider)
@@ -227,6 +226,7 @@ def test_c12_a_userinfo_that_does_not_say_who_it_is_revokes_both(
     assert_nothing_came_of_it(browser, provider, browser.sign_in())
 
 
+@pytest.mark.security("C12")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -236,27 +236,29 @@ def test_c12_a_userinfo_that_does_not_say_who_it_is_revokes_both(
         {"id_token_options": {"alg": "none"}},
     ],
 )
-def test_c12_an_id_token_that_is_not_to_be_trusted_revokes_both(
-    openid: OpenIDConnect, provider: Provider, make_app: MakeApp, settings: dict[str, t.Any]
+def test_an_id_token_that_is_not_to_be_trusted_revokes_both(
+    oidc_handler: OpenIDConnect, provider: Provider, make_app: MakeApp, settings: dict[str, t.Any]
 ) -> None:
     for name, value in settings.items():
         setattr(provider, name, value)
-    browser = Browser(make_app(OAuth2Login(openid, name="sso", scope="openid")), provider)
+    browser = Browser(make_app(OAuth2Login(oidc_handler, name="sso", scope="openid")), provider)
     assert_nothing_came_of_it(browser, provider, browser.sign_in())
 
 
-def test_c12_keys_that_cannot_be_had_revoke_both(
-    openid: OpenIDConnect, provider: Provider, make_app: MakeApp
+@pytest.mark.security("C12")
+def test_keys_that_cannot_be_had_revoke_both(
+    oidc_handler: OpenIDConnect, provider: Provider, make_app: MakeApp
 ) -> None:
     provider.on("/jwks", Answer(status=500))
-    browser = Browser(make_app(OAuth2Login(openid, name="sso", scope="openid")), provider)
+    browser = Browser(make_app(OAuth2Login(oidc_handler, name="sso", scope="openid")), provider)
     assert_nothing_came_of_it(browser, provider, browser.sign_in())
 
 
-def test_c12_a_renewals_id_token_about_somebody_else_revokes_both(
-    openid: OpenIDConnect, provider: Provider, make_app: MakeApp
+@pytest.mark.security("C12")
+def test_a_renewals_id_token_about_somebody_else_revokes_both(
+    oidc_handler: OpenIDConnect, provider: Provider, make_app: MakeApp
 ) -> None:
-    browser = Browser(make_app(OAuth2Login(openid, name="sso", scope="openid")), provider)
+    browser = Browser(make_app(OAuth2Login(oidc_handler, name="sso", scope="openid")), provider)
     browser.sign_in()
     provider.grants.expire_access()
     provider.id_token_options = {"claims": {"sub": "bob"}}
@@ -267,7 +269,8 @@ def test_c12_a_renewals_id_token_about_somebody_else_revokes_both(
     assert newest != provider.calls("/token")[-1].form["refresh_token"]
 
 
-def test_c12_a_record_that_is_too_large_revokes_both(
+@pytest.mark.security("C12")
+def test_a_record_that_is_too_large_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     provider.access_token_size = 200_000
@@ -285,7 +288,8 @@ class FailingStore(SQLAlchemyStore):
         raise StoreError("The database has a bad day.")
 
 
-def test_c12_a_store_that_fails_revokes_both(
+@pytest.mark.security("C12")
+def test_a_store_that_fails_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store = FailingStore(f"sqlite:///{tmp_path}/logins.db")
@@ -295,7 +299,8 @@ def test_c12_a_store_that_fails_revokes_both(
     store.close()
 
 
-def test_c12_linking_that_somebody_else_finishes_revokes_both(
+@pytest.mark.security("C12")
+def test_linking_that_somebody_else_finishes_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store = f"sqlite:///{tmp_path}/logins.db"
@@ -315,7 +320,8 @@ def test_c12_linking_that_somebody_else_finishes_revokes_both(
     assert browser.fetch("/call/x").status_code == 200
 
 
-def test_c12_a_dead_provider_delays_no_answer(
+@pytest.mark.security("C12")
+def test_a_dead_provider_delays_no_answer(
     handler: OAuth2, provider: Provider, make_app: MakeApp
 ) -> None:
     login = OAuth2Login(make_handler(provider, revoke_url="revoke"))
@@ -328,7 +334,8 @@ def test_c12_a_dead_provider_delays_no_answer(
     assert provider.wait_for("/revoke")
 
 
-def test_c12_a_provider_that_revokes_nothing_is_not_asked(
+@pytest.mark.security("C12")
+def test_a_provider_that_revokes_nothing_is_not_asked(
     provider: Provider, make_app: MakeApp
 ) -> None:
     login = OAuth2Login(make_handler(provider))
@@ -338,7 +345,8 @@ def test_c12_a_provider_that_revokes_nothing_is_not_asked(
     assert provider.calls("/revoke") == []
 
 
-def test_c12_a_grant_for_jobs_outlives_a_sign_in_that_failed_after_it(
+@pytest.mark.security("C12")
+def test_a_grant_for_jobs_outlives_a_sign_in_that_failed_after_it(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     class GrantsOnly(SQLAlchemyStore):

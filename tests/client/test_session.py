@@ -25,8 +25,7 @@ from flask_oauth2_login import (
 )
 from flask_oauth2_login.protocol import http_options
 from tests.conftest import MakeApp, MakeProvider
-from tests.session.test_record import make_session
-from tests.signin.test_flow import make_handler
+from tests.support.handlers import make_handler, make_session
 from tests.support.provider import Answer, Browser, Misbehaviour, Provider, Request
 from tests.support.provider.misbehaviour import Behave
 from tests.support.provider.server import Connection
@@ -56,9 +55,10 @@ class EndlessRedirect(Misbehaviour):
             connection.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
 
 
+@pytest.mark.security("B1")
 @pytest.mark.parametrize("kind", ["bomb", "endless"])
 @pytest.mark.parametrize("path", ["/token", "/userinfo"])
-def test_b1_a_redirects_body_is_bounded_too(provider: Provider, path: str, kind: str) -> None:
+def test_a_redirects_body_is_bounded_too(provider: Provider, path: str, kind: str) -> None:
     if kind == "bomb":
         headers = {"Location": "/x", "Content-Encoding": "deflate"}
         bomb = zlib.compress(b" " * (100 * MEGABYTE))
@@ -80,7 +80,8 @@ def test_b1_a_redirects_body_is_bounded_too(provider: Provider, path: str, kind:
     assert peak < 20 * MEGABYTE
 
 
-def test_b1_a_handshake_that_never_comes_counts_towards_the_total(
+@pytest.mark.security("B1")
+def test_a_handshake_that_never_comes_counts_towards_the_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http_options, "MAX_SECONDS", 2)
@@ -93,10 +94,11 @@ def test_b1_a_handshake_that_never_comes_counts_towards_the_total(
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.security("B1")
 @pytest.mark.parametrize(
     "timeout", [None, 0, -1, "5", True, float("nan"), (5, None), (5, 0), (1, 2, 3)]
 )
-def test_b1_a_timeout_that_bounds_nothing_is_refused_at_once(timeout: t.Any) -> None:
+def test_a_timeout_that_bounds_nothing_is_refused_at_once(timeout: t.Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         OAuth2("id", "secret", "https://provider.example", timeout=timeout)
 
@@ -104,9 +106,10 @@ def test_b1_a_timeout_that_bounds_nothing_is_refused_at_once(timeout: t.Any) -> 
 # -- B6
 
 
+@pytest.mark.security("B6")
 @pytest.mark.parametrize("client_auth", ["client_secret_post", "client_secret_basic"])
 @pytest.mark.parametrize("token_request", ["form", "json"])
-def test_b6_a_public_client_has_no_empty_secret_either(
+def test_a_public_client_has_no_empty_secret_either(
     make_provider: MakeProvider, client_auth: str, token_request: str
 ) -> None:
     provider = make_provider(client_secret=None, json_requests=True)
@@ -119,9 +122,10 @@ def test_b6_a_public_client_has_no_empty_secret_either(
 # -- C1
 
 
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("client_auth", ["client_secret_post", "client_secret_basic"])
 @pytest.mark.parametrize("token_request", ["form", "json"])
-def test_c1_a_request_that_is_quoted_as_it_was_sent_tells_no_secret(
+def test_a_request_that_is_quoted_as_it_was_sent_tells_no_secret(
     make_provider: MakeProvider, client_auth: str, token_request: str
 ) -> None:
     provider = make_provider(client_secret='a:b%c d+é/="&\\')
@@ -143,20 +147,23 @@ def test_c1_a_request_that_is_quoted_as_it_was_sent_tells_no_secret(
         assert secret not in told
 
 
-def test_c1_what_is_made_of_a_token_has_a_discreet_repr() -> None:
+@pytest.mark.security("C1")
+def test_what_is_made_of_a_token_has_a_discreet_repr() -> None:
     token = Token(access_token="the-secret", refresh_token="the-secret")
     for made in (token.copy(), token | {"x": 1}, {"x": 1} | token):
         assert made["access_token"] == "the-secret"
         assert "the-secret" not in repr(made)
 
 
-def test_c1_a_proxys_password_is_in_no_repr(provider: Provider) -> None:
+@pytest.mark.security("C1")
+def test_a_proxys_password_is_in_no_repr(provider: Provider) -> None:
     handler = make_handler(provider, proxies={"https": "http://user:the-password@proxy"})
     assert "the-password" not in f"{handler!r} {handler.resource_server!r} {handler.http_options!r}"
 
 
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("bearer_method", ["header", "query"])
-def test_c1_calls_that_are_tried_again_tell_no_token(
+def test_calls_that_are_tried_again_tell_no_token(
     provider: Provider, caplog: pytest.LogCaptureFixture, bearer_method: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -185,8 +192,9 @@ def test_a_prepared_request_has_the_providers_timeout(provider: Provider) -> Non
         api.send(prepare(api, f"{provider.api_url}/slow?seconds=8"))
 
 
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("bearer_method", ["header", "query"])
-def test_c1_a_prepared_request_that_fails_tells_no_token(
+def test_a_prepared_request_that_fails_tells_no_token(
     provider: Provider, bearer_method: str
 ) -> None:
     api = make_session(provider, bearer_method=bearer_method)
@@ -198,8 +206,9 @@ def test_c1_a_prepared_request_that_fails_tells_no_token(
     assert token not in told_by(caught.value)
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize("bearer_method", ["header", "query", "header:X-Token"])
-def test_c3_a_signed_request_is_not_sent_elsewhere(
+def test_a_signed_request_is_not_sent_elsewhere(
     provider: Provider, make_provider: MakeProvider, bearer_method: str
 ) -> None:
     other = make_provider()
@@ -211,7 +220,8 @@ def test_c3_a_signed_request_is_not_sent_elsewhere(
     assert not other.requests
 
 
-def test_c5_a_request_that_visitors_share_remembers_none_of_them(provider: Provider) -> None:
+@pytest.mark.security("C5")
+def test_a_request_that_visitors_share_remembers_none_of_them(provider: Provider) -> None:
     shared = requests.Request("GET", f"{provider.api_url}/x")
     ada, bob = make_session(provider), make_session(provider)
     sent = [api.send(api.prepare_request(shared)).json()["token"] for api in (ada, bob, ada)]
@@ -254,10 +264,11 @@ def test_a_url_may_be_bytes_or_an_object(provider: Provider) -> None:
     assert api.get(b"\xff").json()["path"] == "/api/%EF%BF%BD"
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize(
     "url", ["http://[", "http://", "http://127.0.0.1:99999/", "http://*/", Link("http://[")]
 )
-def test_c3_what_is_no_url_is_refused(provider: Provider, url: t.Any) -> None:
+def test_what_is_no_url_is_refused(provider: Provider, url: t.Any) -> None:
     api = make_session(provider)
     before = len(provider.requests)
     with pytest.raises(ConfigurationError, match="api_origins"):
@@ -294,6 +305,7 @@ def test_a_redirect_to_nowhere_is_the_providers_error(
 # -- C7
 
 
+@pytest.mark.security("C7")
 @pytest.mark.parametrize(
     ("challenge", "renewed"),
     [
@@ -310,7 +322,7 @@ def test_a_redirect_to_nowhere_is_the_providers_error(
         ("", 0),
     ],
 )
-def test_c7_a_challenge_is_read_as_it_is_meant(
+def test_a_challenge_is_read_as_it_is_meant(
     provider: Provider, make_app: MakeApp, challenge: str, renewed: int
 ) -> None:
     browser = Browser(make_app(OAuth2Login(make_handler(provider))), provider)

@@ -10,30 +10,16 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import OAuth2, OAuth2Login, ProviderError
+from flask_oauth2_login import OAuth2Login, ProviderError
 from tests.conftest import MakeApp, MakeProvider
-from tests.signin.test_flow import is_signed_in
+from tests.support.assertions import is_signed_in
+from tests.support.handlers import make_client, make_handler
 from tests.support.provider import HANG, Browser, Provider
 
 #: Seconds to connect, and between two bytes.
 CONNECT, READ = 0.8, 0.4
 #: What a request may take in all, and what a busy machine may need beside it.
 BOUND = CONNECT + READ + 1
-
-
-def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
-    return OAuth2(
-        provider.client_id,
-        provider.client_secret,
-        provider.url,
-        authorization_url="authorize",
-        **{
-            "redirect_uri": "http://localhost/callback",
-            "token_url": "token",
-            "timeout": (CONNECT, READ),
-            **options,
-        },
-    )
 
 
 def named(provider: Provider, name: str) -> str:
@@ -95,8 +81,9 @@ def all_requests_that_were_sent(resolver: Resolver, provider: Provider, before: 
     return len(provider.requests)
 
 
+@pytest.mark.security("B1")
 @pytest.mark.parametrize("tls", [False, True])
-def test_b1_eight_dead_addresses_cost_one_connect_timeout(
+def test_eight_dead_addresses_cost_one_connect_timeout(
     make_provider: MakeProvider, resolver: Resolver, tls: bool
 ) -> None:
     provider = make_provider(tls=tls)
@@ -104,7 +91,11 @@ def test_b1_eight_dead_addresses_cost_one_connect_timeout(
     with contextlib.ExitStack() as stack:
         dead = [stack.enter_context(dead_address(number, port)) for number in range(11, 19)]
         resolver.addresses["many.localhost"] = dead
-        handler = make_handler(provider, token_url=f"{named(provider, 'many.localhost')}/token")
+        handler = make_client(
+            provider,
+            timeout=(CONNECT, READ),
+            token_url=f"{named(provider, 'many.localhost')}/token",
+        )
         began = time.monotonic()
         with pytest.raises(ProviderError):
             handler.get_token("code")
@@ -112,19 +103,25 @@ def test_b1_eight_dead_addresses_cost_one_connect_timeout(
     assert not provider.requests
 
 
-def test_b1_an_address_that_answers_is_reached_behind_dead_ones(
+@pytest.mark.security("B1")
+def test_an_address_that_answers_is_reached_behind_dead_ones(
     provider: Provider, resolver: Resolver
 ) -> None:
     port = int(provider.url.rpartition(":")[2])
     with dead_address(11, port) as one, dead_address(12, port) as another:
         resolver.addresses["some.localhost"] = [one, another, "127.0.0.1"]
-        handler = make_handler(provider, token_url=f"{named(provider, 'some.localhost')}/token")
+        handler = make_client(
+            provider,
+            timeout=(CONNECT, READ),
+            token_url=f"{named(provider, 'some.localhost')}/token",
+        )
         code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
         assert handler.get_token(code)
 
 
+@pytest.mark.security("B1")
 @pytest.mark.parametrize("way", ["http", "https", "proxy", "tunnel"])
-def test_b1_nothing_is_sent_after_a_slow_name_lookup(
+def test_nothing_is_sent_after_a_slow_name_lookup(
     make_provider: MakeProvider, resolver: Resolver, way: str
 ) -> None:
     provider = make_provider(tls=way in {"https", "tunnel"})
@@ -140,7 +137,7 @@ def test_b1_nothing_is_sent_after_a_slow_name_lookup(
         options["token_url"] = f"{named(provider, 'slow.localhost')}/token"
     resolver.slow.add("slow.localhost")
     resolver.addresses["slow.localhost"] = ["127.0.0.1"]
-    handler = make_handler(provider, **options)
+    handler = make_client(provider, timeout=(CONNECT, READ), **options)
     began = time.monotonic()
     with pytest.raises(ProviderError) as caught:
         handler.get_token("code")
@@ -149,17 +146,16 @@ def test_b1_nothing_is_sent_after_a_slow_name_lookup(
     assert all_requests_that_were_sent(resolver, proxy, before) == 0
 
 
-def test_b1_and_c6_a_slow_name_lookup_spends_no_refresh_token(
+@pytest.mark.security("B1", "C6")
+def test_a_slow_name_lookup_spends_no_refresh_token(
     provider: Provider, make_app: MakeApp, resolver: Resolver
 ) -> None:
     before = set(threading.enumerate())
     resolver.addresses["slow.localhost"] = ["127.0.0.1"]
     handler = make_handler(
         provider,
-        redirect_uri=None,
+        timeout=(CONNECT, READ),
         token_url=f"{named(provider, 'slow.localhost')}/token",
-        userinfo_url="userinfo",
-        api_url=provider.api_url,
     )
     browser = Browser(make_app(OAuth2Login(handler)), provider)
     browser.sign_in()
@@ -180,12 +176,15 @@ def test_b1_and_c6_a_slow_name_lookup_spends_no_refresh_token(
     assert not provider.latest_grant.reused
 
 
-def test_b1_a_tunnel_whose_end_says_nothing_costs_a_bounded_time(
+@pytest.mark.security("B1")
+def test_a_tunnel_whose_end_says_nothing_costs_a_bounded_time(
     make_provider: MakeProvider,
 ) -> None:
     provider, proxy = make_provider(tls=True), make_provider()
     proxy.on("*", HANG)
-    handler = make_handler(provider, verify=provider.ca_file, proxies={"https": proxy.url})
+    handler = make_client(
+        provider, timeout=(CONNECT, READ), verify=provider.ca_file, proxies={"https": proxy.url}
+    )
     began = time.monotonic()
     with pytest.raises(ProviderError):
         handler.get_token("code")

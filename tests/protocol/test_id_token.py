@@ -5,43 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing as t
-from pathlib import Path
 
 import pytest
-from flask import Flask
 
-from flask_oauth2_login import IDTokenError, OAuth2Login, OpenIDConnect, login_required
-from tests.client.test_openid import Options, at, issue, make_handler, redeem
-from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in
-from tests.support.apps import Clock
+from flask_oauth2_login import IDTokenError, login_required
+from tests.conftest import MakeSSO
+from tests.support.assertions import is_signed_in
+from tests.support.clock import Clock
+from tests.support.handlers import Options, at, issue, make_openid_client, redeem_openid
 from tests.support.provider import HANG, REMOVED, Answer, Browser, Provider, make_key
-
-
-class MakeSSO(t.Protocol):
-    def __call__(
-        self, config: Options | None = None, **handler: t.Any
-    ) -> tuple[Flask, Browser]: ...
-
-
-@pytest.fixture
-def make_sso(provider: Provider, make_app: MakeApp, tmp_path: Path) -> MakeSSO:
-    """An app with one login at the provider, whose records rest in SQLite, and a browser."""
-
-    def make(config: Options | None = None, **handler: t.Any) -> tuple[Flask, Browser]:
-        sso = OpenIDConnect(
-            provider.client_id,
-            provider.client_secret,
-            provider.issuer,
-            api_url=provider.api_url,
-            timeout=(5, 5),
-            **handler,
-        )
-        login = OAuth2Login(sso, name="sso", scope="email", store=f"sqlite:///{tmp_path}/l.db")
-        app = make_app(login, **(config or {}))
-        return app, Browser(app, provider)
-
-    return make
 
 
 def each(name: str, *values: t.Any) -> list[Options]:
@@ -52,12 +24,14 @@ def each(name: str, *values: t.Any) -> list[Options]:
 # -- ID tokens
 
 
+@pytest.mark.security("E2")
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
-def test_e2_clocks_may_differ_by_a_minute(provider: Provider, name: str) -> None:
+def test_clocks_may_differ_by_a_minute(provider: Provider, name: str) -> None:
     issue(provider, claims={name: at(-60 if name == "exp" else 62)})
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
+@pytest.mark.security("E2", "E5")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -66,10 +40,10 @@ def test_e2_clocks_may_differ_by_a_minute(provider: Provider, name: str) -> None
         *each("sid", 7, {}),
     ],
 )
-def test_e2_and_e5_what_may_be_missing_is_rejected_where_it_is_of_another_type(
+def test_what_may_be_missing_is_rejected_where_it_is_of_another_type(
     provider: Provider, make_sso: MakeSSO, claims: Options
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     app.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
     issue(provider, claims=claims)
     assert browser.sign_in().status_code == 400
@@ -79,6 +53,7 @@ def test_e2_and_e5_what_may_be_missing_is_rejected_where_it_is_of_another_type(
 # -- UserInfo
 
 
+@pytest.mark.security("E6")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -89,10 +64,10 @@ def test_e2_and_e5_what_may_be_missing_is_rejected_where_it_is_of_another_type(
         {"iat": at(600)},
     ],
 )
-def test_e6_a_signed_answer_is_rejected_for_each_of_its_claims(
+def test_a_signed_answer_is_rejected_for_each_of_its_claims(
     provider: Provider, make_sso: MakeSSO, claims: Options
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     provider.claims_in_id_token, provider.userinfo_signed = False, True
     assert browser.sign_in().status_code == 302
     provider.userinfo_overrides = claims
@@ -101,6 +76,7 @@ def test_e6_a_signed_answer_is_rejected_for_each_of_its_claims(
     assert browser.fetch("/me").get_json()["id"] == "ada", "who was there before still is"
 
 
+@pytest.mark.security("E7")
 @pytest.mark.parametrize(
     ("id_token", "userinfo", "email", "verified"),
     [
@@ -136,13 +112,13 @@ def test_e6_a_signed_answer_is_rejected_for_each_of_its_claims(
         ),
     ],
 )
-def test_e7_who_names_an_address_vouches_for_it(
+def test_who_names_an_address_vouches_for_it(
     provider: Provider, id_token: Options, userinfo: Options, email: str, verified: bool
 ) -> None:
     provider.claims_in_id_token, provider.userinfo_overrides = False, userinfo
     issue(provider, claims=id_token)
-    sso = make_handler(provider)
-    identity = sso.fetch_identity(redeem(provider, sso), claims=["name"])
+    sso = make_openid_client(provider)
+    identity = sso.fetch_identity(redeem_openid(provider, sso), claims=["name"])
     assert provider.calls("/userinfo")
     assert (identity.email, identity.email_verified) == (email, verified)
 
@@ -150,10 +126,11 @@ def test_e7_who_names_an_address_vouches_for_it(
 # -- metadata
 
 
-def test_e1_an_old_document_serves_while_a_new_one_takes_its_time(
+@pytest.mark.security("E1")
+def test_an_old_document_serves_while_a_new_one_takes_its_time(
     provider: Provider, make_sso: MakeSSO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     Clock(monkeypatch).ahead = 25 * 3600
     provider.on("/.well-known/*", HANG)
@@ -163,6 +140,7 @@ def test_e1_an_old_document_serves_while_a_new_one_takes_its_time(
     assert len(provider.calls("/.well-known/*")) == 2
 
 
+@pytest.mark.security("E1")
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -172,11 +150,11 @@ def test_e1_an_old_document_serves_while_a_new_one_takes_its_time(
         {"revocation_endpoint": None},
     ],
 )
-def test_e1_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
+def test_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
     provider: Provider, make_sso: MakeSSO, overrides: Options
 ) -> None:
     provider.metadata_overrides = overrides
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     assert browser.sign_in().status_code == 302
     assert browser.post("/logout").status_code < 400
 
@@ -184,6 +162,7 @@ def test_e1_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
 # -- keys
 
 
+@pytest.mark.security("E4")
 @pytest.mark.parametrize(
     "change",
     [
@@ -194,40 +173,42 @@ def test_e1_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
         {"n": lambda number: f"{number}=="},
     ],
 )
-def test_e4_a_key_may_be_written_as_others_write_it(provider: Provider, change: Options) -> None:
+def test_a_key_may_be_written_as_others_write_it(provider: Provider, change: Options) -> None:
     provider.on("/jwks", Answer(body={"keys": [provider.keys[0].public(**change)]}))
-    assert redeem(provider).identity is not None
+    assert redeem_openid(provider).identity is not None
 
 
-def test_e4_a_new_key_under_an_old_name_works_at_once(provider: Provider) -> None:
-    sso = make_handler(provider)
-    redeem(provider, sso)
+@pytest.mark.security("E4")
+def test_a_new_key_under_an_old_name_works_at_once(provider: Provider) -> None:
+    sso = make_openid_client(provider)
+    redeem_openid(provider, sso)
     provider.keys = [dataclasses.replace(make_key("RS256", 44), kid=provider.keys[0].kid)]
-    assert redeem(provider, sso).identity is not None
+    assert redeem_openid(provider, sso).identity is not None
     forged = {"key": dataclasses.replace(make_key("RS256", 45), kid=provider.keys[0].kid)}
     issue(provider, **forged)
     fetched = len(provider.calls("/jwks"))
     for _ in range(5):
         with pytest.raises(IDTokenError):
-            redeem(provider, sso)
+            redeem_openid(provider, sso)
     assert len(provider.calls("/jwks")) <= fetched + 1
 
 
 # -- renewal
 
 
+@pytest.mark.security("C6", "E8")
 @pytest.mark.parametrize("how", ["never fetched", "rotated"])
-def test_c6_and_e8_keys_that_are_down_cost_no_renewed_token(
+def test_keys_that_are_down_cost_no_renewed_token(
     provider: Provider, make_sso: MakeSSO, how: str
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     browser.sign_in()
     provider.grants.expire_access()
     if how == "rotated":
         provider.rotate_keys()
     else:
         # A worker that has just started.
-        _, there = make_sso({"SECRET_KEY": app.config["SECRET_KEY"]})
+        _, _, there = make_sso(config={"SECRET_KEY": app.config["SECRET_KEY"]})
         there.jar, browser = browser.jar, there
     provider.on("/jwks", Answer(status=500))
     for _ in range(3):
@@ -240,11 +221,12 @@ def test_c6_and_e8_keys_that_are_down_cost_no_renewed_token(
     assert is_signed_in(browser)
 
 
+@pytest.mark.security("E8")
 @pytest.mark.parametrize("claims", [{"sub": "eve"}, {"aud": "another"}, {"iat": at(-3600)}])
-def test_e8_keys_that_are_down_make_nobody_else_of_a_person(
+def test_keys_that_are_down_make_nobody_else_of_a_person(
     provider: Provider, make_sso: MakeSSO, claims: Options
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     provider.grants.expire_access()
     provider.rotate_keys()
@@ -254,11 +236,12 @@ def test_e8_keys_that_are_down_make_nobody_else_of_a_person(
     assert not is_signed_in(browser)
 
 
+@pytest.mark.security("E8")
 @pytest.mark.parametrize("auth_time", [None, "now", [1]])
-def test_e8_an_auth_time_that_is_no_time_ends_the_login(
+def test_an_auth_time_that_is_no_time_ends_the_login(
     provider: Provider, make_sso: MakeSSO, auth_time: t.Any
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     issue(provider, claims={"auth_time": auth_time})
     provider.grants.expire_access()
@@ -269,10 +252,11 @@ def test_e8_an_auth_time_that_is_no_time_ends_the_login(
 # -- signing out by the provider
 
 
-def test_d4_a_sub_means_what_the_provider_calls_a_person(
+@pytest.mark.security("D4")
+def test_a_sub_means_what_the_provider_calls_a_person(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso(identity={"id": "email"})
+    app, _, browser = make_sso(handler={"identity": {"id": "email"}})
     other = Browser(app, provider)
     browser.sign_in()
     other.sign_in(person={"sub": "eve", "email": "eve@example.com"})
@@ -283,14 +267,15 @@ def test_d4_a_sub_means_what_the_provider_calls_a_person(
     assert is_signed_in(other)
 
 
-def test_d6_an_issuer_that_is_a_template_signs_its_own_people_out(
+@pytest.mark.security("D6")
+def test_an_issuer_that_is_a_template_signs_its_own_people_out(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
     provider.issuer_path, provider.send_iss = "/common/v2.0", False
     provider.metadata_overrides = {"issuer": f"{provider.url}/{{tenantid}}/v2.0"}
     ours, another = (f"{provider.url}/{tenant}/v2.0" for tenant in ("t-1", "t-2"))
     issue(provider, claims={"iss": ours, "tid": "t-1"})
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     assert browser.sign_in().status_code == 302
     query = {"iss": another, "sid": provider.latest_grant.sid}
     frame = app.test_client()

@@ -10,8 +10,9 @@ import pytest
 from flask import Flask, session
 
 from flask_oauth2_login import LoginRequired, OAuth2, OAuth2Login, OpenIDConnect
-from tests.conftest import MakeProvider, add_views
-from tests.signin.test_flow import is_signed_in
+from tests.conftest import MakeProvider
+from tests.support.apps import add_views
+from tests.support.assertions import is_signed_in, refreshes
 from tests.support.provider import HANG, Browser, Provider
 from tests.support.provider.browser import next_step
 
@@ -97,14 +98,11 @@ def make_another(provider: Provider, make_provider: MakeProvider) -> MakeAnother
     return make
 
 
-def refreshes(provider: Provider) -> int:
-    return len(provider.calls("/token", grant_type="refresh_token"))
-
-
+@pytest.mark.security("C2")
 @KINDS
 @STORES
 @CHANGES
-def test_c2_who_signed_in_at_a_former_provider_is_nobody(
+def test_who_signed_in_at_a_former_provider_is_nobody(
     provider: Provider,
     make_another: MakeAnother,
     tmp_path: Path,
@@ -130,9 +128,10 @@ def test_c2_who_signed_in_at_a_former_provider_is_nobody(
     assert browser.get("/cart").text == "empty", "what was somebody else's is gone"
 
 
+@pytest.mark.security("C2")
 @KINDS
 @CHANGES
-def test_c2_a_former_providers_grant_is_sent_to_nobody(
+def test_a_former_providers_grant_is_sent_to_nobody(
     provider: Provider,
     make_another: MakeAnother,
     tmp_path: Path,
@@ -168,10 +167,11 @@ def test_c2_a_former_providers_grant_is_sent_to_nobody(
     assert refreshes(was) == 1
 
 
+@pytest.mark.security("C2")
 @KINDS
 @pytest.mark.parametrize("samesite", ["Lax", "Strict"])
 @CHANGES
-def test_c2_what_was_under_way_at_a_former_provider_comes_to_nothing(
+def test_what_was_under_way_at_a_former_provider_comes_to_nothing(
     provider: Provider,
     make_another: MakeAnother,
     tmp_path: Path,
@@ -195,8 +195,9 @@ def test_c2_what_was_under_way_at_a_former_provider_comes_to_nothing(
     assert not is_signed_in(browser)
 
 
+@pytest.mark.security("C2")
 @CHANGES
-def test_c2_a_sign_out_that_goes_on_at_a_former_provider_leads_nowhere(
+def test_a_sign_out_that_goes_on_at_a_former_provider_leads_nowhere(
     provider: Provider, make_another: MakeAnother, tmp_path: Path, change: Change
 ) -> None:
     def state_of(browser: Browser) -> str:
@@ -213,8 +214,9 @@ def test_c2_a_sign_out_that_goes_on_at_a_former_provider_leads_nowhere(
     assert next_step(browser.get(f"/logout?state={state}", site="cross-site"))[0] is None
 
 
+@pytest.mark.security("C2")
 @STORES
-def test_c2_the_same_provider_and_client_stay_who_they_are(
+def test_the_same_provider_and_client_stay_who_they_are(
     provider: Provider, tmp_path: Path, store: str
 ) -> None:
     """Written in another way, or with another secret, that is."""
@@ -237,7 +239,8 @@ def test_c2_the_same_provider_and_client_stay_who_they_are(
     assert is_signed_in(again)
 
 
-def test_c2_a_handlers_site_may_change_while_people_are_signed_in(
+@pytest.mark.security("C2")
+def test_a_handlers_site_may_change_while_people_are_signed_in(
     provider: Provider, tmp_path: Path, make_provider: MakeProvider
 ) -> None:
     app = Flask("the_app", instance_path=str(tmp_path))
@@ -258,7 +261,8 @@ def test_c2_a_handlers_site_may_change_while_people_are_signed_in(
     assert all(map(is_signed_in, browsers))
 
 
-def test_c2_registration_asks_the_provider_nothing(provider: Provider, tmp_path: Path) -> None:
+@pytest.mark.security("C2")
+def test_registration_asks_the_provider_nothing(provider: Provider, tmp_path: Path) -> None:
     provider.on("*", HANG)
     Deployment(tmp_path, "sqlite", OpenIDConnect).start(provider, offline=True)
     assert provider.requests == []

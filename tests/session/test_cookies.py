@@ -15,14 +15,10 @@ from werkzeug.test import TestResponse
 from flask_oauth2_login import OAuth2Login, OpenIDConnect, ProviderError, login_required
 from flask_oauth2_login.stores.sealing import Sealer
 from tests.conftest import MakeApp
-from tests.signin.test_flow import (
-    add_cart,
-    assert_rejected,
-    is_signed_in,
-    make_handler,
-    query_of,
-)
 from tests.signin.test_samesite import SlowRequest, make_sessions_permanent
+from tests.support.apps import add_cart
+from tests.support.assertions import assert_rejected, is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Hold, Provider
 from tests.support.provider.browser import next_step
 
@@ -30,7 +26,7 @@ HTTP, HTTPS = "http://localhost", "https://localhost"
 
 
 @pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
+def app(provider: Provider, make_app: MakeApp) -> Flask:
     return make_app(OAuth2Login(make_handler(provider)))
 
 
@@ -60,15 +56,16 @@ def go_on(browser: Browser, page: TestResponse) -> TestResponse:
 # -- A1
 
 
+@pytest.mark.security("A1")
 @pytest.mark.parametrize(("seconds", "status"), [(590, 302), (601, 400)])
-def test_a1_an_attempt_that_the_browser_kept_too_long_is_rejected(
-    site: Flask,
+def test_an_attempt_that_the_browser_kept_too_long_is_rejected(
+    app: Flask,
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
     seconds: int,
     status: int,
 ) -> None:
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     url, now = browser.begin(), time.time()
     (cookie,) = browser.cookies
     browser.jar.put(dataclasses.replace(cookie, expires_at=None))
@@ -76,8 +73,9 @@ def test_a1_an_attempt_that_the_browser_kept_too_long_is_rejected(
     assert browser.finish(url).status_code == status
 
 
-def test_a1_an_attempt_under_another_name_is_rejected(site: Flask, provider: Provider) -> None:
-    browser = Browser(site, provider)
+@pytest.mark.security("A1")
+def test_an_attempt_under_another_name_is_rejected(app: Flask, provider: Provider) -> None:
+    browser = Browser(app, provider)
     url = browser.begin()
     (cookie,) = browser.cookies
     state = "0" * 32
@@ -89,11 +87,12 @@ def test_a1_an_attempt_under_another_name_is_rejected(site: Flask, provider: Pro
 # -- A3: many attempts
 
 
+@pytest.mark.security("A3")
 @pytest.mark.parametrize("base_url", [HTTP, HTTPS])
-def test_a3_links_with_long_parameters_shut_nobody_out(
-    site: Flask, provider: Provider, base_url: str
+def test_links_with_long_parameters_shut_nobody_out(
+    app: Flask, provider: Provider, base_url: str
 ) -> None:
-    browser = Browser(site, provider, base_url=base_url)
+    browser = Browser(app, provider, base_url=base_url)
     url = ""
     for _ in range(8):
         long = secrets.token_urlsafe(750)
@@ -103,7 +102,8 @@ def test_a3_links_with_long_parameters_shut_nobody_out(
     assert is_signed_in(browser)
 
 
-def test_a3_attempts_at_several_logins_have_one_bound_where_they_travel_together(
+@pytest.mark.security("A3")
+def test_attempts_at_several_logins_have_one_bound_where_they_travel_together(
     provider: Provider, make_app: MakeApp
 ) -> None:
     names = ["one", "two", "three"]
@@ -116,7 +116,8 @@ def test_a3_attempts_at_several_logins_have_one_bound_where_they_travel_together
     assert browser.finish(urls[-2]).status_code == 302
 
 
-def test_a3_eight_everyday_attempts_have_room(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("A3")
+def test_eight_everyday_attempts_have_room(provider: Provider, make_app: MakeApp) -> None:
     handler = OpenIDConnect(provider.client_id, provider.client_secret, provider.url)
     login = OAuth2Login(handler, name="company_sso", scope="openid email profile")
     browser = Browser(make_app(login), provider, base_url="https://intranet.example.com")
@@ -124,12 +125,13 @@ def test_a3_eight_everyday_attempts_have_room(provider: Provider, make_app: Make
     assert [browser.finish(url).status_code for url in urls] == [302] * 8
 
 
-def test_a3_the_newest_attempts_are_kept_however_fast_they_are_begun(
-    site: Flask, provider: Provider, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.security("A3")
+def test_the_newest_attempts_are_kept_however_fast_they_are_begun(
+    app: Flask, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     states = [query_of(browser.begin())["state"] for _ in range(20)]
     kept = {state for state in states if any(state in cookie.name for cookie in browser.cookies)}
     assert kept == set(states[-8:])
@@ -147,9 +149,10 @@ def strict_site(request: pytest.FixtureRequest, provider: Provider, make_app: Ma
     return make_app(login, SESSION_COOKIE_SAMESITE=samesite)
 
 
+@pytest.mark.security("A3")
 @pytest.mark.parametrize("base_url", [HTTP, HTTPS])
 @pytest.mark.parametrize("order", [1, -1])
-def test_a3_tabs_that_come_home_across_sites_each_succeed_in_any_order(
+def test_tabs_that_come_home_across_sites_each_succeed_in_any_order(
     strict_site: Flask, provider: Provider, base_url: str, order: int
 ) -> None:
     browser = Browser(strict_site, provider, base_url=base_url)
@@ -161,7 +164,8 @@ def test_a3_tabs_that_come_home_across_sites_each_succeed_in_any_order(
     assert not [cookie.name for cookie in browser.cookies if "held" in cookie.name]
 
 
-def test_a3_another_sites_post_takes_nobodys_place(strict_site: Flask, provider: Provider) -> None:
+@pytest.mark.security("A3")
+def test_another_sites_post_takes_nobodys_place(strict_site: Flask, provider: Provider) -> None:
     browser = Browser(strict_site, provider)
     page = go_home(browser, provider, browser.begin("/login?next=/mine"))
     for state in ("x", secrets.token_hex(16)):
@@ -171,7 +175,8 @@ def test_a3_another_sites_post_takes_nobodys_place(strict_site: Flask, provider:
     assert go_on(browser, page).location == "/mine"
 
 
-def test_a3_another_sites_posts_leave_nothing_behind(strict_site: Flask) -> None:
+@pytest.mark.security("A3")
+def test_another_sites_posts_leave_nothing_behind(strict_site: Flask) -> None:
     browser = Browser(strict_site)
     for _ in range(20):
         forged = {"code": secrets.token_urlsafe(1500), "state": secrets.token_hex(16)}
@@ -181,7 +186,8 @@ def test_a3_another_sites_posts_leave_nothing_behind(strict_site: Flask) -> None
     assert browser.cookies == []
 
 
-def test_a3_an_answer_is_held_for_a_minute_in_a_strict_cookie(
+@pytest.mark.security("A3")
+def test_an_answer_is_held_for_a_minute_in_a_strict_cookie(
     strict_site: Flask, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = Browser(strict_site, provider)
@@ -202,7 +208,8 @@ def test_a3_an_answer_is_held_for_a_minute_in_a_strict_cookie(
     assert go_on(browser, page).status_code == 302
 
 
-def test_a3_a_form_comes_home_over_http_from_another_machine_too(
+@pytest.mark.security("A3")
+def test_a_form_comes_home_over_http_from_another_machine_too(
     provider: Provider, make_app: MakeApp
 ) -> None:
     login = OAuth2Login(make_handler(provider, response_mode="form_post"))
@@ -214,11 +221,12 @@ def test_a3_a_form_comes_home_over_http_from_another_machine_too(
 # -- A10: the second leg, asked for by another site
 
 
-def test_a10_a_link_to_the_second_leg_does_nothing(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
-    make_sessions_permanent(site)
-    add_cart(site)
-    browser = Browser(site, provider)
+@pytest.mark.security("A10")
+def test_a_link_to_the_second_leg_does_nothing(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
+    make_sessions_permanent(app)
+    add_cart(app)
+    browser = Browser(app, provider)
     browser.get("/cart/book")
     page = go_home(browser, provider, browser.begin("/login?next=/mine"))
     target, _ = next_step(page)
@@ -234,10 +242,9 @@ def test_a10_a_link_to_the_second_leg_does_nothing(provider: Provider, make_app:
 # -- A13: planted attempts
 
 
-def test_a13_an_attempts_cookie_can_be_set_by_this_host_alone(
-    site: Flask, provider: Provider
-) -> None:
-    browser = Browser(site, provider, base_url=HTTPS)
+@pytest.mark.security("A13")
+def test_an_attempts_cookie_can_be_set_by_this_host_alone(app: Flask, provider: Provider) -> None:
+    browser = Browser(app, provider, base_url=HTTPS)
     state = query_of(browser.begin())["state"]
     (cookie,) = browser.cookies
     assert cookie.name == f"__Host-oauth2_login_oauth2__{state}"
@@ -246,13 +253,14 @@ def test_a13_an_attempts_cookie_can_be_set_by_this_host_alone(
     assert not browser.jar.refused
 
 
+@pytest.mark.security("A13")
 @pytest.mark.parametrize("options", [{}, {"response_mode": "form_post"}])
-def test_a13_a_planted_attempt_signs_nobody_in(
+def test_a_planted_attempt_signs_nobody_in(
     provider: Provider, make_app: MakeApp, options: dict[str, t.Any]
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, **options)))
-    attacker = Browser(site, provider, base_url="https://app.example.com")
-    victim = Browser(site, provider, base_url="https://app.example.com")
+    app = make_app(OAuth2Login(make_handler(provider, **options)))
+    attacker = Browser(app, provider, base_url="https://app.example.com")
+    victim = Browser(app, provider, base_url="https://app.example.com")
     url = attacker.begin()
     for cookie in attacker.cookies:
         # What a sibling host may set: for the whole domain, and so without the prefix.
@@ -269,9 +277,10 @@ def test_a13_a_planted_attempt_signs_nobody_in(
 # -- A6
 
 
+@pytest.mark.security("A6")
 @pytest.mark.parametrize("name", ["iss", "error", "code", "error_description", "error_uri"])
-def test_a6_an_empty_parameter_is_rejected(site: Flask, provider: Provider, name: str) -> None:
-    browser = Browser(site, provider)
+def test_an_empty_parameter_is_rejected(app: Flask, provider: Provider, name: str) -> None:
+    browser = Browser(app, provider)
     empty: dict[str, t.Any] = {name: ""}
     assert_rejected(browser, provider, browser.sign_in(**empty))
 
@@ -279,15 +288,14 @@ def test_a6_an_empty_parameter_is_rejected(site: Flask, provider: Provider, name
 # -- A9, D1: caches between the app and its visitors
 
 
-def test_d1_an_answer_behind_a_guard_says_that_it_is_private(
-    site: Flask, provider: Provider
-) -> None:
-    @site.get("/said/<path:said>")
+@pytest.mark.security("D1")
+def test_an_answer_behind_a_guard_says_that_it_is_private(app: Flask, provider: Provider) -> None:
+    @app.get("/said/<path:said>")
     @login_required
     def say(said: str) -> Response:
         return Response("", headers={"Cache-Control": said})
 
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     browser.sign_in()
     assert browser.get("/me").headers["Cache-Control"] == "private"
     for said in ("public, max-age=60", "no-store", "private, max-age=60", "s-maxage=9"):
@@ -296,15 +304,16 @@ def test_d1_an_answer_behind_a_guard_says_that_it_is_private(
     assert "Cache-Control" not in browser.get("/").headers
 
 
-def test_d1_an_answer_whose_session_was_not_written_varies_by_cookie(
-    site: Flask, provider: Provider
+@pytest.mark.security("D1")
+def test_an_answer_whose_session_was_not_written_varies_by_cookie(
+    app: Flask, provider: Provider
 ) -> None:
-    make_sessions_permanent(site)
-    browser = Browser(site, provider)
+    make_sessions_permanent(app)
+    browser = Browser(app, provider)
     browser.sign_in()
     hold = Hold()
     provider.on("/api/hold", hold, times=1)
-    slow = SlowRequest(browser, site, lambda visitor: visitor.fetch("/call/hold"))
+    slow = SlowRequest(browser, app, lambda visitor: visitor.fetch("/call/hold"))
     hold.wait()
     browser.sign_in(person={"sub": "bob"})
     hold.release()
@@ -317,19 +326,20 @@ def test_d1_an_answer_whose_session_was_not_written_varies_by_cookie(
 # -- C2, C4: names
 
 
+@pytest.mark.security("C2")
 @pytest.mark.parametrize(
     ("one", "two"),
     [("a b", "a_b"), ("x", "x__logout"), ("ä", "å"), ("a_", "a"), ("a%5F_", "a__"), ("A", "a")],
 )
-def test_c2_no_two_logins_share_a_cookie(
+def test_no_two_logins_share_a_cookie(
     provider: Provider, make_app: MakeApp, one: str, two: str
 ) -> None:
     logins = [OAuth2Login(make_handler(provider), name=name) for name in (one, two)]
-    site = make_app()
+    app = make_app()
     for number, login in enumerate(logins):
-        site.register_blueprint(login, url_prefix=f"/{number}")
-    site.add_url_rule("/both", view_func=lambda: [bool(login.identity) for login in logins])
-    browser = Browser(site, provider)
+        app.register_blueprint(login, url_prefix=f"/{number}")
+    app.add_url_rule("/both", view_func=lambda: [bool(login.identity) for login in logins])
+    browser = Browser(app, provider)
     browser.sign_in("/0/login")
     browser.sign_in("/1/login")
     assert browser.get("/both").get_json() == [True, True]
@@ -351,37 +361,40 @@ def record_length(browser: Browser) -> int:
     return len(cookie.value)
 
 
-def test_c11_the_length_of_a_cookie_does_not_tell_what_a_token_is(
+@pytest.mark.security("C11")
+def test_the_length_of_a_cookie_does_not_tell_what_a_token_is(
     provider: Provider, make_app: MakeApp
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
+    app = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
     lengths = set()
     for token in ("A" * 800, secrets.token_urlsafe(600), "abcdefgh" * 100, "-_" * 400):
         provider.token_overrides = {"access_token": token, "refresh_token": token[::-1]}
-        browser = Browser(site, provider)
+        browser = Browser(app, provider)
         browser.sign_in()
         lengths.add(record_length(browser))
     assert len(lengths) == 1
 
 
-def test_c11_nothing_that_a_person_or_a_link_chooses_is_compressed_with_a_token(
+@pytest.mark.security("C11")
+def test_nothing_that_a_person_or_a_link_chooses_is_compressed_with_a_token(
     provider: Provider, make_app: MakeApp
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider), scope="read", claims=["nickname"]))
+    app = make_app(OAuth2Login(make_handler(provider), scope="read", claims=["nickname"]))
     token = secrets.token_urlsafe(48)
     provider.token_overrides = {"refresh_token": token}
     lengths = set()
     for guess in (token, secrets.token_urlsafe(48), secrets.token_urlsafe(48)):
         # A person's own word of the provider, and a link that a page made.
         person = {"sub": "ada", "name": guess, "nickname": guess}
-        browser = Browser(site, provider)
+        browser = Browser(app, provider)
         browser.sign_in(f"/login?login_hint={guess}", person=person)
         lengths.add(record_length(browser) // 8)
     # Deflate itself may make a few bytes more or less of another name.
     assert max(lengths) - min(lengths) <= 2
 
 
-def test_c11_an_attempts_verifier_is_compressed_with_nothing() -> None:
+@pytest.mark.security("C11")
+def test_an_attempts_verifier_is_compressed_with_nothing() -> None:
     sealer = Sealer(lambda: ["a secret"])
     verifier = secrets.token_urlsafe(32)
 
@@ -404,13 +417,15 @@ def test_what_was_sealed_is_opened_as_it_was(value: t.Any) -> None:
     assert sealer.open(sealer.seal(value, "record", "github"), "record", "github") == value
 
 
-def test_c2_what_is_sealed_is_bounded_before_and_after() -> None:
+@pytest.mark.security("C2")
+def test_what_is_sealed_is_bounded_before_and_after() -> None:
     sealer = Sealer(lambda: ["a secret"])
     with pytest.raises(ProviderError, match="too large"):
         sealer.seal([{"x": "x" * 1_500_000}, {"x": "x" * 1_500_000}], "record")
 
 
-def test_c5_what_was_opened_is_remembered_by_its_bytes() -> None:
+@pytest.mark.security("C5")
+def test_what_was_opened_is_remembered_by_its_bytes() -> None:
     sealer = Sealer(lambda: ["a secret"])
     sealed = [sealer.seal(secrets.token_urlsafe(6000), "record") for _ in range(1500)]
     sealed += [sealer.seal({"x": "x" * 1_000_000, "y": number}, "record") for number in range(60)]
@@ -424,10 +439,11 @@ def test_c5_what_was_opened_is_remembered_by_its_bytes() -> None:
     assert remembered < 12_000_000
 
 
-def test_c2_a_planted_round_trip_leads_nowhere(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("C2")
+def test_a_planted_round_trip_leads_nowhere(provider: Provider, make_app: MakeApp) -> None:
     sso = OpenIDConnect(provider.client_id, provider.client_secret, provider.url)
-    site = make_app(OAuth2Login(sso, name="sso"))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(sso, name="sso"))
+    browser = Browser(app, provider)
     browser.sign_in()
     away = browser.post("/logout?next=/bye")
     target, by_page = next_step(away)

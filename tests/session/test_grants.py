@@ -31,26 +31,14 @@ from flask_oauth2_login import (
     login_url,
 )
 from flask_oauth2_login.stores.sealing import Sealer
-from tests.conftest import add_views
-from tests.signin.test_flow import is_signed_in
-from tests.support.apps import Clock
+from tests.support.apps import add_views
+from tests.support.assertions import is_signed_in
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
 STORES = pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
-
-
-def make_handler(provider: Provider) -> OAuth2:
-    return OAuth2(
-        provider.client_id,
-        provider.client_secret,
-        provider.url,
-        authorization_url="authorize",
-        token_url="token",
-        revoke_url="revoke",
-        userinfo_url="userinfo",
-        api_url=provider.api_url,
-    )
 
 
 class MakeSite(t.Protocol):
@@ -86,7 +74,9 @@ def make_site(provider: Provider, tmp_path: Path, database: Path) -> MakeSite:
         app = Flask("the_app", instance_path=str(tmp_path))
         app.config |= {"SECRET_KEY": key, "TESTING": True, **(config or {})}
         where = f"sqlite:///{database}" if store == "sqlite" else store
-        blueprint = OAuth2Login(handler or make_handler(provider), store=where, **login)
+        blueprint = OAuth2Login(
+            handler or make_handler(provider, revoke_url="revoke"), store=where, **login
+        )
         app.register_blueprint(blueprint)
         add_views(app)
         return app, blueprint
@@ -122,6 +112,7 @@ def rest(path: Path) -> set[str]:
 # -- grants: one for each owner and account
 
 
+@pytest.mark.security("C10")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -132,7 +123,7 @@ def rest(path: Path) -> set[str]:
         (("1:a", "2"), ("1", "a2")),
     ],
 )
-def test_c10_no_two_owners_and_accounts_share_a_grant(
+def test_no_two_owners_and_accounts_share_a_grant(
     provider: Provider, make_site: MakeSite, first: tuple[str, str], second: tuple[str, str]
 ) -> None:
     app, login = make_site(offline=True)
@@ -151,7 +142,8 @@ def test_c10_no_two_owners_and_accounts_share_a_grant(
     assert called_for(app, login, first[0]) == first[1], "another's unlinking has not ended it"
 
 
-def test_c10_no_two_lists_of_parts_share_a_name_or_a_seal() -> None:
+@pytest.mark.security("C10")
+def test_no_two_lists_of_parts_share_a_name_or_a_seal() -> None:
     sealer = Sealer(lambda: ["a secret"])
     names = [
         ("bob:eu-west-1", "7"),
@@ -168,7 +160,8 @@ def test_c10_no_two_lists_of_parts_share_a_name_or_a_seal() -> None:
     assert sealer.open(sealed, "recorda:b", "c") is None
 
 
-def test_c10_a_record_in_another_records_row_opens_nothing(
+@pytest.mark.security("C10")
+def test_a_record_in_another_records_row_opens_nothing(
     provider: Provider, make_site: MakeSite, database: Path
 ) -> None:
     """Somebody who can write to the table puts what is sealed for one person in another's place."""
@@ -192,7 +185,8 @@ def unkeyed_names(*parts: str) -> set[str]:
     return {base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), digest.hex()}
 
 
-def test_c10_a_mark_that_names_a_grant_opens_nothing(
+@pytest.mark.security("C10")
+def test_a_mark_that_names_a_grant_opens_nothing(
     provider: Provider, make_site: MakeSite, database: Path
 ) -> None:
     """Whoever has the session's key alone, and even the table, is nobody."""
@@ -220,14 +214,18 @@ def test_c10_a_mark_that_names_a_grant_opens_nothing(
     assert is_signed_in(victim)
 
 
-def test_c10_a_mark_opens_no_record_of_another_login(
+@pytest.mark.security("C10")
+def test_a_mark_opens_no_record_of_another_login(
     provider: Provider, tmp_path: Path, database: Path
 ) -> None:
     app = Flask("the_app", instance_path=str(tmp_path))
     app.config |= {"SECRET_KEY": "a key", "OAUTH2_LOGIN_ENCRYPTION_KEY": "another"}
     for name in ("low", "high"):
         blueprint = OAuth2Login(
-            make_handler(provider), name=name, store=f"sqlite:///{database}", url_prefix=f"/{name}"
+            make_handler(provider, revoke_url="revoke"),
+            name=name,
+            store=f"sqlite:///{database}",
+            url_prefix=f"/{name}",
         )
         app.register_blueprint(blueprint)
     high = login_required("high")(lambda: "let in")
@@ -250,7 +248,8 @@ def test_c10_a_mark_opens_no_record_of_another_login(
         assert client.get("/any").text == "low" or own not in rows, "its own login's mark opens it"
 
 
-def test_c10_nobody_without_the_key_can_tell_who_has_an_account(
+@pytest.mark.security("C10")
+def test_nobody_without_the_key_can_tell_who_has_an_account(
     provider: Provider, make_site: MakeSite, database: Path
 ) -> None:
     """What rests of one and the same person has nothing in common under another key."""
@@ -272,7 +271,8 @@ def test_c10_nobody_without_the_key_can_tell_who_has_an_account(
     assert (tables[0] & tables[1]) <= {""}
 
 
-def test_c10_two_apps_with_other_keys_keep_each_its_grant(
+@pytest.mark.security("C10")
+def test_two_apps_with_other_keys_keep_each_its_grant(
     provider: Provider, make_site: MakeSite
 ) -> None:
     one, login_of_one = make_site("one key", offline=True)
@@ -292,7 +292,8 @@ def test_c10_two_apps_with_other_keys_keep_each_its_grant(
     assert browser.fetch("/call/x").status_code == 200
 
 
-def test_c10_sign_ins_at_the_same_time_make_one_grant(
+@pytest.mark.security("C10")
+def test_sign_ins_at_the_same_time_make_one_grant(
     provider: Provider, make_site: MakeSite, database: Path
 ) -> None:
     app, login = make_site(offline=True)
@@ -305,8 +306,9 @@ def test_c10_sign_ins_at_the_same_time_make_one_grant(
     assert len(provider.calls("/token", grant_type="refresh_token")) == 1
 
 
+@pytest.mark.security("C10")
 @pytest.mark.parametrize("resealed", [False, True])
-def test_c10_after_a_new_secret_a_person_has_one_grant(
+def test_after_a_new_secret_a_person_has_one_grant(
     provider: Provider, make_site: MakeSite, database: Path, resealed: bool
 ) -> None:
     app, _ = make_site("older", offline=True)
@@ -329,7 +331,8 @@ def test_c10_after_a_new_secret_a_person_has_one_grant(
             login.session_for("oauth2::ada")
 
 
-def test_c10_what_cannot_be_opened_is_left_alone(
+@pytest.mark.security("C10")
+def test_what_cannot_be_opened_is_left_alone(
     provider: Provider, make_site: MakeSite, database: Path
 ) -> None:
     app, login = make_site(offline=True)
@@ -356,8 +359,9 @@ def test_c10_what_cannot_be_opened_is_left_alone(
         assert stored.sealed == "spoiled"
 
 
+@pytest.mark.security("C10", "D3")
 @STORES
-def test_c10_and_d3_a_sign_out_counts_after_a_new_secret(
+def test_a_sign_out_counts_after_a_new_secret(
     provider: Provider, make_site: MakeSite, store: str
 ) -> None:
     app, _ = make_site("older", store=store)
@@ -377,9 +381,10 @@ def test_c10_and_d3_a_sign_out_counts_after_a_new_secret(
 # -- the app's own token
 
 
+@pytest.mark.security("C10")
 @pytest.mark.parametrize("store", ["cookie", "sqlite"])
 @pytest.mark.parametrize("fallbacks", [[], ["older"]])
-def test_c10_the_apps_own_token_is_fetched_anew_after_a_new_secret(
+def test_the_apps_own_token_is_fetched_anew_after_a_new_secret(
     provider: Provider, make_site: MakeSite, store: str, fallbacks: list[str]
 ) -> None:
     old, login_of_old = make_site("older", store=store)
@@ -394,7 +399,8 @@ def test_c10_the_apps_own_token_is_fetched_anew_after_a_new_secret(
     assert len(provider.calls("/token", grant_type="client_credentials")) == 2
 
 
-def test_c10_the_apps_own_session_never_sends_an_empty_token(
+@pytest.mark.security("C10")
+def test_the_apps_own_session_never_sends_an_empty_token(
     provider: Provider, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its token expires in the store at the moment when it does at the provider."""
@@ -410,7 +416,8 @@ def test_c10_the_apps_own_session_never_sends_an_empty_token(
     assert len(provider.calls("/token", grant_type="client_credentials")) == 3
 
 
-def test_c10_client_tokens_of_two_scopes_are_two(provider: Provider, make_site: MakeSite) -> None:
+@pytest.mark.security("C10")
+def test_client_tokens_of_two_scopes_are_two(provider: Provider, make_site: MakeSite) -> None:
     app, login = make_site()
     with app.app_context():
         found = {login.client_session(scope).get("x").json()["scope"] for scope in ("a", "a:b")}
@@ -490,7 +497,7 @@ def test_nobody_is_looked_for_by_no_key(make_site: MakeSite, owner: t.Any) -> No
 
 def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> None:
     """Without a userinfo_url nothing says whose the grant is."""
-    handler = make_handler(provider)
+    handler = make_handler(provider, revoke_url="revoke")
     handler.userinfo_url = None
     app, login = make_site(handler=handler, offline=True)
     login.on_login(lambda identity, _token: setattr(identity, "owner", "7"))
@@ -509,9 +516,8 @@ def recipe(heading: str) -> str:
     return pages.split(f"\n## {heading}\n")[1].split("```python\n")[1].split("```")[0]
 
 
-def test_a11_and_a10_the_recipe_keeps_whose_account_it_is(
-    provider: Provider, make_site: MakeSite
-) -> None:
+@pytest.mark.security("A11", "A10")
+def test_the_recipe_keeps_whose_account_it_is(provider: Provider, make_site: MakeSite) -> None:
     app, login = make_site(config={"SQLALCHEMY_DATABASE_URI": "sqlite://"})
     db, manager = SQLAlchemy(app), LoginManager(app)
 

@@ -21,38 +21,24 @@ from flask_oauth2_login import (
     login_required,
 )
 from tests.conftest import MakeApp, MakeProvider
-from tests.signin.test_flow import is_signed_in, make_handler
+from tests.support.assertions import is_signed_in
+from tests.support.handlers import make_handler, make_session
 from tests.support.provider import CUT_IN_HEADERS, REDIRECT, Answer, Browser, Hold, Provider
 
 RECORD = "oauth2_login_oauth2"
 
 
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
-    return make_app(OAuth2Login(make_handler(provider, revoke_url="revoke"), scope="read"))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
-
-
-def make_session(provider: Provider, **options: t.Any) -> OAuth2Session:
-    handler = make_handler(provider, redirect_uri="http://localhost/callback", **options)
-    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
-    return handler.session(handler.get_token(code) or {})
-
-
 # -- C1
 
 
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("bearer_method", ["header", "query"])
-def test_c1_no_secret_reaches_a_log_or_an_exception(
+def test_no_secret_reaches_a_log_or_an_exception(
     make_app: MakeApp, provider: Provider, caplog: pytest.LogCaptureFixture, bearer_method: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    site = make_app(OAuth2Login(make_handler(provider, bearer_method=bearer_method)))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider, bearer_method=bearer_method)))
+    browser = Browser(app, provider)
     browser.sign_in()
     browser.fetch("/call/x")
     provider.grants.expire_access()
@@ -73,7 +59,8 @@ def test_c1_no_secret_reaches_a_log_or_an_exception(
     assert "access_token=" not in told
 
 
-def test_c1_cookies_tell_nothing(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("C1")
+def test_cookies_tell_nothing(browser: Browser, provider: Provider) -> None:
     browser.sign_in()
     token = provider.calls("/userinfo")[-1].access_token()
     assert token
@@ -93,8 +80,9 @@ def changed(value: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.security("C2")
 @pytest.mark.parametrize("number", range(12))
-def test_c2_a_changed_record_is_as_good_as_none(browser: Browser, number: int) -> None:
+def test_a_changed_record_is_as_good_as_none(browser: Browser, number: int) -> None:
     import dataclasses
 
     browser.sign_in()
@@ -104,9 +92,8 @@ def test_c2_a_changed_record_is_as_good_as_none(browser: Browser, number: int) -
     assert browser.fetch("/me").status_code == 401
 
 
-def test_c2_another_apps_or_logins_record_opens_nothing(
-    provider: Provider, make_app: MakeApp
-) -> None:
+@pytest.mark.security("C2")
+def test_another_apps_or_logins_record_opens_nothing(provider: Provider, make_app: MakeApp) -> None:
     import dataclasses
 
     one = OAuth2Login(make_handler(provider), name="one")
@@ -120,8 +107,9 @@ def test_c2_another_apps_or_logins_record_opens_nothing(
     assert (browser.get("/me").get_json() or {})["provider"] == "one"
 
 
-def test_c2_the_record_counts_with_its_mark_only(site: Flask, provider: Provider) -> None:
-    ada, bob = Browser(site, provider), Browser(site, provider)
+@pytest.mark.security("C2")
+def test_the_record_counts_with_its_mark_only(app: Flask, provider: Provider) -> None:
+    ada, bob = Browser(app, provider), Browser(app, provider)
     ada.sign_in()
     bob.sign_in(person={"sub": "bob"})
     record = ada.cookie(RECORD)
@@ -130,11 +118,12 @@ def test_c2_the_record_counts_with_its_mark_only(site: Flask, provider: Provider
     assert not is_signed_in(bob)
 
 
-def test_c2_older_secrets_open_and_foreign_ones_do_not(site: Flask, browser: Browser) -> None:
+@pytest.mark.security("C2")
+def test_older_secrets_open_and_foreign_ones_do_not(app: Flask, browser: Browser) -> None:
     browser.sign_in()
-    older, site.config["SECRET_KEY"] = site.config["SECRET_KEY"], "newer"
+    older, app.config["SECRET_KEY"] = app.config["SECRET_KEY"], "newer"
     assert not is_signed_in(browser)
-    site.config["SECRET_KEY_FALLBACKS"] = [older]
+    app.config["SECRET_KEY_FALLBACKS"] = [older]
     browser.sign_in()
     assert is_signed_in(browser)
 
@@ -142,6 +131,7 @@ def test_c2_older_secrets_open_and_foreign_ones_do_not(site: Flask, browser: Bro
 # -- C3
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize(
     "url",
     [
@@ -156,7 +146,7 @@ def test_c2_older_secrets_open_and_foreign_ones_do_not(site: Flask, browser: Bro
         "ftp://{host}/",
     ],
 )
-def test_c3_the_token_goes_to_the_provider_only(provider: Provider, url: str) -> None:
+def test_the_token_goes_to_the_provider_only(provider: Provider, url: str) -> None:
     api = make_session(provider)
     before = len(provider.requests)
     with pytest.raises(ConfigurationError, match=r"api_origins|http_hosts"):
@@ -164,16 +154,18 @@ def test_c3_the_token_goes_to_the_provider_only(provider: Provider, url: str) ->
     assert len(provider.requests) == before
 
 
-def test_c3_another_origin_can_be_allowed(provider: Provider, make_provider: MakeProvider) -> None:
+@pytest.mark.security("C3")
+def test_another_origin_can_be_allowed(provider: Provider, make_provider: MakeProvider) -> None:
     other = make_provider()
     api = make_session(provider, api_origins=[other.url])
     api.get(f"{other.url}/api/x")
     assert other.calls("/api/x")[0].access_token() is not None
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize("bearer_method", ["header", "query", "header:X-Token"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_c3_a_redirect_elsewhere_does_not_take_the_token_along(
+def test_a_redirect_elsewhere_does_not_take_the_token_along(
     provider: Provider, make_provider: MakeProvider, status: int, bearer_method: str
 ) -> None:
     other = make_provider()
@@ -186,15 +178,17 @@ def test_c3_a_redirect_elsewhere_does_not_take_the_token_along(
     assert "access_token" not in call.query
 
 
-def test_c3_a_redirect_at_the_provider_is_signed_again(provider: Provider) -> None:
+@pytest.mark.security("C3")
+def test_a_redirect_at_the_provider_is_signed_again(provider: Provider) -> None:
     api = make_session(provider)
     answer = api.get("redirect", params={"to": f"{provider.api_url}/x"})
     assert answer.json()["sub"] == "ada"
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize("bearer_method", ["header", "query", "header:X-Token"])
 @pytest.mark.parametrize("hops", [1, 2])
-def test_c3_a_redirect_that_was_elsewhere_comes_back_without_the_token(
+def test_a_redirect_that_was_elsewhere_comes_back_without_the_token(
     provider: Provider, make_provider: MakeProvider, bearer_method: str, hops: int
 ) -> None:
     other = make_provider()
@@ -216,11 +210,12 @@ def test_c3_a_redirect_that_was_elsewhere_comes_back_without_the_token(
     assert sent & {"authorization", "x-token", "access_token"}
 
 
+@pytest.mark.security("C3")
 @pytest.mark.parametrize(
     "header", ["Host", "host", "X-Forwarded-Host", "Forwarded", "X-Original-URL", "X-Rewrite-URL"]
 )
 @pytest.mark.parametrize("where", ["request", "session", "prepared"])
-def test_c3_no_header_of_the_caller_leads_the_token_to_another_host(
+def test_no_header_of_the_caller_leads_the_token_to_another_host(
     provider: Provider, header: str, where: str
 ) -> None:
     api = make_session(provider)
@@ -244,7 +239,8 @@ def test_c3_no_header_of_the_caller_leads_the_token_to_another_host(
     assert "evil.example" in str(call.headers)
 
 
-def test_c3_nothing_replaces_the_token(
+@pytest.mark.security("C3")
+def test_nothing_replaces_the_token(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -266,7 +262,8 @@ def test_c3_nothing_replaces_the_token(
 # -- C4
 
 
-def test_c4_a_record_too_large_for_a_cookie_names_the_stores(
+@pytest.mark.security("C4")
+def test_a_record_too_large_for_a_cookie_names_the_stores(
     make_provider: MakeProvider, make_app: MakeApp
 ) -> None:
     provider = make_provider(access_token_size=6000)
@@ -287,16 +284,17 @@ def test_a_typical_login_has_small_cookies(make_provider: MakeProvider, make_app
 # -- C5
 
 
-def test_c5_every_call_carries_its_own_visitors_token(site: Flask, provider: Provider) -> None:
+@pytest.mark.security("C5")
+def test_every_call_carries_its_own_visitors_token(app: Flask, provider: Provider) -> None:
     wrong: list[t.Any] = []
 
-    @site.get("/many")
+    @app.get("/many")
     @login_required
     def many() -> list[str]:
         return [current_oauth_session.get("x").json()["sub"] for _ in range(100)]
 
     def visit(name: str) -> None:
-        browser = Browser(site, provider)
+        browser = Browser(app, provider)
         browser.sign_in(person={"sub": name})
         for _ in range(10):
             called = browser.get("/many").get_json()
@@ -311,11 +309,12 @@ def test_c5_every_call_carries_its_own_visitors_token(site: Flask, provider: Pro
     assert len(provider.calls("/api/x")) == 8000
 
 
-def test_c5_no_cookie_of_an_api_reaches_another_visitor(site: Flask, provider: Provider) -> None:
+@pytest.mark.security("C5")
+def test_no_cookie_of_an_api_reaches_another_visitor(app: Flask, provider: Provider) -> None:
     from tests.support.provider import Answer
 
     provider.on("/api/*", Answer(body={}, headers={"Set-Cookie": "whose=adas; Path=/"}))
-    ada, bob = Browser(site, provider), Browser(site, provider)
+    ada, bob = Browser(app, provider), Browser(app, provider)
     ada.sign_in()
     bob.sign_in(person={"sub": "bob"})
     ada.fetch("/call/x")
@@ -324,7 +323,7 @@ def test_c5_no_cookie_of_an_api_reaches_another_visitor(site: Flask, provider: P
 
 
 def test_an_api_call_opens_no_new_connection(
-    site: Flask, browser: Browser, provider: Provider
+    app: Flask, browser: Browser, provider: Provider
 ) -> None:
     browser.sign_in()
     for _ in range(5):
@@ -335,7 +334,8 @@ def test_an_api_call_opens_no_new_connection(
 # -- C7
 
 
-def test_c7_a_token_that_the_api_rejects_is_renewed_once_and_the_call_sent_once_more(
+@pytest.mark.security("C7")
+def test_a_token_that_the_api_rejects_is_renewed_once_and_the_call_sent_once_more(
     browser: Browser, provider: Provider
 ) -> None:
     browser.sign_in()
@@ -345,7 +345,8 @@ def test_c7_a_token_that_the_api_rejects_is_renewed_once_and_the_call_sent_once_
     assert len(provider.calls("/api/x")) == 2
 
 
-def test_c7_there_is_no_loop(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("C7")
+def test_there_is_no_loop(browser: Browser, provider: Provider) -> None:
     from tests.support.provider import Answer
 
     challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -358,11 +359,12 @@ def test_c7_there_is_no_loop(browser: Browser, provider: Provider) -> None:
     assert len(provider.calls("/token", grant_type="refresh_token")) == 1
 
 
+@pytest.mark.security("C7")
 @pytest.mark.parametrize(("data", "times"), [(b"bytes", 2), ("generator", 1)])
-def test_c7_a_body_that_cannot_be_replayed_is_not_sent_again(
-    site: Flask, browser: Browser, provider: Provider, data: t.Any, times: int
+def test_a_body_that_cannot_be_replayed_is_not_sent_again(
+    app: Flask, browser: Browser, provider: Provider, data: t.Any, times: int
 ) -> None:
-    @site.get("/send")
+    @app.get("/send")
     @login_required
     def send() -> tuple[str, int]:
         body = (part for part in [b"a", b"b"]) if data == "generator" else data
@@ -377,29 +379,30 @@ def test_c7_a_body_that_cannot_be_replayed_is_not_sent_again(
 # -- C8
 
 
+@pytest.mark.security("C8")
 @pytest.mark.parametrize("kind", ["cookie", "permanent", "Flask-Session"])
 @pytest.mark.parametrize("meanwhile", ["sign-out", "somebody else", "renewal", "second login"])
-def test_c8_a_slow_request_brings_nobody_back_and_loses_nobody(
+def test_a_slow_request_brings_nobody_back_and_loses_nobody(
     provider: Provider, make_app: MakeApp, tmp_path: t.Any, kind: str, meanwhile: str
 ) -> None:
     one = OAuth2Login(make_handler(provider), name="one")
     two = OAuth2Login(make_handler(provider), name="two")
-    site = make_app(one, two)
+    app = make_app(one, two)
     if kind == "Flask-Session":
         from cachelib import FileSystemCache
         from flask_session import Session
 
-        site.config |= {
+        app.config |= {
             "SESSION_TYPE": "cachelib",
             "SESSION_CACHELIB": FileSystemCache(str(tmp_path / "sessions")),
         }
-        Session(site)
+        Session(app)
 
-    @site.before_request
+    @app.before_request
     def last() -> None:
         session.permanent = kind == "permanent"
 
-    @site.get("/slow")
+    @app.get("/slow")
     @login_required
     def slow() -> str:
         current_oauth_session.get("x")
@@ -410,11 +413,11 @@ def test_c8_a_slow_request_brings_nobody_back_and_loses_nobody(
         session["slow"] = True
         return "done"
 
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     browser.sign_in("/one/login")
     hold = Hold(handled=False)
     provider.on("/api/hold", hold, times=1)
-    slow_browser = Browser(site, provider)
+    slow_browser = Browser(app, provider)
     slow_browser.jar = browser.jar.copy()
     answers: list[t.Any] = []
     request = threading.Thread(target=lambda: answers.append(slow_browser.get("/slow")))
@@ -456,8 +459,9 @@ def test_a_session_of_the_handler_alone(provider: Provider) -> None:
     assert isinstance(make_handler(provider), OAuth2)
 
 
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("redirected", [False, True])
-def test_c1_an_answers_url_has_no_token_in_it(provider: Provider, redirected: bool) -> None:
+def test_an_answers_url_has_no_token_in_it(provider: Provider, redirected: bool) -> None:
     api = make_session(provider, bearer_method="query")
     if redirected:
         provider.on("/api/moved", Answer(status=302, headers={"Location": "/api/x?page=2"}))

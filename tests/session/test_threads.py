@@ -21,13 +21,10 @@ from flask_oauth2_login import (
     token_refreshed,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler
-from tests.support.apps import Clock
+from tests.support.assertions import is_signed_in, refreshes
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import Answer, Browser, Hold, Provider
-
-
-def refreshes(provider: Provider) -> int:
-    return len(provider.calls("/token", grant_type="refresh_token"))
 
 
 def hand_out_sessions(site: Flask) -> list[OAuth2Session]:
@@ -59,7 +56,8 @@ def site(
     return make_app(OAuth2Login(make_handler(provider), store=store))
 
 
-def test_c6_a_session_renews_once_in_threads_after_its_request(
+@pytest.mark.security("C6")
+def test_a_session_renews_once_in_threads_after_its_request(
     site: Flask, provider: Provider
 ) -> None:
     given = hand_out_sessions(site)
@@ -84,7 +82,8 @@ def test_c6_a_session_renews_once_in_threads_after_its_request(
     assert not provider.latest_grant.reused
 
 
-def test_c6_a_session_renews_once_in_threads_while_its_request_runs(
+@pytest.mark.security("C6")
+def test_a_session_renews_once_in_threads_while_its_request_runs(
     site: Flask, provider: Provider
 ) -> None:
     login = t.cast(OAuth2Login, site.blueprints["oauth2"])
@@ -103,7 +102,8 @@ def test_c6_a_session_renews_once_in_threads_while_its_request_runs(
     assert not provider.latest_grant.reused
 
 
-def test_c6_a_login_that_ends_in_a_thread_has_ended(site: Flask, provider: Provider) -> None:
+@pytest.mark.security("C6")
+def test_a_login_that_ends_in_a_thread_has_ended(site: Flask, provider: Provider) -> None:
     given = hand_out_sessions(site)
     browser = Browser(site, provider)
     browser.sign_in()
@@ -125,9 +125,8 @@ def test_c6_a_login_that_ends_in_a_thread_has_ended(site: Flask, provider: Provi
     assert not is_signed_in(browser)
 
 
-def test_c5_a_session_that_is_kept_renews_for_its_own_browser(
-    site: Flask, provider: Provider
-) -> None:
+@pytest.mark.security("C5")
+def test_a_session_that_is_kept_renews_for_its_own_browser(site: Flask, provider: Provider) -> None:
     given = hand_out_sessions(site)
 
     @site.get("/use")
@@ -162,7 +161,8 @@ class HeldStore(SQLAlchemyStore):
         return super().read(id)
 
 
-def test_c6_a_record_that_is_read_anew_ends_no_login_for_another_thread(
+@pytest.mark.security("C6")
+def test_a_record_that_is_read_anew_ends_no_login_for_another_thread(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store = HeldStore(f"sqlite:///{tmp_path}/logins.db")
@@ -192,9 +192,10 @@ def test_c6_a_record_that_is_read_anew_ends_no_login_for_another_thread(
 # -- machines whose clocks differ
 
 
+@pytest.mark.security("C8")
 @pytest.mark.parametrize("ahead", [-30, -5, 5, 30])
 @pytest.mark.parametrize("meanwhile", ["sign-out", "somebody else"])
-def test_c8_a_slow_request_on_a_machine_with_another_clock_loses_nobody(
+def test_a_slow_request_on_a_machine_with_another_clock_loses_nobody(
     provider: Provider,
     make_app: MakeApp,
     monkeypatch: pytest.MonkeyPatch,
@@ -279,7 +280,8 @@ class Leaves(BaseException):
     """Ends one thread, as SystemExit or a greenlet's end does, and is no error of renewal."""
 
 
-def test_c6_what_ends_the_thread_that_renews_ends_none_that_waits_for_it(
+@pytest.mark.security("C6")
+def test_what_ends_the_thread_that_renews_ends_none_that_waits_for_it(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     class Store(SQLAlchemyStore):
@@ -335,8 +337,9 @@ class Unreliable(SQLAlchemyStore):
             raise StoreError("The database has a bad day.")
 
 
+@pytest.mark.security("C6")
 @pytest.mark.parametrize("failing", ["release", "release and replace"])
-def test_c6_a_lease_that_could_not_be_released_makes_nobody_wait_for_its_end(
+def test_a_lease_that_could_not_be_released_makes_nobody_wait_for_its_end(
     provider: Provider, make_app: MakeApp, tmp_path: Path, failing: str
 ) -> None:
     store = Unreliable(f"sqlite:///{tmp_path}/logins.db")

@@ -15,24 +15,15 @@ from flask import Flask, session
 
 from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp
-from tests.signin.test_flow import assert_rejected, is_signed_in, make_handler, query_of
+from tests.support.assertions import assert_rejected, is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import CUT_AFTER, REMOVED, Answer, Browser, Provider
-
-
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
-    return make_app(OAuth2Login(make_handler(provider), scope="read"))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
-
 
 # -- A1
 
 
-def test_a1_an_attempts_cookie_under_another_state_is_rejected(
+@pytest.mark.security("A1")
+def test_an_attempts_cookie_under_another_state_is_rejected(
     browser: Browser, provider: Provider
 ) -> None:
     first, second = browser.begin(), browser.begin()
@@ -42,11 +33,12 @@ def test_a1_an_attempts_cookie_under_another_state_is_rejected(
     assert_rejected(browser, provider, browser.finish(second))
 
 
+@pytest.mark.security("A1")
 @pytest.mark.parametrize(
     "failure",
     [Answer(status=500), Answer(status=400, body={"error": "invalid_grant"}), CUT_AFTER],
 )
-def test_a1_an_attempt_that_failed_is_used_up(
+def test_an_attempt_that_failed_is_used_up(
     browser: Browser, provider: Provider, failure: t.Any
 ) -> None:
     url = browser.begin()
@@ -59,15 +51,16 @@ def test_a1_an_attempt_that_failed_is_used_up(
     assert not is_signed_in(browser)
 
 
-def test_a1_of_simultaneous_answers_with_one_state_one_counts(
-    site: Flask, browser: Browser, provider: Provider
+@pytest.mark.security("A1")
+def test_of_simultaneous_answers_with_one_state_one_counts(
+    app: Flask, browser: Browser, provider: Provider
 ) -> None:
     url = browser.begin()
     statuses: list[int] = []
     together = threading.Barrier(8)
 
     def finish() -> None:
-        copy = Browser(site, provider)
+        copy = Browser(app, provider)
         copy.jar = browser.jar.copy()
         together.wait()
         statuses.append(copy.finish(url).status_code)
@@ -84,7 +77,8 @@ def test_a1_of_simultaneous_answers_with_one_state_one_counts(
 # -- A2
 
 
-def test_a2_the_verifier_fits_the_challenge_and_is_never_in_a_url(
+@pytest.mark.security("A2")
+def test_the_verifier_fits_the_challenge_and_is_never_in_a_url(
     browser: Browser, provider: Provider
 ) -> None:
     url = browser.begin()
@@ -96,8 +90,9 @@ def test_a2_the_verifier_fits_the_challenge_and_is_never_in_a_url(
     assert verifier not in url
 
 
+@pytest.mark.security("A2")
 @pytest.mark.parametrize("name", ["code_challenge_method", "code_challenge", "state", "client_id"])
-def test_a2_a_link_cannot_replace_what_the_flow_sets(browser: Browser, name: str) -> None:
+def test_a_link_cannot_replace_what_the_flow_sets(browser: Browser, name: str) -> None:
     url = browser.begin(f"/login?{name}=plain")
     assert query_of(url)[name] != "plain"
 
@@ -105,7 +100,8 @@ def test_a2_a_link_cannot_replace_what_the_flow_sets(browser: Browser, name: str
 # -- A3
 
 
-def test_a3_the_newest_eight_attempts_succeed(browser: Browser) -> None:
+@pytest.mark.security("A3")
+def test_the_newest_eight_attempts_succeed(browser: Browser) -> None:
     urls = [browser.begin() for _ in range(20)]
     assert [browser.finish(url).status_code for url in urls] == [400] * 12 + [302] * 8
 
@@ -113,23 +109,23 @@ def test_a3_the_newest_eight_attempts_succeed(browser: Browser) -> None:
 # -- A9
 
 
+@pytest.mark.security("A9")
 @pytest.mark.parametrize("path", ["/login", "/callback", "/logout", "/backchannel-logout"])
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_a9_another_methods_answer_is_nobody_elses_either(
-    site: Flask, path: str, method: str
-) -> None:
-    response = site.test_client().open(path, method=method)
+def test_another_methods_answer_is_nobody_elses_either(app: Flask, path: str, method: str) -> None:
+    response = app.test_client().open(path, method=method)
     assert response.status_code == 405
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Referrer-Policy"] == "no-referrer"
-    assert "Cache-Control" not in site.test_client().put("/me").headers
+    assert "Cache-Control" not in app.test_client().put("/me").headers
 
 
 # -- A5
 
 
+@pytest.mark.security("A5")
 @pytest.mark.parametrize("state", [REMOVED, "0" * 32])
-def test_a5_a_refusal_without_an_attempt_is_no_cancellation(
+def test_a_refusal_without_an_attempt_is_no_cancellation(
     browser: Browser, provider: Provider, state: t.Any
 ) -> None:
     response = browser.sign_in(code=REMOVED, error="access_denied", state=state)
@@ -137,10 +133,11 @@ def test_a5_a_refusal_without_an_attempt_is_no_cancellation(
     assert "cancelled" not in response.text
 
 
+@pytest.mark.security("A5")
 @pytest.mark.parametrize(
     "description", ["<img src=x onerror=alert(1)>", '"><b>', "x" * 8000, "{{ 7 * 7 }}"]
 )
-def test_a5_a_description_is_text(browser: Browser, provider: Provider, description: str) -> None:
+def test_a_description_is_text(browser: Browser, provider: Provider, description: str) -> None:
     response = browser.sign_in(code=REMOVED, error="server_error", error_description=description)
     assert_rejected(browser, provider, response)
     assert "<img" not in response.text
@@ -149,8 +146,9 @@ def test_a5_a_description_is_text(browser: Browser, provider: Provider, descript
     assert len(response.text) < 8000
 
 
-def test_a5_an_api_client_gets_json(site: Flask) -> None:
-    response = site.test_client().get("/callback?error=access_denied&state=x")
+@pytest.mark.security("A5")
+def test_an_api_client_gets_json(app: Flask) -> None:
+    response = app.test_client().get("/callback?error=access_denied&state=x")
     assert response.status_code == 400
     assert response.is_json
 
@@ -172,6 +170,7 @@ def test_the_log_says_why_in_one_line(
 # -- A6
 
 
+@pytest.mark.security("A6")
 @pytest.mark.parametrize(
     "query",
     [
@@ -189,7 +188,7 @@ def test_the_log_says_why_in_one_line(
         "&&&=&state={state}",
     ],
 )
-def test_a6_further_malformed_answers_are_rejected(
+def test_further_malformed_answers_are_rejected(
     browser: Browser, provider: Provider, query: str
 ) -> None:
     state = query_of(browser.begin())["state"]
@@ -201,6 +200,7 @@ def test_a6_further_malformed_answers_are_rejected(
 # -- A8
 
 
+@pytest.mark.security("A8")
 @pytest.mark.parametrize(
     "target",
     [
@@ -226,29 +226,32 @@ def test_a6_further_malformed_answers_are_rejected(
         "\u3002evil.example",
     ],
 )
-def test_a8_further_ways_off_this_host_become_the_default_page(
-    site: Flask, provider: Provider, target: str
+def test_further_ways_off_this_host_become_the_default_page(
+    app: Flask, provider: Provider, target: str
 ) -> None:
-    client = site.test_client()
+    client = app.test_client()
     response = client.get("/login", query_string={"next": target})
     callback = urlsplit(provider.consent(response.location))
     assert client.get(f"{callback.path}?{callback.query}").location == "/"
 
 
-def test_a8_the_first_of_two_counts_and_both_are_checked(browser: Browser) -> None:
+@pytest.mark.security("A8")
+def test_the_first_of_two_counts_and_both_are_checked(browser: Browser) -> None:
     assert browser.finish(browser.begin("/login?next=/me&next=//evil.example")).location == "/me"
     assert browser.finish(browser.begin("/login?next=//evil.example&next=/me")).location == "/"
 
 
-def test_a8_the_apps_own_default_page(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider)), OAUTH2_LOGIN_DEFAULT_NEXT="/home")
-    assert Browser(site, provider).sign_in().location == "/home"
+@pytest.mark.security("A8")
+def test_the_apps_own_default_page(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)), OAUTH2_LOGIN_DEFAULT_NEXT="/home")
+    assert Browser(app, provider).sign_in().location == "/home"
 
 
 # -- C2
 
 
-def test_c2_no_spelling_of_a_cookie_but_its_own_counts(browser: Browser) -> None:
+@pytest.mark.security("C2")
+def test_no_spelling_of_a_cookie_but_its_own_counts(browser: Browser) -> None:
     browser.sign_in()
     (cookie,) = (cookie for cookie in browser.cookies if cookie.name == "oauth2_login_oauth2")
     value = cookie.value
@@ -281,8 +284,9 @@ def test_an_account_whose_id_is_no_text_is_nobody(browser: Browser, provider: Pr
     assert not is_signed_in(browser)
 
 
+@pytest.mark.security("B3")
 @pytest.mark.parametrize("digits", [1, 20, 400, 5000])
-def test_b3_a_lifetime_beyond_all_measure_is_unknown(
+def test_a_lifetime_beyond_all_measure_is_unknown(
     browser: Browser, provider: Provider, digits: int
 ) -> None:
     body = f'{{"access_token": "x", "expires_in": {"9" * digits}}}'
@@ -293,9 +297,9 @@ def test_b3_a_lifetime_beyond_all_measure_is_unknown(
 
 
 def test_a_login_lasts_as_long_as_a_session_that_becomes_permanent_later(
-    site: Flask, browser: Browser
+    app: Flask, browser: Browser
 ) -> None:
-    @site.get("/remember-me")
+    @app.get("/remember-me")
     def remember_me() -> str:
         session.permanent = True
         return "for a month"

@@ -10,11 +10,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from flask import Flask, session
+from flask import session
 
 from flask_oauth2_login import Identity, OAuth2Login, OpenIDConnect, Token
 from tests.conftest import MakeApp
-from tests.support.apps import Clock
+from tests.support.apps import add_cart
+from tests.support.assertions import is_signed_in
+from tests.support.clock import Clock
 from tests.support.provider import Browser, Provider
 from tests.support.provider.browser import next_step
 
@@ -24,28 +26,18 @@ def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth
     return OAuth2Login(sso, name=name, scope="email", **options)
 
 
-def add_cart(app: Flask) -> None:
-    @app.get("/cart/<thing>")
-    def cart(thing: str) -> list[str]:
-        session["cart"] = [*session.get("cart", []), thing]
-        return t.cast("list[str]", session["cart"])
-
-
 def keep_forever(browser: Browser) -> None:
     """Send the cookies from now on, whatever was said of their end, as a program does."""
     for cookie in browser.cookies:
         browser.jar.put(dataclasses.replace(cookie, expires_at=None))
 
 
-def is_signed_in(browser: Browser) -> bool:
-    return browser.fetch("/me").status_code == 200
-
-
 # -- ten minutes of `state`
 
 
+@pytest.mark.security("A1")
 @pytest.mark.parametrize(("seconds", "counts"), [(590, True), (610, False)])
-def test_a1_an_attempts_cookie_counts_for_ten_minutes_however_long_it_is_kept(
+def test_an_attempts_cookie_counts_for_ten_minutes_however_long_it_is_kept(
     provider: Provider,
     make_app: MakeApp,
     monkeypatch: pytest.MonkeyPatch,
@@ -83,8 +75,9 @@ def come_home(browser: Browser, provider: Provider) -> str:
     return target
 
 
+@pytest.mark.security("A10")
 @pytest.mark.parametrize(("seconds", "counts"), [(50, True), (70, False)])
-def test_a10_an_answer_waits_for_a_minute_however_long_it_is_kept(
+def test_an_answer_waits_for_a_minute_however_long_it_is_kept(
     strict: Browser,
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
@@ -100,9 +93,8 @@ def test_a10_an_answer_waits_for_a_minute_however_long_it_is_kept(
     assert bool(provider.calls("/token")) is counts
 
 
-def test_a10_no_other_site_can_have_a_waiting_answer_used(
-    strict: Browser, provider: Provider
-) -> None:
+@pytest.mark.security("A10")
+def test_no_other_site_can_have_a_waiting_answer_used(strict: Browser, provider: Provider) -> None:
     authorize_url = strict.begin()
     before = {cookie.name for cookie in strict.cookies}
     answer = provider.answer(authorize_url)
@@ -119,7 +111,8 @@ def test_a10_no_other_site_can_have_a_waiting_answer_used(
 # -- another owner
 
 
-def test_a10_another_owner_at_another_login_finds_nothing_of_the_one_before(
+@pytest.mark.security("A10")
+def test_another_owner_at_another_login_finds_nothing_of_the_one_before(
     provider: Provider, make_app: MakeApp
 ) -> None:
     one, two = (make_login(provider, name) for name in ("one", "two"))
@@ -141,7 +134,8 @@ def test_a10_another_owner_at_another_login_finds_nothing_of_the_one_before(
     assert browser.get("/cart/hat").get_json() == ["hat"]
 
 
-def test_a10_an_account_that_went_to_another_owner_finds_nothing_of_the_one_before(
+@pytest.mark.security("A10")
+def test_an_account_that_went_to_another_owner_finds_nothing_of_the_one_before(
     provider: Provider, make_app: MakeApp
 ) -> None:
     login, owners = make_login(provider), iter(["first", "second"])
@@ -167,8 +161,9 @@ def test_a10_an_account_that_went_to_another_owner_finds_nothing_of_the_one_befo
 # -- a logout token that names a session and a person
 
 
+@pytest.mark.security("D4")
 @pytest.mark.parametrize(("sub", "ends"), [("ada", True), ("bob", False)])
-def test_d4_a_logout_token_ends_a_session_of_its_own_person_only(
+def test_a_logout_token_ends_a_session_of_its_own_person_only(
     provider: Provider, make_app: MakeApp, tmp_path: Path, sub: str, ends: bool
 ) -> None:
     app = make_app(make_login(provider, store=f"sqlite:///{tmp_path}/logins.db"))

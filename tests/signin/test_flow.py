@@ -5,77 +5,47 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask, abort, session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import Identity, OAuth2, OAuth2Login, Token
+from flask_oauth2_login import Identity, OAuth2Login, Token
 from tests.conftest import MakeApp, MakeProvider
+from tests.support.apps import add_cart
+from tests.support.assertions import assert_rejected, is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider
-
-
-def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
-    return OAuth2(
-        provider.client_id,
-        provider.client_secret,
-        provider.url,
-        authorization_url="authorize",
-        token_url="token",
-        **{"userinfo_url": "userinfo", "api_url": provider.api_url, **options},
-    )
-
-
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
-    return make_app(OAuth2Login(make_handler(provider), scope="read"))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
-
-
-def query_of(url: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-
-
-def is_signed_in(browser: Browser) -> bool:
-    return browser.fetch("/me").status_code == 200
-
-
-def assert_rejected(browser: Browser, provider: Provider, response: t.Any) -> None:
-    assert 400 <= response.status_code < 500
-    assert "<h1>" in response.text
-    assert not provider.calls("/token")
-    assert not is_signed_in(browser)
-
 
 # -- A1
 
 
-def test_a1_state_is_new_for_each_attempt_and_has_128_bits(browser: Browser) -> None:
+@pytest.mark.security("A1")
+def test_state_is_new_for_each_attempt_and_has_128_bits(browser: Browser) -> None:
     states = {query_of(browser.begin("/login"))["state"] for _ in range(20)}
     assert len(states) == 20
     assert all(re.fullmatch("[0-9a-f]{32}", state) for state in states)
 
 
+@pytest.mark.security("A1")
 @pytest.mark.parametrize("state", [REMOVED, "", "x", "0" * 32, "é", "a" * 9000])
-def test_a1_a_wrong_state_is_rejected(browser: Browser, provider: Provider, state: t.Any) -> None:
+def test_a_wrong_state_is_rejected(browser: Browser, provider: Provider, state: t.Any) -> None:
     assert_rejected(browser, provider, browser.sign_in(state=state))
 
 
-def test_a1_another_browsers_attempt_is_rejected(
-    site: Flask, browser: Browser, provider: Provider
+@pytest.mark.security("A1")
+def test_another_browsers_attempt_is_rejected(
+    app: Flask, browser: Browser, provider: Provider
 ) -> None:
-    victim = Browser(site, provider)
+    victim = Browser(app, provider)
     victim.begin("/login")
     assert_rejected(victim, provider, victim.finish(browser.begin("/login")))
 
 
-def test_a1_another_logins_attempt_is_rejected(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("A1")
+def test_another_logins_attempt_is_rejected(provider: Provider, make_app: MakeApp) -> None:
     one = OAuth2Login(make_handler(provider), name="one")
     two = OAuth2Login(make_handler(provider), name="two")
     browser = Browser(make_app(one, two), provider)
@@ -88,7 +58,8 @@ def test_a1_another_logins_attempt_is_rejected(provider: Provider, make_app: Mak
     assert_rejected(browser, provider, browser.get(path.replace("one", "two"), site="cross-site"))
 
 
-def test_a1_an_attempt_is_good_for_ten_minutes(
+@pytest.mark.security("A1")
+def test_an_attempt_is_good_for_ten_minutes(
     browser: Browser, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
@@ -100,7 +71,8 @@ def test_a1_an_attempt_is_good_for_ten_minutes(
     assert_rejected(browser, provider, browser.finish(url))
 
 
-def test_a1_a_copied_cookie_replays_nothing(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("A1")
+def test_a_copied_cookie_replays_nothing(browser: Browser, provider: Provider) -> None:
     url = browser.begin("/login")
     copy = browser.jar.copy()
     assert browser.finish(url).status_code == 302
@@ -112,9 +84,8 @@ def test_a1_a_copied_cookie_replays_nothing(browser: Browser, provider: Provider
 # -- A2
 
 
-def test_a2_pkce_is_s256_with_a_new_verifier_each_time(
-    browser: Browser, provider: Provider
-) -> None:
+@pytest.mark.security("A2")
+def test_pkce_is_s256_with_a_new_verifier_each_time(browser: Browser, provider: Provider) -> None:
     provider.require_pkce = True
     challenges = set()
     for _ in range(3):
@@ -128,18 +99,21 @@ def test_a2_pkce_is_s256_with_a_new_verifier_each_time(
 # -- A3
 
 
-def test_a3_parallel_attempts_succeed_in_any_order(browser: Browser) -> None:
+@pytest.mark.security("A3")
+def test_parallel_attempts_succeed_in_any_order(browser: Browser) -> None:
     urls = [browser.begin("/login") for _ in range(8)]
     for url in reversed(urls):
         assert browser.finish(url).status_code == 302
 
 
-def test_a3_abandoned_attempts_are_forgotten(browser: Browser) -> None:
+@pytest.mark.security("A3")
+def test_abandoned_attempts_are_forgotten(browser: Browser) -> None:
     for _ in range(20):
         browser.begin("/login")
     assert len([cookie for cookie in browser.cookies if "__" in cookie.name]) == 8
 
 
+@pytest.mark.security("A3")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -150,8 +124,8 @@ def test_a3_abandoned_attempts_are_forgotten(browser: Browser) -> None:
         {"Sec-Purpose": "prefetch;prerender"},
     ],
 )
-def test_a3_what_only_looks_starts_no_attempt(site: Flask, headers: dict[str, str]) -> None:
-    response = site.test_client().get("/login", headers=headers)
+def test_what_only_looks_starts_no_attempt(app: Flask, headers: dict[str, str]) -> None:
+    response = app.test_client().get("/login", headers=headers)
     assert response.status_code >= 400
     assert "Set-Cookie" not in response.headers
 
@@ -159,7 +133,8 @@ def test_a3_what_only_looks_starts_no_attempt(site: Flask, headers: dict[str, st
 # -- A5
 
 
-def test_a5_a_refusal_is_a_clean_page(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("A5")
+def test_a_refusal_is_a_clean_page(browser: Browser, provider: Provider) -> None:
     response = browser.sign_in(
         code=REMOVED,
         error="access_denied",
@@ -172,19 +147,22 @@ def test_a5_a_refusal_is_a_clean_page(browser: Browser, provider: Provider) -> N
     assert "cancelled" in response.text
 
 
-def test_a5_state_is_checked_before_a_refusal(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("A5")
+def test_state_is_checked_before_a_refusal(browser: Browser, provider: Provider) -> None:
     response = browser.sign_in(code=REMOVED, error="access_denied", state="x")
     assert_rejected(browser, provider, response)
     assert "cancelled" not in response.text
 
 
-def test_a5_a_code_with_an_error_is_rejected(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("A5")
+def test_a_code_with_an_error_is_rejected(browser: Browser, provider: Provider) -> None:
     assert_rejected(browser, provider, browser.sign_in(error="server_error"))
 
 
 # -- A6
 
 
+@pytest.mark.security("A6")
 @pytest.mark.parametrize(
     "query",
     [
@@ -200,19 +178,19 @@ def test_a5_a_code_with_an_error_is_rejected(browser: Browser, provider: Provide
         "code=a&state={state}%0A",
     ],
 )
-def test_a6_malformed_answers_are_rejected(
-    browser: Browser, provider: Provider, query: str
-) -> None:
+def test_malformed_answers_are_rejected(browser: Browser, provider: Provider, query: str) -> None:
     state = query_of(browser.begin("/login"))["state"]
     query = query.replace("{state}", state).replace("{long}", "c" * 100_000)
     assert_rejected(browser, provider, browser.get(f"/callback?{query}", site="cross-site"))
 
 
+@pytest.mark.security("A6")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
-def test_a6_other_methods_are_rejected(site: Flask, method: str) -> None:
-    assert site.test_client().open("/callback?code=a&state=b", method=method).status_code == 405
+def test_other_methods_are_rejected(app: Flask, method: str) -> None:
+    assert app.test_client().open("/callback?code=a&state=b", method=method).status_code == 405
 
 
+@pytest.mark.security("A6")
 @settings(
     max_examples=150,
     deadline=None,
@@ -220,9 +198,9 @@ def test_a6_other_methods_are_rejected(site: Flask, method: str) -> None:
 )
 @given(st.dictionaries(st.sampled_from(["code", "state", "iss", "error"]) | st.text(), st.text()))
 def test_any_query_is_a_clean_refusal(
-    site: Flask, provider: Provider, query: dict[str, str]
+    app: Flask, provider: Provider, query: dict[str, str]
 ) -> None:
-    response = site.test_client().get(
+    response = app.test_client().get(
         "/callback", query_string=query, headers={"Accept": "text/html"}
     )
     assert response.status_code == 400
@@ -232,7 +210,8 @@ def test_any_query_is_a_clean_refusal(
 # -- A7
 
 
-def test_a7_the_redirect_uri_is_the_same_in_both_requests(
+@pytest.mark.security("A7")
+def test_the_redirect_uri_is_the_same_in_both_requests(
     browser: Browser, provider: Provider
 ) -> None:
     url = browser.begin("/login")
@@ -241,6 +220,7 @@ def test_a7_the_redirect_uri_is_the_same_in_both_requests(
     assert call.form["redirect_uri"] == query_of(url)["redirect_uri"] == "http://localhost/callback"
 
 
+@pytest.mark.security("A7")
 @pytest.mark.parametrize(
     ("config", "options", "expected"),
     [
@@ -254,11 +234,11 @@ def test_a7_the_redirect_uri_is_the_same_in_both_requests(
         ({"TRUSTED_HOSTS": ["app.example"]}, {}, None),
     ],
 )
-def test_a7_a_forged_host_does_not_change_it(
+def test_a_forged_host_does_not_change_it(
     provider: Provider, make_app: MakeApp, config: t.Any, options: t.Any, expected: str | None
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, **options)), **config)
-    response = site.test_client().get("/login", headers={"Host": "evil.example"})
+    app = make_app(OAuth2Login(make_handler(provider, **options)), **config)
+    response = app.test_client().get("/login", headers={"Host": "evil.example"})
     if expected is None:
         assert response.status_code == 400
     else:
@@ -268,6 +248,7 @@ def test_a7_a_forged_host_does_not_change_it(
 # -- A8
 
 
+@pytest.mark.security("A8")
 @pytest.mark.parametrize(
     "target",
     [
@@ -302,16 +283,17 @@ def test_a7_a_forged_host_does_not_change_it(
         "/\u007f",
     ],
 )
-def test_a8_next_stays_on_this_host(site: Flask, provider: Provider, target: str) -> None:
-    client = site.test_client()
+def test_next_stays_on_this_host(app: Flask, provider: Provider, target: str) -> None:
+    client = app.test_client()
     response = client.get("/login", query_string={"next": target})
     callback = urlsplit(provider.consent(response.location))
     assert client.get(f"{callback.path}?{callback.query}").location == "/"
 
 
+@pytest.mark.security("A8")
 @pytest.mark.parametrize("target", ["/me", "/a/b?c=d&e=/f", "/ä", "/a//b", "/?next=//x"])
-def test_a8_a_path_is_kept(site: Flask, provider: Provider, target: str) -> None:
-    client = site.test_client()
+def test_a_path_is_kept(app: Flask, provider: Provider, target: str) -> None:
+    client = app.test_client()
     response = client.get("/login", query_string={"next": target})
     callback = urlsplit(provider.consent(response.location))
     landed = client.get(f"{callback.path}?{callback.query}").location
@@ -321,7 +303,8 @@ def test_a8_a_path_is_kept(site: Flask, provider: Provider, target: str) -> None
 # -- A9
 
 
-def test_a9_answers_are_private_and_pages_cannot_be_framed(browser: Browser) -> None:
+@pytest.mark.security("A9")
+def test_answers_are_private_and_pages_cannot_be_framed(browser: Browser) -> None:
     url = browser.begin("/login")
     answers = [browser.get("/login"), browser.get("/callback"), browser.finish(url)]
     page = browser.get("/logout")
@@ -339,22 +322,9 @@ def test_a9_answers_are_private_and_pages_cannot_be_framed(browser: Browser) -> 
 # -- A10
 
 
-def add_cart(site: Flask) -> None:
-    @site.get("/cart/<item>")
-    def cart(item: str) -> list[str]:
-        session["cart"] = [*session.get("cart", []), item]
-        session["csrf_token"] = "before"
-        return t.cast("list[str]", session["cart"])
-
-    @site.get("/session")
-    def everything() -> list[str]:
-        return sorted(session)
-
-
-def test_a10_ones_own_session_is_kept_and_somebody_elses_cleared(
-    site: Flask, browser: Browser
-) -> None:
-    add_cart(site)
+@pytest.mark.security("A10")
+def test_ones_own_session_is_kept_and_somebody_elses_cleared(app: Flask, browser: Browser) -> None:
+    add_cart(app)
     browser.get("/cart/book")
     browser.sign_in()
     assert browser.get("/cart/pen").get_json() == ["book", "pen"]
@@ -364,9 +334,10 @@ def test_a10_ones_own_session_is_kept_and_somebody_elses_cleared(
     assert browser.get("/cart/hat").get_json() == ["hat"]
 
 
-def test_a10_the_fingerprint_outlives_the_login(site: Flask, provider: Provider) -> None:
-    add_cart(site)
-    browser = Browser(site, provider)
+@pytest.mark.security("A10")
+def test_the_fingerprint_outlives_the_login(app: Flask, provider: Provider) -> None:
+    add_cart(app)
+    browser = Browser(app, provider)
     browser.sign_in()
     browser.get("/cart/book")
     provider.grants.revoke_all()
@@ -376,28 +347,29 @@ def test_a10_the_fingerprint_outlives_the_login(site: Flask, provider: Provider)
     assert browser.get("/cart/hat").get_json() == ["hat"]
 
 
-def test_a10_tokens_made_for_the_session_before_go(site: Flask, browser: Browser) -> None:
-    add_cart(site)
+@pytest.mark.security("A10")
+def test_tokens_made_for_the_session_before_go(app: Flask, browser: Browser) -> None:
+    add_cart(app)
     browser.get("/cart/book")
     browser.sign_in()
     assert browser.get("/session").get_json() == ["_oauth2", "cart"]
 
 
-def test_a10_nobody_can_say_who_clears(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
-    add_cart(site)
-    browser = Browser(site, provider)
+@pytest.mark.security("A10")
+def test_nobody_can_say_who_clears(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
+    add_cart(app)
+    browser = Browser(app, provider)
     browser.sign_in()
     browser.get("/cart/book")
     browser.sign_in()
     assert browser.get("/cart/hat").get_json() == ["hat"]
 
 
-def test_a10_another_owner_clears_but_what_the_hook_wrote_stays(
-    site: Flask, browser: Browser
-) -> None:
-    add_cart(site)
-    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
+@pytest.mark.security("A10")
+def test_another_owner_clears_but_what_the_hook_wrote_stays(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
 
     @login.on_login
     def note(identity: Identity, _token: Token) -> None:
@@ -410,9 +382,10 @@ def test_a10_another_owner_clears_but_what_the_hook_wrote_stays(
     assert browser.get("/session").get_json() == ["_oauth2", "user"]
 
 
-def test_a10_refused_by_on_login_nothing_has_happened(site: Flask, browser: Browser) -> None:
-    add_cart(site)
-    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
+@pytest.mark.security("A10")
+def test_refused_by_on_login_nothing_has_happened(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
 
     @login.on_login
     def refuse(identity: Identity, _token: Token) -> None:
@@ -428,10 +401,11 @@ def test_a10_refused_by_on_login_nothing_has_happened(site: Flask, browser: Brow
     assert (browser.get("/me").get_json() or {})["id"] == "ada"
 
 
-def test_a10_a_strict_session_is_never_overwritten(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
-    add_cart(site)
-    browser = Browser(site, provider)
+@pytest.mark.security("A10")
+def test_a_strict_session_is_never_overwritten(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
+    add_cart(app)
+    browser = Browser(app, provider)
     browser.get("/cart/book")
     assert browser.sign_in().status_code == 302
     assert browser.get("/cart/pen").get_json() == ["book", "pen"]

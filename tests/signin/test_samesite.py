@@ -25,35 +25,27 @@ from flask_oauth2_login import (
     login_url,
 )
 from tests.conftest import MakeApp, MakeProvider
-from tests.signin.test_flow import add_cart, is_signed_in, make_handler, query_of
-from tests.support.apps import Clock
+from tests.support.apps import add_cart
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import Answer, Browser, Hold, Provider
 
 #: What `urlsplit` does not take.
 NO_URLS = ["http://[", "http://a]", "http://\u2100"]
 
 
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
-    return make_app(OAuth2Login(make_handler(provider), scope="read"))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
-
-
-def keep_sessions_on_the_server(site: Flask, folder: Path) -> None:
+def keep_sessions_on_the_server(app: Flask, folder: Path) -> None:
     from cachelib import FileSystemCache
     from flask_session import Session
 
     cache = FileSystemCache(str(folder / "sessions"))
-    site.config |= {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
-    Session(site)
+    app.config |= {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
+    Session(app)
 
 
-def make_sessions_permanent(site: Flask) -> None:
-    @site.before_request
+def make_sessions_permanent(app: Flask) -> None:
+    @app.before_request
     def last() -> None:
         session.permanent = True
 
@@ -68,19 +60,21 @@ def in_wsgi(text: str) -> str:
 
 @pytest.mark.parametrize("name", ["self", "login", "params", "target"])
 def test_any_parameter_of_a_signed_link_goes_to_the_provider(
-    site: Flask, browser: Browser, name: str
+    app: Flask, browser: Browser, name: str
 ) -> None:
     asked: dict[str, t.Any] = {name: "1"}
-    site.add_url_rule("/link", "link", lambda: login_url(**asked))
+    app.add_url_rule("/link", "link", lambda: login_url(**asked))
     assert query_of(browser.begin(browser.get("/link").text))[name] == "1"
 
 
-def test_a2_a_link_cannot_name_another_client(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, client_id_param="client_key")))
-    location = site.test_client().get("/login?client_key=evil").location
+@pytest.mark.security("A2")
+def test_a_link_cannot_name_another_client(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider, client_id_param="client_key")))
+    location = app.test_client().get("/login?client_key=evil").location
     assert query_of(location)["client_key"] == provider.client_id
 
 
+@pytest.mark.security("A3")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -92,16 +86,17 @@ def test_a2_a_link_cannot_name_another_client(provider: Provider, make_app: Make
         {"X-Purpose": "preview"},
     ],
 )
-def test_a3_whatever_looks_ahead_starts_no_attempt(site: Flask, headers: dict[str, str]) -> None:
-    response = site.test_client().get("/login", headers=headers)
+def test_whatever_looks_ahead_starts_no_attempt(app: Flask, headers: dict[str, str]) -> None:
+    response = app.test_client().get("/login", headers=headers)
     assert response.status_code == 503
     assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.security("A3")
 @pytest.mark.parametrize("name", ["日", "x", "x" * 3000, "A" * 32, "0" * 33])
-def test_a3_a_cookie_that_is_no_attempts_is_left_alone(site: Flask, name: str) -> None:
+def test_a_cookie_that_is_no_attempts_is_left_alone(app: Flask, name: str) -> None:
     cookie = in_wsgi(f"oauth2_login_oauth2__{name}=1")
-    client = site.test_client(use_cookies=False)
+    client = app.test_client(use_cookies=False)
     response = client.get("/login", headers={"Cookie": cookie})
     state = query_of(response.location)["state"]
     (sent,) = response.headers.getlist("Set-Cookie")
@@ -123,22 +118,24 @@ def test_a_next_too_long_for_a_cookie_is_left_out(browser: Browser) -> None:
     assert is_signed_in(browser)
 
 
+@pytest.mark.security("A8")
 @pytest.mark.parametrize("url", NO_URLS)
-def test_a8_a_malformed_url_of_the_page_before_leads_nowhere(site: Flask, url: str) -> None:
-    @site.post("/form")
+def test_a_malformed_url_of_the_page_before_leads_nowhere(app: Flask, url: str) -> None:
+    @app.post("/form")
     @login_required
     def form() -> str:
         return ""
 
-    client = site.test_client()
+    client = app.test_client()
     headers = {"Referer": in_wsgi(url), "Accept": "text/html"}
     assert client.post("/form", headers=headers).status_code == 401
     headers = {"HX-Request": "true", "HX-Current-URL": in_wsgi(url)}
     assert client.get("/me", headers=headers).headers["HX-Redirect"] == "/login"
 
 
+@pytest.mark.security("A8")
 @pytest.mark.parametrize("url", NO_URLS)
-def test_a8_a_malformed_target_of_another_site_becomes_the_default_page(
+def test_a_malformed_target_of_another_site_becomes_the_default_page(
     provider: Provider, make_app: MakeApp, url: str
 ) -> None:
     handler = OpenIDConnect(provider.client_id, provider.client_secret, provider.url)
@@ -167,6 +164,7 @@ class Flood(io.RawIOBase):
         return taken
 
 
+@pytest.mark.security("A6")
 @pytest.mark.parametrize(
     "length",
     [
@@ -175,10 +173,10 @@ class Flood(io.RawIOBase):
         {"HTTP_TRANSFER_ENCODING": "chunked"},
     ],
 )
-def test_a6_a_form_of_any_length_is_not_read(
+def test_a_form_of_any_length_is_not_read(
     provider: Provider, make_app: MakeApp, length: dict[str, str]
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider, response_mode="form_post")))
+    app = make_app(OAuth2Login(make_handler(provider, response_mode="form_post")))
     body = Flood(100_000_000)
     request = {
         "CONTENT_TYPE": "application/x-www-form-urlencoded",
@@ -186,7 +184,7 @@ def test_a6_a_form_of_any_length_is_not_read(
         "wsgi.input_terminated": True,
         **length,
     }
-    response = site.test_client().post("/callback", environ_overrides=request)
+    response = app.test_client().post("/callback", environ_overrides=request)
     assert 400 <= response.status_code < 500
     assert body.size - body.left < 1_000_000
 
@@ -194,10 +192,9 @@ def test_a6_a_form_of_any_length_is_not_read(
 # -- A7
 
 
-def test_a7_the_redirect_uri_is_the_same_where_the_port_is_not(
-    site: Flask, provider: Provider
-) -> None:
-    client = site.test_client()
+@pytest.mark.security("A7")
+def test_the_redirect_uri_is_the_same_where_the_port_is_not(app: Flask, provider: Provider) -> None:
+    client = app.test_client()
     begun = client.get("/login", base_url="http://localhost").location
     callback = urlsplit(provider.consent(begun))
     url = f"{callback.path}?{callback.query}"
@@ -206,13 +203,12 @@ def test_a7_the_redirect_uri_is_the_same_where_the_port_is_not(
     assert call.form["redirect_uri"] == query_of(begun)["redirect_uri"]
 
 
-def test_a7_the_redirect_uri_has_the_blueprints_subdomain(
-    provider: Provider, tmp_path: Path
-) -> None:
-    site = Flask("the_app", instance_path=str(tmp_path), subdomain_matching=True)
-    site.config |= {"SECRET_KEY": secrets.token_hex(), "SERVER_NAME": "app.example"}
-    site.register_blueprint(OAuth2Login(make_handler(provider), subdomain="auth"))
-    browser = Browser(site, provider, base_url="http://auth.app.example")
+@pytest.mark.security("A7")
+def test_the_redirect_uri_has_the_blueprints_subdomain(provider: Provider, tmp_path: Path) -> None:
+    app = Flask("the_app", instance_path=str(tmp_path), subdomain_matching=True)
+    app.config |= {"SECRET_KEY": secrets.token_hex(), "SERVER_NAME": "app.example"}
+    app.register_blueprint(OAuth2Login(make_handler(provider), subdomain="auth"))
+    browser = Browser(app, provider, base_url="http://auth.app.example")
     url = browser.begin()
     assert query_of(url)["redirect_uri"] == "http://auth.app.example/callback"
     assert browser.finish(url).status_code == 302
@@ -221,17 +217,18 @@ def test_a7_the_redirect_uri_has_the_blueprints_subdomain(
 # -- A9
 
 
-def test_a9_an_answer_with_a_referrer_policy_of_its_own_is_private_too(
-    site: Flask, browser: Browser
+@pytest.mark.security("A9")
+def test_an_answer_with_a_referrer_policy_of_its_own_is_private_too(
+    app: Flask, browser: Browser
 ) -> None:
     own = {"Referrer-Policy": "origin"}
-    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
 
     @login.on_login
     def welcome(_identity: Identity, _token: Token) -> Response:
         return Response("Welcome!", headers=own)
 
-    @site.errorhandler(AuthorizationError)
+    @app.errorhandler(AuthorizationError)
     def explain(_error: AuthorizationError) -> Response:
         return Response("No.", 400, headers=own)
 
@@ -246,20 +243,21 @@ def test_a9_an_answer_with_a_referrer_policy_of_its_own_is_private_too(
 # -- A10
 
 
+@pytest.mark.security("A10")
 @pytest.mark.parametrize("kind", ["Strict", "form_post"])
 @pytest.mark.parametrize("on_the_server", [False, True])
-def test_a10_a_permanent_session_that_did_not_come_along_is_never_overwritten(
+def test_a_permanent_session_that_did_not_come_along_is_never_overwritten(
     provider: Provider, make_app: MakeApp, tmp_path: Path, kind: str, on_the_server: bool
 ) -> None:
     options = {"response_mode": "form_post"} if kind == "form_post" else {}
     samesite = "Strict" if kind == "Strict" else "Lax"
     login = OAuth2Login(make_handler(provider, **options))
-    site = make_app(login, SESSION_COOKIE_SAMESITE=samesite)
+    app = make_app(login, SESSION_COOKIE_SAMESITE=samesite)
     if on_the_server:
-        keep_sessions_on_the_server(site, tmp_path)
-    make_sessions_permanent(site)
-    add_cart(site)
-    browser = Browser(site, provider, base_url="https://localhost")
+        keep_sessions_on_the_server(app, tmp_path)
+    make_sessions_permanent(app)
+    add_cart(app)
+    browser = Browser(app, provider, base_url="https://localhost")
     browser.get("/cart/book")
     assert browser.sign_in().status_code == 302
     assert browser.get("/cart/pen").get_json() == ["book", "pen"]
@@ -275,15 +273,16 @@ def test_a10_a_permanent_session_that_did_not_come_along_is_never_overwritten(
     assert is_signed_in(browser)
 
 
-def test_a10_a_form_token_of_another_name_goes_too(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("A10")
+def test_a_form_token_of_another_name_goes_too(provider: Provider, make_app: MakeApp) -> None:
     from flask_wtf import CSRFProtect
     from flask_wtf.csrf import generate_csrf
 
-    site = make_app(OAuth2Login(make_handler(provider)), WTF_CSRF_FIELD_NAME="form_token")
-    CSRFProtect(site)
-    site.add_url_rule("/form", "form", generate_csrf)
-    site.add_url_rule("/session", "session", lambda: sorted(session))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider)), WTF_CSRF_FIELD_NAME="form_token")
+    CSRFProtect(app)
+    app.add_url_rule("/form", "form", generate_csrf)
+    app.add_url_rule("/session", "session", lambda: sorted(session))
+    browser = Browser(app, provider)
     browser.get("/form")
     assert browser.get("/session").get_json() == ["form_token"]
     browser.sign_in()
@@ -297,12 +296,13 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
+@pytest.mark.security("B3")
 @pytest.mark.parametrize("depth", [480, 950])
-def test_b3_claims_nested_beyond_all_measure_sign_nobody_in(
+def test_claims_nested_beyond_all_measure_sign_nobody_in(
     provider: Provider, make_app: MakeApp, depth: int
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider), claims=["groups"]))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider), claims=["groups"]))
+    browser = Browser(app, provider)
     body = f'{{"sub": "ada", "groups": {nested(depth)}}}'
     provider.on("/userinfo", Answer(body=body.encode()))
     assert browser.sign_in().status_code == 502
@@ -310,8 +310,8 @@ def test_b3_claims_nested_beyond_all_measure_sign_nobody_in(
 
 
 def test_nested_claims_are_kept(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app(OAuth2Login(make_handler(provider), claims=["groups"]))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider), claims=["groups"]))
+    browser = Browser(app, provider)
     body = f'{{"sub": "ada", "groups": {nested(20)}}}'
     provider.on("/userinfo", Answer(body=body.encode()))
     browser.sign_in()
@@ -321,7 +321,8 @@ def test_nested_claims_are_kept(provider: Provider, make_app: MakeApp) -> None:
 # -- C4
 
 
-def test_c4_a_record_too_large_for_the_sessions_cookie_names_the_stores(
+@pytest.mark.security("C4")
+def test_a_record_too_large_for_the_sessions_cookie_names_the_stores(
     make_provider: MakeProvider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     provider = make_provider(access_token_size=6000)
@@ -331,14 +332,15 @@ def test_c4_a_record_too_large_for_the_sessions_cookie_names_the_stores(
     assert not browser.jar.refused
     assert not is_signed_in(browser)
     # On the server there is room for it.
-    site = make_app(OAuth2Login(make_handler(provider), store="session"))
-    keep_sessions_on_the_server(site, tmp_path)
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider), store="session"))
+    keep_sessions_on_the_server(app, tmp_path)
+    browser = Browser(app, provider)
     browser.sign_in()
     assert is_signed_in(browser)
 
 
-def test_c4_the_largest_token_is_no_traceback(
+@pytest.mark.security("C4")
+def test_the_largest_token_is_no_traceback(
     make_provider: MakeProvider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     provider = make_provider(access_token_size=1_045_000)
@@ -352,15 +354,16 @@ def test_c4_the_largest_token_is_no_traceback(
     assert is_signed_in(on_the_server)
 
 
-def test_c4_more_than_can_be_sealed_is_the_providers_error(
+@pytest.mark.security("C4")
+def test_more_than_can_be_sealed_is_the_providers_error(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store, claims = f"sqlite:///{tmp_path}/logins.db", ["name", "nickname"]
-    site = make_app(OAuth2Login(make_handler(provider), store=store, claims=claims))
+    app = make_app(OAuth2Login(make_handler(provider), store=store, claims=claims))
     person = {"sub": "ada", "name": "x" * 500_000, "nickname": "x" * 500_000}
     provider.token_overrides = {"more": "x" * 1_000_000}
     provider.on("/userinfo", Answer(body=person))
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     assert browser.sign_in().status_code == 502
     assert not is_signed_in(browser)
 
@@ -368,11 +371,12 @@ def test_c4_more_than_can_be_sealed_is_the_providers_error(
 # -- C5
 
 
+@pytest.mark.security("C5")
 @pytest.mark.parametrize("error", ["bad_refresh_token", "invalid_request", "access_denied"])
-def test_c5_one_visitors_bad_refresh_token_keeps_nobody_else_out(
-    site: Flask, provider: Provider, error: str
+def test_one_visitors_bad_refresh_token_keeps_nobody_else_out(
+    app: Flask, provider: Provider, error: str
 ) -> None:
-    ada, bob = Browser(site, provider), Browser(site, provider)
+    ada, bob = Browser(app, provider), Browser(app, provider)
     ada.sign_in()
     bob.sign_in(person={"sub": "bob"})
     provider.grants.expire_access()
@@ -390,10 +394,10 @@ def test_c5_one_visitors_bad_refresh_token_keeps_nobody_else_out(
 class SlowRequest:
     """A request by a copy of a browser, whose answer that browser takes when it comes."""
 
-    def __init__(self, browser: Browser, site: Flask, send: t.Callable[[Browser], TestResponse]):
+    def __init__(self, browser: Browser, app: Flask, send: t.Callable[[Browser], TestResponse]):
         self._browser = browser
         self._answers: list[TestResponse] = []
-        visitor = Browser(site)
+        visitor = Browser(app)
         visitor.jar = browser.jar.copy()
         self._thread = threading.Thread(target=lambda: self._answers.append(send(visitor)))
         self._thread.start()
@@ -406,15 +410,16 @@ class SlowRequest:
         return answer
 
 
+@pytest.mark.security("C8")
 @pytest.mark.parametrize("kind", ["cookie", "permanent", "Flask-Session"])
-def test_c8_a_slow_sign_out_ends_nobody_elses_login(
-    site: Flask, browser: Browser, tmp_path: Path, kind: str
+def test_a_slow_sign_out_ends_nobody_elses_login(
+    app: Flask, browser: Browser, tmp_path: Path, kind: str
 ) -> None:
     if kind == "permanent":
-        make_sessions_permanent(site)
+        make_sessions_permanent(app)
     elif kind == "Flask-Session":
-        keep_sessions_on_the_server(site, tmp_path)
-    login = t.cast(OAuth2Login, site.blueprints["oauth2"])
+        keep_sessions_on_the_server(app, tmp_path)
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
     arrived, goes_on = threading.Event(), threading.Event()
 
     @login.on_logout
@@ -424,7 +429,7 @@ def test_c8_a_slow_sign_out_ends_nobody_elses_login(
 
     browser.sign_in()
     former = browser.jar.copy()
-    slow = SlowRequest(browser, site, lambda visitor: visitor.post("/logout"))
+    slow = SlowRequest(browser, app, lambda visitor: visitor.post("/logout"))
     assert arrived.wait(30)
     browser.sign_in(person={"sub": "bob"})
     goes_on.set()
@@ -434,7 +439,8 @@ def test_c8_a_slow_sign_out_ends_nobody_elses_login(
     assert not is_signed_in(browser)
 
 
-def test_c8_a_slow_request_at_another_machine_loses_nobody(
+@pytest.mark.security("C8")
+def test_a_slow_request_at_another_machine_loses_nobody(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store, key = f"sqlite:///{tmp_path}/logins.db", secrets.token_hex()
@@ -462,8 +468,8 @@ def test_c8_a_slow_request_at_another_machine_loses_nobody(
 class Thief:
     """Somebody with a copy of a browser's cookies, who keeps them as long as he likes."""
 
-    def __init__(self, site: Flask, browser: Browser) -> None:
-        self._client = site.test_client()
+    def __init__(self, app: Flask, browser: Browser) -> None:
+        self._client = app.test_client()
         for cookie in browser.cookies:
             self._client.set_cookie(cookie.name, cookie.value)
 
@@ -484,15 +490,16 @@ def visits(lifetime: int) -> list[float]:
     return during + [lifetime + late for late in (4, 600, 2000, 3590)]
 
 
+@pytest.mark.security("C8")
 @pytest.mark.parametrize("lifetime", [2 * 24 * 3600, 7 * 24 * 3600])
-def test_c8_a_copy_of_cookies_that_were_signed_out_never_counts_again(
-    site: Flask, browser: Browser, monkeypatch: pytest.MonkeyPatch, lifetime: int
+def test_a_copy_of_cookies_that_were_signed_out_never_counts_again(
+    app: Flask, browser: Browser, monkeypatch: pytest.MonkeyPatch, lifetime: int
 ) -> None:
     clock = set_clock(monkeypatch)
-    site.config["PERMANENT_SESSION_LIFETIME"] = lifetime
-    make_sessions_permanent(site)
+    app.config["PERMANENT_SESSION_LIFETIME"] = lifetime
+    make_sessions_permanent(app)
     browser.sign_in()
-    thief = Thief(site, browser)
+    thief = Thief(app, browser)
     assert thief.get("/me") == 200
     browser.post("/logout")
     signed_out_at = clock.ahead
@@ -502,9 +509,10 @@ def test_c8_a_copy_of_cookies_that_were_signed_out_never_counts_again(
         assert thief.get("/me") == 401
 
 
+@pytest.mark.security("C6")
 @pytest.mark.parametrize("lifetime", [4 * 3600, 7 * 24 * 3600])
-def test_c6_a_spent_refresh_token_is_never_sent_again_however_late(
-    site: Flask,
+def test_a_spent_refresh_token_is_never_sent_again_however_late(
+    app: Flask,
     browser: Browser,
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
@@ -512,10 +520,10 @@ def test_c6_a_spent_refresh_token_is_never_sent_again_however_late(
 ) -> None:
     clock = set_clock(monkeypatch)
     provider.expires_in = 10**8
-    site.config["PERMANENT_SESSION_LIFETIME"] = lifetime
-    make_sessions_permanent(site)
+    app.config["PERMANENT_SESSION_LIFETIME"] = lifetime
+    make_sessions_permanent(app)
     browser.sign_in()
-    aborted = Thief(site, browser)
+    aborted = Thief(app, browser)
     provider.grants.expire_access()
     assert browser.fetch("/call/x").status_code == 200
     renewed_at = clock.ahead
@@ -548,8 +556,8 @@ def test_c6_a_spent_refresh_token_is_never_sent_again_however_late(
         [["id"], ["oauth2", "x", "y", 1, 2]],
     ],
 )
-def test_marks_of_another_shape_are_as_good_as_none(site: Flask, marks: t.Any) -> None:
-    client = site.test_client()
+def test_marks_of_another_shape_are_as_good_as_none(app: Flask, marks: t.Any) -> None:
+    client = app.test_client()
     with client.session_transaction() as kept:
         kept["_oauth2"] = marks
     assert client.get("/me").status_code == 401

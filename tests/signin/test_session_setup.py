@@ -10,7 +10,8 @@ from flask import session
 
 from flask_oauth2_login import Identity, OAuth2Login, SQLAlchemyStore, StoreError
 from tests.conftest import MakeApp
-from tests.signin.test_flow import add_cart, make_handler
+from tests.support.apps import add_cart
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 
 
@@ -106,8 +107,9 @@ NOBODY = {"one": None, "two": None, "user": None, "cart": None}
 # -- A10: somebody else signs in
 
 
+@pytest.mark.security("A10")
 @pytest.mark.parametrize("lasts", [False, True])
-def test_a10_while_the_store_fails_one_is_still_who_one_was(site: Site, lasts: bool) -> None:
+def test_while_the_store_fails_one_is_still_who_one_was(site: Site, lasts: bool) -> None:
     failures = 0
     for number in range(1, 30):
         browser = site.browser("one")
@@ -135,8 +137,9 @@ def test_a10_while_the_store_fails_one_is_still_who_one_was(site: Site, lasts: b
     assert number == failures + 1
 
 
+@pytest.mark.security("A10")
 @pytest.mark.parametrize("takes_effect", [False, True])
-def test_a10_of_several_logins_too_it_is_one_person_or_the_other(
+def test_of_several_logins_too_it_is_one_person_or_the_other(
     site: Site, takes_effect: bool
 ) -> None:
     seen = []
@@ -164,7 +167,8 @@ def test_a10_of_several_logins_too_it_is_one_person_or_the_other(
     assert ADA_TWICE in seen
 
 
-def test_a10_a_session_on_the_server_that_gets_no_new_id_is_still_ones_own(
+@pytest.mark.security("A10")
+def test_a_session_on_the_server_that_gets_no_new_id_is_still_ones_own(
     site: Site, tmp_path: Path
 ) -> None:
     from cachelib import FileSystemCache
@@ -196,9 +200,10 @@ def test_a10_a_session_on_the_server_that_gets_no_new_id_is_still_ones_own(
 # -- D3: signing out
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize("lasts", [False, True])
 @pytest.mark.parametrize("takes_effect", [False, True])
-def test_d3_while_the_store_fails_a_login_has_ended_or_can_be_ended(
+def test_while_the_store_fails_a_login_has_ended_or_can_be_ended(
     site: Site, lasts: bool, takes_effect: bool
 ) -> None:
     failures = 0
@@ -224,7 +229,8 @@ def test_d3_while_the_store_fails_a_login_has_ended_or_can_be_ended(
     assert failures >= 2
 
 
-def test_d3_of_several_logins_those_that_could_not_be_ended_stay(site: Site) -> None:
+@pytest.mark.security("D3")
+def test_of_several_logins_those_that_could_not_be_ended_stay(site: Site) -> None:
     seen = []
     for number in range(1, 30):
         browser = site.browser("one", "two")
@@ -249,7 +255,8 @@ def test_d3_of_several_logins_those_that_could_not_be_ended_stay(site: Site) -> 
     assert [None, "ada"] in seen
 
 
-def test_d3_a_store_that_is_away_keeps_no_other_login_from_ending(
+@pytest.mark.security("D3")
+def test_a_store_that_is_away_keeps_no_other_login_from_ending(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store = FragileStore(tmp_path)
@@ -269,7 +276,8 @@ def test_d3_a_store_that_is_away_keeps_no_other_login_from_ending(
     assert (browser.get("/me").get_json() or {})["provider"] == "one"
 
 
-def test_a10_a_hook_of_the_app_that_fails_leaves_no_record(site: Site) -> None:
+@pytest.mark.security("A10")
+def test_a_hook_of_the_app_that_fails_leaves_no_record(site: Site) -> None:
     browser = site.browser("one")
 
     @site.logins[0].on_login
@@ -282,7 +290,8 @@ def test_a10_a_hook_of_the_app_that_fails_leaves_no_record(site: Site) -> None:
     assert not site.has_record("bob")
 
 
-def test_a10_what_the_browser_keeps_itself_is_not_replaced_either(
+@pytest.mark.security("A10")
+def test_what_the_browser_keeps_itself_is_not_replaced_either(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     store = FragileStore(tmp_path)

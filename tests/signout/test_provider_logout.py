@@ -7,61 +7,31 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Flask, abort
+from flask import abort
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_oauth2_login import (
     Identity,
     OAuth2Login,
-    OpenIDConnect,
     Token,
     current_oauth_session,
     logged_out,
     login_required,
 )
-from tests.conftest import MakeApp
+from tests.conftest import MakeSSO
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import Options
 from tests.support.provider import REMOVED, Answer, Browser, Provider
-
-Options = dict[str, t.Any]
-MakeSSO = t.Callable[..., tuple[Flask, Browser]]
-
-
-@pytest.fixture
-def make_sso(provider: Provider, make_app: MakeApp, tmp_path: Path) -> MakeSSO:
-    """An app with one login at the provider, whose records rest in SQLite, and a browser."""
-
-    def make(handler: Options | None = None, **login: t.Any) -> tuple[Flask, Browser]:
-        sso = OpenIDConnect(
-            provider.client_id,
-            provider.client_secret,
-            provider.issuer,
-            api_url=provider.api_url,
-            **(handler or {}),
-        )
-        login.setdefault("store", f"sqlite:///{tmp_path}/logins.db")
-        app = make_app(OAuth2Login(sso, name="sso", scope="email", **login))
-        return app, Browser(app, provider)
-
-    return make
-
-
-def is_signed_in(browser: Browser) -> bool:
-    return browser.fetch("/me").status_code == 200
-
-
-def asked(response: t.Any) -> dict[str, str]:
-    """What a redirect asks the provider for."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(response.location).query).items()}
-
 
 # -- signing out at the provider (D5)
 
 
+@pytest.mark.security("D5")
 def test_signing_out_goes_on_to_the_provider_and_comes_back(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     page = browser.post("/logout", {"next": "/"})
     assert page.status_code == 200, "a redirect after a POST would be blocked by form-action"
@@ -78,9 +48,10 @@ def test_signing_out_goes_on_to_the_provider_and_comes_back(
     assert back.location == "/"
 
 
+@pytest.mark.security("D5")
 @pytest.mark.parametrize("state", ["", "forged"])
 def test_a_forged_state_leads_nowhere_after_signing_out(make_sso: MakeSSO, state: str) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     browser.post("/logout", {"next": "/"})
     back = browser.get(f"/logout?state={state}", site="cross-site")
@@ -92,7 +63,7 @@ def test_a_forged_state_leads_nowhere_after_signing_out(make_sso: MakeSSO, state
 def test_a_provider_that_is_down_keeps_nobody_from_signing_out(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     browser.sign_in()
     provider.down()
     assert browser.post("/logout").status_code < 400
@@ -105,7 +76,7 @@ def test_a_provider_that_is_down_keeps_nobody_from_signing_out(
 def test_a_back_channel_logout_ends_the_session_it_names(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     reasons: list[str] = []
 
     def note(_sender: t.Any, reason: str, **_: t.Any) -> None:
@@ -126,7 +97,7 @@ def test_a_back_channel_logout_ends_the_session_it_names(
 
 
 def test_without_sid_all_sessions_of_the_person_end(provider: Provider, make_sso: MakeSSO) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     other = Browser(app, provider)
     browser.sign_in()
     other.sign_in()
@@ -139,6 +110,7 @@ def test_without_sid_all_sessions_of_the_person_end(provider: Provider, make_sso
     assert not is_signed_in(other)
 
 
+@pytest.mark.security("D4")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -156,10 +128,10 @@ def test_without_sid_all_sessions_of_the_person_end(provider: Provider, make_sso
         {"sub": 7},
     ],
 )
-def test_d4_bad_logout_tokens_end_nothing(
+def test_bad_logout_tokens_end_nothing(
     provider: Provider, make_sso: MakeSSO, claims: Options
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     browser.sign_in()
     token = provider.logout_token(claims)
     answer = app.test_client().post("/backchannel-logout", data={"logout_token": token})
@@ -168,11 +140,12 @@ def test_d4_bad_logout_tokens_end_nothing(
     assert is_signed_in(browser)
 
 
+@pytest.mark.security("D4")
 @pytest.mark.parametrize("kind", ["none", "id_token", "typ", "missing", "twice"])
-def test_d4_what_is_no_logout_token_ends_nothing(
+def test_what_is_no_logout_token_ends_nothing(
     provider: Provider, make_sso: MakeSSO, kind: str
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     browser.sign_in()
     kinds: dict[str, dict[str, t.Any]] = {
         "none": {"logout_token": provider.logout_token(alg="none")},
@@ -185,10 +158,11 @@ def test_d4_what_is_no_logout_token_ends_nothing(
     assert is_signed_in(browser)
 
 
-def test_d4_a_logout_token_counts_once_but_only_if_it_could_be_checked(
+@pytest.mark.security("D4")
+def test_a_logout_token_counts_once_but_only_if_it_could_be_checked(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     browser.sign_in()
     token = provider.logout_token()
     provider.rotate_keys()
@@ -203,10 +177,11 @@ def test_d4_a_logout_token_counts_once_but_only_if_it_could_be_checked(
     assert not is_signed_in(browser)
 
 
-def test_d6_a_front_channel_logout_needs_the_right_iss_and_sid(
+@pytest.mark.security("D6")
+def test_a_front_channel_logout_needs_the_right_iss_and_sid(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     browser.sign_in()
     sid, frame = provider.latest_grant.sid, app.test_client()
     for query in (
@@ -227,7 +202,7 @@ def test_d6_a_front_channel_logout_needs_the_right_iss_and_sid(
 def test_both_need_a_server_side_store(
     provider: Provider, make_sso: MakeSSO, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app, browser = make_sso(store="cookie")
+    app, _, browser = make_sso(store="cookie")
     browser.sign_in()
     stranger = app.test_client()
     assert stranger.post("/backchannel-logout", data={"logout_token": "x"}).status_code == 400
@@ -247,10 +222,10 @@ def test_both_need_a_server_side_store(
 
 
 def test_another_site_can_begin_a_sign_in(provider: Provider, make_sso: MakeSSO) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     query = f"iss={provider.issuer}&login_hint=ada&target_link_uri=http://localhost/me"
     response = browser.get(f"/login?{query}", site="cross-site")
-    assert asked(response)["login_hint"] == "ada"
+    assert query_of(response.location)["login_hint"] == "ada"
     assert browser.finish(response.location).location == "/me"
     response = browser.post("/login", {"iss": provider.issuer}, site="cross-site")
     assert response.status_code == 303
@@ -264,13 +239,13 @@ def test_another_site_can_begin_a_sign_in(provider: Provider, make_sso: MakeSSO)
 def test_another_site_cannot_choose_another_host(
     provider: Provider, make_sso: MakeSSO, target: str
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     response = browser.get(f"/login?iss={provider.issuer}&target_link_uri={target}")
     assert browser.finish(response.location).location == "/"
 
 
 def test_another_issuer_begins_nothing(make_sso: MakeSSO) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     assert browser.get("/login?iss=https://evil.example").status_code == 400
 
 
@@ -280,7 +255,7 @@ def test_another_issuer_begins_nothing(make_sso: MakeSSO) -> None:
 def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
 
     @app.get("/gold")
     @login_required(acr_values="gold")
@@ -296,7 +271,7 @@ def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
     response = browser.get("/gold")
     assert "acr_values=gold" in response.location
     response = browser.get(response.location)
-    assert asked(response)["acr_values"] == "gold"
+    assert query_of(response.location)["acr_values"] == "gold"
     provider.id_token_options = {"claims": {"acr": "gold"}}
     assert browser.finish(response.location).location == "/gold"
     assert browser.get("/gold").text == "gold"
@@ -306,7 +281,7 @@ def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
 def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
 
     @app.get("/stronger")
     @login_required
@@ -317,17 +292,18 @@ def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
     provider.on("/api/step-up", Answer(status=401, headers={"WWW-Authenticate": challenge}))
     browser.sign_in()
     response = browser.get("/stronger")
-    assert asked(response)["acr_values"] == "gold"
+    assert query_of(response.location)["acr_values"] == "gold"
     provider.id_token_options = {"claims": {"acr": "gold"}}
     assert browser.sign_in(response.location).location == "/stronger"
     assert browser.get("/stronger").status_code == 403
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("max_age", ["nan", "-1", "soon", "1e9"])
-def test_d1_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
+def test_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
     provider: Provider, make_sso: MakeSSO, max_age: str
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
 
     @app.get("/stronger")
     @login_required
@@ -338,7 +314,7 @@ def test_d1_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
     challenge = f'Bearer {error}, acr_values="gold", max_age="{max_age}"'
     provider.on("/api/step-up", Answer(status=401, headers={"WWW-Authenticate": challenge}))
     browser.sign_in()
-    sent = asked(browser.get("/stronger"))
+    sent = query_of(browser.get("/stronger").location)
     assert sent["acr_values"] == "gold"
     assert "max_age" not in sent
 
@@ -346,7 +322,7 @@ def test_d1_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
 def test_scope_is_asked_for_once_and_earlier_scopes_stay(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
 
     @app.get("/repos")
     @login_required(scope="repo")
@@ -356,7 +332,7 @@ def test_scope_is_asked_for_once_and_earlier_scopes_stay(
     provider.granted_scope = "openid email"
     browser.sign_in()
     response = browser.get(browser.get("/repos").location)
-    assert set(asked(response)["scope"].split()) == {"openid", "email", "repo"}
+    assert set(query_of(response.location)["scope"].split()) == {"openid", "email", "repo"}
     provider.granted_scope = None
     assert browser.finish(response.location).location == "/repos"
     assert browser.get("/repos").text == "repos"
@@ -370,11 +346,11 @@ def test_scope_is_asked_for_once_and_earlier_scopes_stay(
 def test_a_link_may_ask_the_provider_for_more_but_not_change_the_flow(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
-    _, browser = make_sso()
+    _, _, browser = make_sso()
     query = (
         "prompt=login&ui_locales=de&redirect_uri=https://evil.example&response_type=token&state=x"
     )
-    sent = asked(browser.get(f"/login?{query}"))
+    sent = query_of(browser.get(f"/login?{query}").location)
     assert (sent["prompt"], sent["ui_locales"]) == ("login", "de")
     assert sent["redirect_uri"] == "http://localhost/callback"
     assert sent["response_type"] == "code"
@@ -387,7 +363,7 @@ def test_a_link_may_ask_the_provider_for_more_but_not_change_the_flow(
 def test_on_login_with_flask_login_and_flask_sqlalchemy(
     provider: Provider, make_sso: MakeSSO, tmp_path: Path
 ) -> None:
-    app, browser = make_sso()
+    app, _, browser = make_sso()
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
     db = SQLAlchemy(app)
 

@@ -8,11 +8,11 @@ import typing as t
 import pytest
 from flask import session
 
-from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect
+from flask_oauth2_login import OAuth2Login, OpenIDConnect
 from tests.app.test_example_app import running
 from tests.conftest import MakeApp
-from tests.support.chromium import page as page
 from tests.support.chromium import serving
+from tests.support.handlers import make_handler
 from tests.support.provider import Provider
 
 if t.TYPE_CHECKING:
@@ -82,19 +82,7 @@ def test_a_refusal_ends_in_a_clean_page_and_may_be_thought_over(
     assert "ada@example.com" in page.content()
 
 
-def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
-    return OAuth2(
-        provider.client_id,
-        provider.client_secret,
-        provider.url,
-        authorization_url="authorize",
-        token_url="token",
-        userinfo_url="userinfo",
-        api_url=provider.api_url,
-        **options,
-    )
-
-
+@pytest.mark.security("A10")
 @pytest.mark.parametrize("response_mode", [None, "form_post"])
 @pytest.mark.parametrize("samesite", [None, "Lax", "Strict"])
 def test_a_visitors_cart_survives_the_way_through_the_provider(

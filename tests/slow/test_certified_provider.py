@@ -13,7 +13,6 @@ from werkzeug.serving import make_server
 
 from flask_oauth2_login import OAuth2Login, OpenIDConnect, logged_out, login_required
 from tests.conftest import MakeApp
-from tests.support.chromium import page as page
 from tests.support.servers import free_port, wait_until
 
 if t.TYPE_CHECKING:
@@ -94,6 +93,7 @@ def test_sign_in_and_step_up(page: Page, site: Site) -> None:
     assert "recent enough" in page.content()
 
 
+@pytest.mark.security("D5")
 def test_signing_out_of_the_app_signs_out_at_the_provider(page: Page, site: Site) -> None:
     sign_in(page, f"{site.url}/me")
     page.goto(f"{site.url}/logout")
@@ -106,6 +106,7 @@ def test_signing_out_of_the_app_signs_out_at_the_provider(page: Page, site: Site
     assert page.locator("input[name=login]").count() == 1, "the provider asks who it is again"
 
 
+@pytest.mark.security("D4")
 def test_signing_out_at_the_provider_signs_out_of_the_app(page: Page, site: Site) -> None:
     sign_in(page, f"{site.url}/me")
     reasons: list[str] = []

@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 
 from flask_oauth2_login import SQLAlchemyStore
 from flask_oauth2_login.protocol.http_options import HTTPOptions
-from tests.support.apps import Clock, make_site
+from tests.support.apps import make_site
+from tests.support.clock import Clock
 from tests.support.provider import (
     CUT_AFTER,
     CUT_BEFORE,
@@ -246,7 +247,7 @@ class Logins(RuleBasedStateMachine):
     def fail_to_renew(self, data: st.DataObject, how: str) -> None:
         tab, trouble = data.draw(st.sampled_from(self.due())), TROUBLES[how]
         login = t.cast(Login, tab.login)
-        handler = self.app.extensions["oauth2_login"].logins["oauth2"].handler
+        handler = self.app.extensions["oauth2_login"].registrations["oauth2"].handler
         usual = handler.transport
         if trouble.reaction is HANG:
             handler.transport = HTTPOptions((5.0, 0.3))

@@ -13,7 +13,6 @@ from rq import Queue
 
 from tests.support.provider import Browser, Provider
 from tests.support.servers import Server
-from tests.support.servers import redis_server as redis_server
 from tests.support.worker import make_worker
 
 

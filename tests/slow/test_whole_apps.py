@@ -18,12 +18,10 @@ import sqlalchemy as sa
 import urllib3
 
 from flask_oauth2_login import RedisStore, SQLAlchemyStore
-from tests.signin.test_flow import is_signed_in
 from tests.support.apps import Site, asleep, make_site, serve
+from tests.support.assertions import is_signed_in
 from tests.support.provider import HANG, Browser, Grant, Hold, Provider
 from tests.support.servers import Server
-from tests.support.servers import postgresql as postgresql
-from tests.support.servers import redis_server as redis_server
 
 #: Seconds in which an answer must come that waits for the lease of a worker that died.
 PATIENCE = 25

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -21,22 +20,6 @@ from tests.support.servers import wait_until
 
 #: Seconds: that of a renewal's note with Flask's own lifetime of sessions.
 MONTH = 32 * 24 * 3600
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's folder for temporary files, for this test."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Path:
-    folder = tmp_path / "instance"
-    folder.mkdir()
-    return folder
 
 
 class MakeProcess(t.Protocol):
@@ -135,8 +118,9 @@ def locked(path: Path) -> t.Iterator[None]:
 # The file is gone
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize("lose", [remove_files, remove_folder, empty_file])
-def test_d3_a_sign_out_outlives_the_file_in_the_process_that_made_it_and_in_new_ones(
+def test_a_sign_out_outlives_the_file_in_the_process_that_made_it_and_in_new_ones(
     provider: Provider,
     instance: Path,
     make_process: MakeProcess,
@@ -160,7 +144,8 @@ def test_d3_a_sign_out_outlives_the_file_in_the_process_that_made_it_and_in_new_
     assert visit(one, other) == 401
 
 
-def test_d3_a_lost_file_is_told_once_with_what_it_means(
+@pytest.mark.security("D3")
+def test_a_lost_file_is_told_once_with_what_it_means(
     provider: Provider, instance: Path, make_process: MakeProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = make_process()
@@ -178,8 +163,9 @@ def test_d3_a_lost_file_is_told_once_with_what_it_means(
 # The file is there, and can't be used
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize("spoil", [write_nonsense, take_permission])
-def test_d3_nobody_is_let_in_on_a_file_that_cant_be_read_any_more(
+def test_nobody_is_let_in_on_a_file_that_cant_be_read_any_more(
     provider: Provider,
     instance: Path,
     temporary: Path,
@@ -196,7 +182,8 @@ def test_d3_nobody_is_let_in_on_a_file_that_cant_be_read_any_more(
     assert list(temporary.iterdir()) == []
 
 
-def test_d3_a_file_that_cant_be_read_lets_nobody_in_at_a_new_process_either(
+@pytest.mark.security("D3")
+def test_a_file_that_cant_be_read_lets_nobody_in_at_a_new_process_either(
     provider: Provider, instance: Path, make_process: MakeProcess
 ) -> None:
     one = make_process()
@@ -206,7 +193,8 @@ def test_d3_a_file_that_cant_be_read_lets_nobody_in_at_a_new_process_either(
     assert visit(make_process(), browser) == 503
 
 
-def test_d3_a_file_that_can_be_read_again_knows_what_it_knew(
+@pytest.mark.security("D3")
+def test_a_file_that_can_be_read_again_knows_what_it_knew(
     provider: Provider, instance: Path, temporary: Path, make_process: MakeProcess
 ) -> None:
     one, two = make_process(), make_process()
@@ -226,7 +214,8 @@ def test_d3_a_file_that_can_be_read_again_knows_what_it_knew(
 # The file is busy
 
 
-def test_d3_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere(
+@pytest.mark.security("D3")
+def test_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere(
     provider: Provider, instance: Path, make_process: MakeProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two = make_process(), make_process()
@@ -246,7 +235,8 @@ def test_d3_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere
     assert [visit(make_process(), browser), visit(make_process(), other)] == [401, 401]
 
 
-def test_d3_what_waits_for_a_locked_file_holds_up_no_reader(
+@pytest.mark.security("D3")
+def test_what_waits_for_a_locked_file_holds_up_no_reader(
     provider: Provider, instance: Path, make_process: MakeProcess
 ) -> None:
     one = make_process()
@@ -259,7 +249,8 @@ def test_d3_what_waits_for_a_locked_file_holds_up_no_reader(
         assert time.monotonic() - began < 2
 
 
-def test_a1_a_state_is_used_by_nobody_while_the_file_is_locked(
+@pytest.mark.security("A1")
+def test_a_state_is_used_by_nobody_while_the_file_is_locked(
     provider: Provider, instance: Path, make_process: MakeProcess
 ) -> None:
     one, two = make_process(), make_process()
@@ -279,7 +270,8 @@ def test_a1_a_state_is_used_by_nobody_while_the_file_is_locked(
 # Whatever the number of renewals since
 
 
-def test_d3_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
+@pytest.mark.security("D3")
+def test_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
     provider: Provider, make_process: MakeProcess
 ) -> None:
     one = make_process()
@@ -299,7 +291,8 @@ def test_d3_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
 # One folder
 
 
-def test_d3_an_instance_folder_made_between_two_starts_divides_nobody(
+@pytest.mark.security("D3")
+def test_an_instance_folder_made_between_two_starts_divides_nobody(
     provider: Provider, tmp_path: Path, temporary: Path
 ) -> None:
     instance = tmp_path / "later"
@@ -315,7 +308,8 @@ def test_d3_an_instance_folder_made_between_two_starts_divides_nobody(
     assert list(temporary.glob("*/*.db"))
 
 
-def test_d3_a_process_without_a_folder_joins_the_others_when_there_is_one(
+@pytest.mark.security("D3")
+def test_a_process_without_a_folder_joins_the_others_when_there_is_one(
     provider: Provider, tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     temporary.rmdir()
@@ -344,7 +338,8 @@ def squat(folder: Path) -> None:
         folder.symlink_to("/")
 
 
-def test_d3_who_makes_the_temporary_folder_first_divides_nobody(
+@pytest.mark.security("D3")
+def test_who_makes_the_temporary_folder_first_divides_nobody(
     provider: Provider, tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     squatted = temporary / f"flask-oauth2-login-{os.geteuid()}"

@@ -26,11 +26,10 @@ from flask_oauth2_login import (
     SQLAlchemyStore,
     SQLiteStore,
 )
-from tests.signin.test_flow import is_signed_in, make_handler
+from tests.support.assertions import is_signed_in
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 from tests.support.servers import Server
-from tests.support.servers import mariadb as mariadb
-from tests.support.servers import postgresql as postgresql
 
 PROCESSES = 6
 
@@ -120,7 +119,8 @@ print(sum(store.once(f"{number}", 60) for number in range(50)))
     assert sum(int(answer) for answer, _ in answers) == 50
 
 
-def test_a1_once_is_an_error_while_the_file_is_busy_and_true_once_afterwards(
+@pytest.mark.security("A1")
+def test_once_is_an_error_while_the_file_is_busy_and_true_once_afterwards(
     tmp_path: Path,
 ) -> None:
     stores = [SQLiteStore(tmp_path / "logins.db") for _ in range(2)]

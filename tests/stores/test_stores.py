@@ -29,10 +29,6 @@ from flask_oauth2_login.stores.shared import open_shared_store
 from flask_oauth2_login.stores.sqlalchemy import SQLAlchemyStore
 from flask_oauth2_login.stores.sqlite import SQLiteStore
 from tests.support.servers import Server, wait_until
-from tests.support.servers import mariadb as mariadb
-from tests.support.servers import postgresql as postgresql
-from tests.support.servers import redis_cluster as redis_cluster
-from tests.support.servers import redis_server as redis_server
 
 
 class TestSQLiteStoreInMemory(StoreConformance):
@@ -519,7 +515,7 @@ class Calls(RuleBasedStateMachine):
             self.release(name, True)
 
 
-@pytest.mark.parametrize("kind", ["memory", "file", "sqlalchemy", "postgresql", "redis"])
+@pytest.mark.parametrize("kind", ["memory", "file", "sqlalchemy", "postgresql", "redis_server"])
 def test_no_order_of_calls_loses_a_record_or_brings_one_back(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
@@ -552,7 +548,9 @@ def test_no_order_of_calls_loses_a_record_or_brings_one_back(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-@pytest.mark.parametrize("kind", ["file", "app", "sqlalchemy", "postgresql", "mariadb", "redis"])
+@pytest.mark.parametrize(
+    "kind", ["file", "app", "sqlalchemy", "postgresql", "mariadb", "redis_server"]
+)
 def test_a_forked_child_has_connections_of_its_own(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
@@ -561,7 +559,7 @@ def test_a_forked_child_has_connections_of_its_own(
         store = SQLiteStore(tmp_path / "shared.db")
     elif kind == "app":
         store = open_shared_store(str(tmp_path), "app", "secret")
-    elif kind == "redis":
+    elif kind == "redis_server":
         store = RedisStore(request.getfixturevalue("redis_server").url)
     elif kind == "sqlalchemy":
         store = sql_store(f"sqlite:///{tmp_path / 'logins.db'}")

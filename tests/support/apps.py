@@ -7,20 +7,62 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import typing as t
 from pathlib import Path
 
 import requests
-from flask import Flask, request
+from flask import Flask, request, session
 
-from flask_oauth2_login import OAuth2, OAuth2Login
-from tests.conftest import add_views
-from tests.support.provider import Provider
-from tests.support.servers import free_port, wait_until
+from flask_oauth2_login import (
+    OAuth2,
+    OAuth2Login,
+    current_identity,
+    current_oauth_session,
+    login_required,
+)
+
+from .provider import Provider
+from .servers import free_port, wait_until
 
 #: Seconds to connect to the provider, and to wait for its answer.
 TIMEOUT = (0.5, 3.0)
+
+
+def add_views(app: Flask) -> None:
+    """Add the views that most tests need.
+
+    ``/`` for everybody, ``/me`` for whoever is signed in, ``/call/<path>`` for what the provider's
+    API answers to them.
+    """
+
+    @app.get("/")
+    def index() -> str:
+        return "For everybody."
+
+    @app.get("/me")
+    @login_required
+    def me() -> dict[str, t.Any]:
+        return current_identity.to_dict()
+
+    @app.get("/call/<path:path>")
+    @login_required
+    def call(path: str) -> tuple[t.Any, int]:
+        answer = current_oauth_session.get(path)
+        return answer.json(), answer.status_code
+
+
+def add_cart(app: Flask) -> None:
+    """Add views that write into the session, and that tell what is in it."""
+
+    @app.get("/cart/<item>")
+    def cart(item: str) -> list[str]:
+        session["cart"] = [*session.get("cart", []), item]
+        session["csrf_token"] = "before"
+        return t.cast("list[str]", session["cart"])
+
+    @app.get("/session")
+    def everything() -> list[str]:
+        return sorted(session)
 
 
 def make_site(
@@ -128,13 +170,3 @@ def asleep(process: int) -> t.Iterator[None]:
         yield
     finally:
         os.kill(process, signal.SIGCONT)
-
-
-class Clock:
-    """The time of this process, which a test can let run ahead."""
-
-    def __init__(self, monkeypatch: t.Any) -> None:
-        self.ahead = 0.0
-        wall, steady = time.time, time.monotonic
-        monkeypatch.setattr(time, "time", lambda: wall() + self.ahead)
-        monkeypatch.setattr(time, "monotonic", lambda: steady() + self.ahead)

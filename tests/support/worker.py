@@ -8,7 +8,8 @@ import typing as t
 from flask import Flask
 
 from flask_oauth2_login import OAuth2, OAuth2Login
-from tests.conftest import add_views
+
+from .apps import add_views
 
 
 def make_worker() -> Flask:

@@ -17,8 +17,9 @@ from flask_oauth2_login import (
     require_login,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import make_handler, query_of
-from tests.support.apps import Clock
+from tests.support.assertions import query_of
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import REMOVED, Browser, Provider
 
 
@@ -32,18 +33,14 @@ def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth
 
 
 @pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
+def app(provider: Provider, make_app: MakeApp) -> Flask:
     return make_app(make_login(provider))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
 
 
 # -- a demand that guards nothing
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(
     "demand",
     [
@@ -58,7 +55,7 @@ def browser(site: Flask, provider: Provider) -> Browser:
         {"view": 1},
     ],
 )
-def test_d1_an_unknown_demand_is_an_error_where_the_view_is_decorated(
+def test_an_unknown_demand_is_an_error_where_the_view_is_decorated(
     demand: dict[str, t.Any],
 ) -> None:
     (name,) = demand
@@ -67,14 +64,15 @@ def test_d1_an_unknown_demand_is_an_error_where_the_view_is_decorated(
             login_required(*login, **demand)
 
 
-def test_d1_an_unknown_demand_of_the_function_is_an_error_for_everybody(
-    site: Flask, browser: Browser
+@pytest.mark.security("D1")
+def test_an_unknown_demand_of_the_function_is_an_error_for_everybody(
+    app: Flask, browser: Browser
 ) -> None:
     def admin() -> str:
         require_login("sso", roles="admin")  # type: ignore[arg-type]
         return "seen"
 
-    site.add_url_rule("/admin", "admin", admin)
+    app.add_url_rule("/admin", "admin", admin)
     with pytest.raises(ConfigurationError, match="roles"):
         browser.get("/admin")
     browser.sign_in()
@@ -82,6 +80,7 @@ def test_d1_an_unknown_demand_of_the_function_is_an_error_for_everybody(
         browser.get("/admin")
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(
     ("demands", "fix"),
     [
@@ -98,18 +97,19 @@ def test_d1_an_unknown_demand_of_the_function_is_an_error_for_everybody(
         ({"acr_values": "gold", "authorize_params": {"acr_values": "silver"}}, "in common"),
     ],
 )
-def test_d1_a_demand_that_cannot_be_checked_is_an_error_where_the_view_is_decorated(
+def test_a_demand_that_cannot_be_checked_is_an_error_where_the_view_is_decorated(
     demands: dict[str, t.Any], fix: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=fix):
         login_required("sso", **demands)
 
 
-def test_d1_what_only_the_provider_understands_is_sent_when_somebody_signs_in(
-    site: Flask, browser: Browser
+@pytest.mark.security("D1")
+def test_what_only_the_provider_understands_is_sent_when_somebody_signs_in(
+    app: Flask, browser: Browser
 ) -> None:
     guard = login_required("sso", authorize_params={"kc_action": "UPDATE_PASSWORD", "x": ["1"]})
-    site.add_url_rule("/password", "password", guard(lambda: "changed"))
+    app.add_url_rule("/password", "password", guard(lambda: "changed"))
     sent = browser.begin(browser.get("/password").location)
     assert query_of(sent)["kc_action"] == "UPDATE_PASSWORD"
     assert query_of(sent)["x"] == "1"
@@ -117,6 +117,7 @@ def test_d1_what_only_the_provider_understands_is_sent_when_somebody_signs_in(
     assert browser.get("/password").text == "changed"
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(
     ("params", "missing", "proof"),
     [
@@ -130,8 +131,8 @@ def test_d1_what_only_the_provider_understands_is_sent_when_somebody_signs_in(
         ),
     ],
 )
-def test_d1_what_stands_among_the_params_is_checked_all_the_same(
-    site: Flask,
+def test_what_stands_among_the_params_is_checked_all_the_same(
+    app: Flask,
     browser: Browser,
     provider: Provider,
     params: dict[str, t.Any],
@@ -139,7 +140,7 @@ def test_d1_what_stands_among_the_params_is_checked_all_the_same(
     proof: dict[str, t.Any],
 ) -> None:
     guard = login_required("sso", authorize_params=params)
-    site.add_url_rule("/closed", "closed", guard(lambda: "inside"))
+    app.add_url_rule("/closed", "closed", guard(lambda: "inside"))
     provider.granted_scope = "openid"
     provider.id_token_options = {"claims": missing}
     browser.sign_in()
@@ -158,6 +159,7 @@ def test_d1_what_stands_among_the_params_is_checked_all_the_same(
 # -- check
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(
     ("answer", "named"),
     [
@@ -168,17 +170,18 @@ def test_d1_what_stands_among_the_params_is_checked_all_the_same(
         ([], "list"),
     ],
 )
-def test_d1_a_check_that_returns_no_bool_lets_nobody_in(
-    site: Flask, browser: Browser, answer: t.Any, named: str
+def test_a_check_that_returns_no_bool_lets_nobody_in(
+    app: Flask, browser: Browser, answer: t.Any, named: str
 ) -> None:
-    site.add_url_rule("/checked", "checked", login_required(check=lambda _: answer)(lambda: "seen"))
+    app.add_url_rule("/checked", "checked", login_required(check=lambda _: answer)(lambda: "seen"))
     browser.sign_in()
     with pytest.raises(ConfigurationError, match=named):
         browser.get("/checked")
 
 
-def test_d1_a_check_that_returns_a_coroutine_or_a_generator_lets_nobody_in(
-    site: Flask, browser: Browser
+@pytest.mark.security("D1")
+def test_a_check_that_returns_a_coroutine_or_a_generator_lets_nobody_in(
+    app: Flask, browser: Browser
 ) -> None:
     async def nobody(_identity: t.Any) -> bool:
         return False
@@ -199,7 +202,7 @@ def test_d1_a_check_that_returns_a_coroutine_or_a_generator_lets_nobody_in(
     checks: list[t.Any] = [nobody, nobody_in_turn, nobody_after_another]
     for number, check in enumerate(checks):
         guard = login_required(check=functools.partial(call, check))
-        site.add_url_rule(f"/{number}", f"hidden-{number}", guard(lambda: "seen"))
+        app.add_url_rule(f"/{number}", f"hidden-{number}", guard(lambda: "seen"))
     browser.sign_in()
     for number in range(len(checks)):
         with pytest.raises(ConfigurationError, match=r"coroutine|generator"):
@@ -214,10 +217,11 @@ def call(function: t.Callable[[t.Any], t.Any], identity: t.Any) -> t.Any:
 # -- max_age
 
 
-def test_d1_a_silent_sign_in_is_not_a_recent_one(
-    site: Flask, browser: Browser, provider: Provider
+@pytest.mark.security("D1")
+def test_a_silent_sign_in_is_not_a_recent_one(
+    app: Flask, browser: Browser, provider: Provider
 ) -> None:
-    site.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
+    app.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
     provider.id_token_options = {"claims": {"auth_time": REMOVED}}
     browser.sign_in()
     response = browser.get("/recent")
@@ -234,14 +238,15 @@ def test_d1_a_silent_sign_in_is_not_a_recent_one(
     assert browser.get("/recent").text == "recent"
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("demand", [{"max_age": 300}, {"acr_values": "gold"}])
-def test_d1_a_login_without_id_tokens_proves_nothing(
+def test_a_login_without_id_tokens_proves_nothing(
     provider: Provider, make_app: MakeApp, demand: dict[str, t.Any]
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider), name="plain"))
-    site.add_url_rule("/any", "any", login_required(**demand)(lambda: "seen"))
-    site.add_url_rule("/one", "one", login_required("plain", **demand)(lambda: "seen"))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider), name="plain"))
+    app.add_url_rule("/any", "any", login_required(**demand)(lambda: "seen"))
+    app.add_url_rule("/one", "one", login_required("plain", **demand)(lambda: "seen"))
+    browser = Browser(app, provider)
     for _ in range(2):
         for path in ("/any", "/one"):
             with pytest.raises(ConfigurationError, match="ID tokens"):
@@ -249,12 +254,13 @@ def test_d1_a_login_without_id_tokens_proves_nothing(
         browser.sign_in()
 
 
-def test_d1_of_several_logins_only_those_with_id_tokens_are_offered_for_a_proof(
+@pytest.mark.security("D1")
+def test_of_several_logins_only_those_with_id_tokens_are_offered_for_a_proof(
     provider: Provider, make_app: MakeApp
 ) -> None:
-    site = make_app(OAuth2Login(make_handler(provider), name="plain"), make_login(provider))
-    site.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider), name="plain"), make_login(provider))
+    app.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
+    browser = Browser(app, provider)
     assert browser.get("/recent").location.startswith("/sso/login?")
     browser.sign_in("/plain/login")
     response = browser.get("/recent")
@@ -263,9 +269,10 @@ def test_d1_of_several_logins_only_those_with_id_tokens_are_offered_for_a_proof(
     assert browser.get("/recent").text == "recent"
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("place", ["handler", "blueprint"])
 @pytest.mark.parametrize("params", [{"max_age": 300}, {"acr_values": "gold"}])
-def test_d1_a_proof_that_no_id_token_can_give_is_told_at_registration(
+def test_a_proof_that_no_id_token_can_give_is_told_at_registration(
     provider: Provider, make_app: MakeApp, place: str, params: dict[str, t.Any]
 ) -> None:
     on_handler, on_blueprint = (params, {}) if place == "handler" else ({}, params)
@@ -275,13 +282,14 @@ def test_d1_a_proof_that_no_id_token_can_give_is_told_at_registration(
         make_app(login)
 
 
-def test_d1_what_the_provider_understands_is_asked_again_with_a_recent_sign_in(
+@pytest.mark.security("D1")
+def test_what_the_provider_understands_is_asked_again_with_a_recent_sign_in(
     provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = make_app(make_login(provider))
+    app = make_app(make_login(provider))
     guard = login_required(max_age=5, authorize_params={"prompt": "login"})
-    site.add_url_rule("/pay", "pay", guard(lambda: "paid"))
-    browser, clock = Browser(site, provider), Clock(monkeypatch)
+    app.add_url_rule("/pay", "pay", guard(lambda: "paid"))
+    browser, clock = Browser(app, provider), Clock(monkeypatch)
     for _ in range(3):
         url = browser.begin(browser.get("/pay").location)
         assert query_of(url)["prompt"] == "login"

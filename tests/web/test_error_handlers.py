@@ -22,7 +22,7 @@ from flask_oauth2_login import (
     login_required,
 )
 from tests.conftest import MakeApp, MakeProvider
-from tests.signin.test_flow import make_handler
+from tests.support.handlers import make_handler
 from tests.support.provider import CUT_AFTER, GARBAGE, HANG, Answer, Browser, Provider, make_key
 
 #: Handlers that an app has for its visitors' errors.
@@ -120,7 +120,8 @@ def test_a_mistake_in_a_view_of_ours_is_no_visitors_error(
 # -- logs
 
 
-def test_c1_a_request_writes_no_line_of_its_own_into_a_log(
+@pytest.mark.security("C1")
+def test_a_request_writes_no_line_of_its_own_into_a_log(
     make_app: MakeApp, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_app(OAuth2Login(make_handler(provider)))
@@ -195,9 +196,10 @@ BREAKS: dict[str, t.Any] = {
 }
 
 
+@pytest.mark.security("C13")
 @pytest.mark.parametrize("kind", ["post", "basic", "json"])
 @pytest.mark.parametrize("how", BREAKS)
-def test_c13_no_traceback_of_a_handler_holds_a_secret(
+def test_no_traceback_of_a_handler_holds_a_secret(
     make_provider: MakeProvider, how: str, kind: str
 ) -> None:
     provider = make_provider(json_requests=True)
@@ -239,11 +241,12 @@ def test_c13_no_traceback_of_a_handler_holds_a_secret(
     assert {secret for secret in secrets if secret in shown.text} == set()
 
 
+@pytest.mark.security("C13")
 @pytest.mark.parametrize(
     "how",
     [*BREAKS, "nonce", "signature", "keys", "userinfo", "on_login", "in the clear", "too large"],
 )
-def test_c13_no_traceback_of_a_sign_in_holds_a_secret(
+def test_no_traceback_of_a_sign_in_holds_a_secret(
     provider: Provider, make_app: MakeApp, how: str
 ) -> None:
     sso = OpenIDConnect(
@@ -287,8 +290,9 @@ def test_c13_no_traceback_of_a_sign_in_holds_a_secret(
     assert {secret for secret in find_secrets(provider) if secret in shown.text} == set()
 
 
+@pytest.mark.security("C13")
 @pytest.mark.parametrize("how", [name for name in BREAKS if name != "html"])
-def test_c13_no_traceback_of_a_renewal_holds_a_secret(
+def test_no_traceback_of_a_renewal_holds_a_secret(
     provider: Provider, make_app: MakeApp, how: str
 ) -> None:
     handler = make_handler(provider, timeout=(0.5, 0.5))
@@ -312,9 +316,8 @@ def test_c13_no_traceback_of_a_renewal_holds_a_secret(
     assert {secret for secret in find_secrets(provider) if secret in shown.text} == set()
 
 
-def test_c13_a_signal_of_a_failed_sign_in_shows_no_code(
-    provider: Provider, make_app: MakeApp
-) -> None:
+@pytest.mark.security("C13")
+def test_a_signal_of_a_failed_sign_in_shows_no_code(provider: Provider, make_app: MakeApp) -> None:
     shown = Shown()
     site = make_app(OAuth2Login(make_handler(provider)))
     provider.on("/token", BREAKS["refuses"])

@@ -22,7 +22,8 @@ from flask_oauth2_login import (
     require_login,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler, query_of
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import Answer, Browser, Provider
 
 
@@ -33,7 +34,8 @@ def make_sso(provider: Provider, **options: t.Any) -> OAuth2Login:
     return OAuth2Login(sso, **{"name": "sso", **options})
 
 
-def test_a3_another_sites_posts_leave_no_heap_of_cookies(
+@pytest.mark.security("A3")
+def test_another_sites_posts_leave_no_heap_of_cookies(
     provider: Provider, make_app: MakeApp
 ) -> None:
     browser = Browser(make_app(make_sso(provider)), provider, base_url="https://app.example")
@@ -49,8 +51,9 @@ def test_a3_another_sites_posts_leave_no_heap_of_cookies(
     assert query_of(sent)["login_hint"] == "ada"
 
 
+@pytest.mark.security("A1")
 @pytest.mark.parametrize("replay", ["used", "forgotten"])
-def test_a1_who_is_signed_in_already_goes_on_where_an_answer_comes_once_more(
+def test_who_is_signed_in_already_goes_on_where_an_answer_comes_once_more(
     provider: Provider, make_app: MakeApp, replay: str
 ) -> None:
     site = make_app(OAuth2Login(make_handler(provider)))
@@ -71,8 +74,9 @@ def test_a1_who_is_signed_in_already_goes_on_where_an_answer_comes_once_more(
     assert stranger.get(callback.replace("http://localhost", "")).status_code == 400
 
 
+@pytest.mark.security("D3")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes.")
-def test_d3_a_folder_that_others_may_write_to_forgets_no_sign_out(
+def test_a_folder_that_others_may_write_to_forgets_no_sign_out(
     provider: Provider, make_app: MakeApp
 ) -> None:
     site = make_app(OAuth2Login(make_handler(provider)))
@@ -97,7 +101,8 @@ def test_d3_a_folder_that_others_may_write_to_forgets_no_sign_out(
     assert other.fetch("/me").status_code == 401
 
 
-def test_d1_two_guards_of_two_logins_are_no_circle(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("D1")
+def test_two_guards_of_two_logins_are_no_circle(provider: Provider, make_app: MakeApp) -> None:
     site = make_app(OAuth2Login(make_handler(provider), name="plain"), make_sso(provider))
 
     @site.get("/both")
@@ -117,7 +122,8 @@ def test_d1_two_guards_of_two_logins_are_no_circle(provider: Provider, make_app:
     assert browser.get("/both").text == "seen"
 
 
-def test_d1_a_store_that_is_away_is_a_page_in_an_apps_own_layout_too(
+@pytest.mark.security("D1")
+def test_a_store_that_is_away_is_a_page_in_an_apps_own_layout_too(
     provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
     folder = tmp_path / "templates" / "oauth2_login"
@@ -140,16 +146,18 @@ def test_d1_a_store_that_is_away_is_a_page_in_an_apps_own_layout_too(
     shutil.rmtree(store)
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("name", ["next", "link", "signature", "_external", "_anchor"])
-def test_d1_what_is_no_parameter_of_the_provider_is_refused_of_a_guard(name: str) -> None:
+def test_what_is_no_parameter_of_the_provider_is_refused_of_a_guard(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         login_required(authorize_params={name: "x"})
     with pytest.raises(ConfigurationError, match=name):
         require_login(authorize_params={name: "x"})
 
 
+@pytest.mark.security("C6")
 @pytest.mark.parametrize("store", ["cookie", "sqlite"])
-def test_c6_a_renewed_token_that_cannot_be_kept_ends_the_login_cleanly(
+def test_a_renewed_token_that_cannot_be_kept_ends_the_login_cleanly(
     provider: Provider, make_app: MakeApp, tmp_path: Path, store: str
 ) -> None:
     where = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store
@@ -169,7 +177,8 @@ def test_c6_a_renewed_token_that_cannot_be_kept_ends_the_login_cleanly(
     assert not is_signed_in(browser)
 
 
-def test_c9_who_hangs_at_the_provider_keeps_nobody_from_trying(
+@pytest.mark.security("C9")
+def test_who_hangs_at_the_provider_keeps_nobody_from_trying(
     provider: Provider, make_app: MakeApp
 ) -> None:
     from flask_oauth2_login.client.backoff import BackOff
@@ -192,7 +201,8 @@ def test_c9_who_hangs_at_the_provider_keeps_nobody_from_trying(
         back_off.check(ada)
 
 
-def test_b2_no_proxy_reads_what_is_for_this_machine_alone(
+@pytest.mark.security("B2")
+def test_no_proxy_reads_what_is_for_this_machine_alone(
     provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody listens there: whatever went by this proxy would fail.

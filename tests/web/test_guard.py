@@ -37,29 +37,19 @@ from flask_oauth2_login import (
 from flask_oauth2_login.blueprint import BlueprintOptions
 from flask_oauth2_login.client.options import HandlerOptions
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler, query_of
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
-@pytest.fixture
-def site(provider: Provider, make_app: MakeApp) -> Flask:
-    return make_app(OAuth2Login(make_handler(provider, revoke_url="revoke"), scope="read"))
-
-
-@pytest.fixture
-def browser(site: Flask, provider: Provider) -> Browser:
-    return Browser(site, provider)
-
-
 # -- D1
 
 
-def test_d1_nobody_gets_in_without_a_login_or_after_it(
-    browser: Browser, provider: Provider
-) -> None:
+@pytest.mark.security("D1")
+def test_nobody_gets_in_without_a_login_or_after_it(browser: Browser, provider: Provider) -> None:
     assert not is_signed_in(browser)
     browser.sign_in()
     assert is_signed_in(browser)
@@ -75,14 +65,15 @@ def test_d1_nobody_gets_in_without_a_login_or_after_it(
     assert not is_signed_in(browser), "its renewal was refused"
 
 
-def test_d1_a_token_that_ran_out_ends_no_login(
+@pytest.mark.security("D1")
+def test_a_token_that_ran_out_ends_no_login(
     provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
 
     provider.refreshable, provider.expires_in = False, 100
-    site = make_app(OAuth2Login(make_handler(provider)))
-    browser = Browser(site, provider)
+    app = make_app(OAuth2Login(make_handler(provider)))
+    browser = Browser(app, provider)
     browser.sign_in()
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 200)
@@ -92,17 +83,18 @@ def test_d1_a_token_that_ran_out_ends_no_login(
     assert not provider.calls("/api/x"), "the token is not sent any more"
 
 
-def test_d1_another_logins_guard_lets_nobody_in(provider: Provider, make_app: MakeApp) -> None:
+@pytest.mark.security("D1")
+def test_another_logins_guard_lets_nobody_in(provider: Provider, make_app: MakeApp) -> None:
     one = OAuth2Login(make_handler(provider), name="one")
     two = OAuth2Login(make_handler(provider), name="two")
-    site = make_app(one, two)
+    app = make_app(one, two)
 
-    @site.get("/for-two")
+    @app.get("/for-two")
     @login_required("two")
     def for_two() -> str:
         return current_identity.provider
 
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     browser.sign_in("/one/login")
     assert browser.get("/for-two").location == "/two/login?next=/for-two"
     browser.sign_in("/two/login")
@@ -110,9 +102,10 @@ def test_d1_another_logins_guard_lets_nobody_in(provider: Provider, make_app: Ma
     assert browser.get("/for-two").text == "two"
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("through_blueprint", [False, True])
-def test_d1_a_guard_above_the_route_fails_closed(site: Flask, through_blueprint: bool) -> None:
-    place: t.Any = Blueprint("other", __name__) if through_blueprint else site
+def test_a_guard_above_the_route_fails_closed(app: Flask, through_blueprint: bool) -> None:
+    place: t.Any = Blueprint("other", __name__) if through_blueprint else app
 
     @login_required
     @place.get("/open")  # type: ignore[untyped-decorator]
@@ -120,11 +113,11 @@ def test_d1_a_guard_above_the_route_fails_closed(site: Flask, through_blueprint:
         return "seen"
 
     if through_blueprint:
-        site.register_blueprint(place)
+        app.register_blueprint(place)
     with pytest.raises(ConfigurationError, match=r"below @app\.route"):
-        site.test_client().get("/open")
-    site.config["PROPAGATE_EXCEPTIONS"] = site.config["TESTING"] = False
-    assert site.test_client().get("/open").status_code == 500
+        app.test_client().get("/open")
+    app.config["PROPAGATE_EXCEPTIONS"] = app.config["TESTING"] = False
+    assert app.test_client().get("/open").status_code == 500
 
 
 def passing(view: t.Callable[[], str]) -> t.Callable[[], str]:
@@ -137,9 +130,10 @@ def passing(view: t.Callable[[], str]) -> t.Callable[[], str]:
     return wrapper
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("places", list(itertools.product([True, False], repeat=3)))
-def test_d1_a_guard_above_the_route_fails_closed_whatever_else_decorates(
-    site: Flask, places: tuple[bool, bool, bool]
+def test_a_guard_above_the_route_fails_closed_whatever_else_decorates(
+    app: Flask, places: tuple[bool, bool, bool]
 ) -> None:
     below, between, above = places
 
@@ -147,17 +141,18 @@ def test_d1_a_guard_above_the_route_fails_closed_whatever_else_decorates(
         return "seen"
 
     decorated: t.Any = passing(view) if below else view
-    decorated = site.get("/open")(decorated)
+    decorated = app.get("/open")(decorated)
     decorated = passing(decorated) if between else decorated
     decorated = login_required(decorated)
     decorated = passing(decorated) if above else decorated
     with pytest.raises(ConfigurationError, match=r"below @app\.route"):
-        site.test_client().get("/open")
+        app.test_client().get("/open")
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("places", list(itertools.product([True, False], repeat=3)))
-def test_d1_a_guard_below_the_route_guards_whatever_else_decorates(
-    site: Flask, browser: Browser, places: tuple[bool, bool, bool]
+def test_a_guard_below_the_route_guards_whatever_else_decorates(
+    app: Flask, browser: Browser, places: tuple[bool, bool, bool]
 ) -> None:
     def view() -> str:
         return "seen"
@@ -165,40 +160,42 @@ def test_d1_a_guard_below_the_route_guards_whatever_else_decorates(
     decorated: t.Any = view
     for also_guarded in places:
         decorated = login_required(decorated) if also_guarded else passing(decorated)
-    site.add_url_rule("/private", "private", login_required(decorated))
-    assert site.test_client().get("/private").status_code == 401
+    app.add_url_rule("/private", "private", login_required(decorated))
+    assert app.test_client().get("/private").status_code == 401
     browser.sign_in()
     assert browser.get("/private").text == "seen"
 
 
-def test_d1_a_class_of_views_is_guarded_by_its_attribute(site: Flask, browser: Browser) -> None:
+@pytest.mark.security("D1")
+def test_a_class_of_views_is_guarded_by_its_attribute(app: Flask, browser: Browser) -> None:
     class Reports(MethodView):
         decorators: t.ClassVar = [login_required]
 
         def get(self) -> str:
             return "seen"
 
-    site.add_url_rule("/reports", view_func=Reports.as_view("reports"))
-    assert site.test_client().get("/reports").status_code == 401
+    app.add_url_rule("/reports", view_func=Reports.as_view("reports"))
+    assert app.test_client().get("/reports").status_code == 401
     browser.sign_in()
     assert browser.get("/reports").text == "seen"
     with pytest.raises(ConfigurationError, match=r"decorators = \[login_required\]"):
         login_required(Reports)
 
 
-def test_a_function_may_be_guarded_for_one_url_and_public_for_another(site: Flask) -> None:
+def test_a_function_may_be_guarded_for_one_url_and_public_for_another(app: Flask) -> None:
     def view() -> str:
         return "seen"
 
-    site.add_url_rule("/public", "public", view)
-    site.add_url_rule("/private", "private", login_required(view))
-    assert site.test_client().get("/public").text == "seen"
-    assert site.test_client().get("/private").status_code == 401
+    app.add_url_rule("/public", "public", view)
+    app.add_url_rule("/private", "private", login_required(view))
+    assert app.test_client().get("/public").text == "seen"
+    assert app.test_client().get("/private").status_code == 401
 
 
 # -- D2
 
 
+@pytest.mark.security("D2")
 @pytest.mark.parametrize(
     ("headers", "method", "status"),
     [
@@ -214,15 +211,15 @@ def test_a_function_may_be_guarded_for_one_url_and_public_for_another(site: Flas
         ({**PAGE, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, "GET", 401),
     ],
 )
-def test_d2_each_client_gets_what_it_can_use(
-    site: Flask, headers: dict[str, str], method: str, status: int
+def test_each_client_gets_what_it_can_use(
+    app: Flask, headers: dict[str, str], method: str, status: int
 ) -> None:
-    @site.route("/both", methods=["GET", "POST"])
+    @app.route("/both", methods=["GET", "POST"])
     @login_required
     def both() -> str:
         return "seen"
 
-    response = site.test_client().open("/both?a=b", method=method, headers=headers)
+    response = app.test_client().open("/both?a=b", method=method, headers=headers)
     assert response.status_code == status
     if status == 302:
         assert query_of(response.location)["next"] == "/both?a=b"
@@ -235,9 +232,10 @@ def test_d2_each_client_gets_what_it_can_use(
             assert response.get_json()["login_url"] == "/login"
 
 
-def test_d2_htmx_gets_a_redirect_of_its_own(site: Flask) -> None:
+@pytest.mark.security("D2")
+def test_htmx_gets_a_redirect_of_its_own(app: Flask) -> None:
     headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/page"}
-    response = site.test_client().get("/me", headers=headers)
+    response = app.test_client().get("/me", headers=headers)
     assert response.headers["HX-Redirect"] == "/login?next=/page"
 
 
@@ -253,13 +251,13 @@ def test_several_logins_are_offered_in_place(provider: Provider, make_app: MakeA
     assert [login["name"] for login in problem["logins"]] == ["one", "two"]
 
 
-def test_what_a_guard_can_ask_for(site: Flask, browser: Browser) -> None:
-    @site.get("/admin")
+def test_what_a_guard_can_ask_for(app: Flask, browser: Browser) -> None:
+    @app.get("/admin")
     @login_required(check=lambda who: who.id == "admin")
     def admin() -> str:
         return "admin"
 
-    @site.get("/async")
+    @app.get("/async")
     @login_required
     async def later() -> str:
         return "async"
@@ -274,7 +272,7 @@ def test_what_a_guard_can_ask_for(site: Flask, browser: Browser) -> None:
     def inside() -> str:
         return "inside"
 
-    site.register_blueprint(closed)
+    app.register_blueprint(closed)
     for path in ("/admin", "/async", "/closed"):
         assert browser.fetch(path).status_code == 401
     browser.sign_in()
@@ -286,23 +284,23 @@ def test_what_a_guard_can_ask_for(site: Flask, browser: Browser) -> None:
 
 
 def test_an_apps_handlers_come_before_ours(provider: Provider, make_app: MakeApp) -> None:
-    site = make_app()
+    app = make_app()
 
-    @site.errorhandler(HTTPException)
+    @app.errorhandler(HTTPException)
     def everything(error: HTTPException) -> tuple[str, int]:
         return "generic", error.code or 500
 
-    @site.errorhandler(ProviderError)
+    @app.errorhandler(ProviderError)
     def provider_error(error: ProviderError) -> tuple[str, int]:
         return "theirs", error.code or 500
 
-    site.register_blueprint(OAuth2Login(make_handler(provider)))
+    app.register_blueprint(OAuth2Login(make_handler(provider)))
 
-    @site.errorhandler(AuthorizationError)
+    @app.errorhandler(AuthorizationError)
     def refused(_error: AuthorizationError) -> tuple[str, int]:
         return "refused", 418
 
-    browser = Browser(site, provider)
+    browser = Browser(app, provider)
     assert browser.get("/me").status_code == 302, "the way to sign in is not swallowed"
     provider.on("/token", Answer(status=500), times=1)
     response = browser.sign_in()
@@ -314,35 +312,36 @@ def test_an_apps_handlers_come_before_ours(provider: Provider, make_app: MakeApp
 def test_an_apps_handler_for_all_errors_gets_all(
     provider: Provider, make_app: MakeApp, first: bool
 ) -> None:
-    site = make_app()
+    app = make_app()
     login = OAuth2Login(make_handler(provider))
     if not first:
-        site.register_blueprint(login)
+        app.register_blueprint(login)
 
-    @site.errorhandler(OAuth2Error)
+    @app.errorhandler(OAuth2Error)
     def ours(_error: OAuth2Error) -> tuple[str, int]:
         return "all", 419
 
     if first:
-        site.register_blueprint(login)
-    browser = Browser(site, provider)
+        app.register_blueprint(login)
+    browser = Browser(app, provider)
     assert browser.get("/me").status_code == 419
     assert browser.sign_in(state="x").status_code == 419
 
 
 @pytest.mark.parametrize("status", [502, 503])
-def test_a_status_handler_gets_its_status(site: Flask, provider: Provider, status: int) -> None:
-    @site.errorhandler(status)
+def test_a_status_handler_gets_its_status(app: Flask, provider: Provider, status: int) -> None:
+    @app.errorhandler(status)
     def sorry(_error: HTTPException) -> tuple[str, int]:
         return "sorry", status
 
     provider.on("/token", Answer(status=500) if status == 503 else Answer(body="x"))
-    assert Browser(site, provider).sign_in().text == "sorry"
+    assert Browser(app, provider).sign_in().text == "sorry"
 
 
 # -- D3
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize(
     ("headers", "ends"),
     [
@@ -358,20 +357,19 @@ def test_a_status_handler_gets_its_status(site: Flask, provider: Provider, statu
         ({}, False),
     ],
 )
-def test_d3_only_a_post_of_our_own_signs_out(
-    site: Flask, provider: Provider, headers: dict[str, str], ends: bool
+def test_only_a_post_of_our_own_signs_out(
+    app: Flask, provider: Provider, headers: dict[str, str], ends: bool
 ) -> None:
-    client = site.test_client()
+    client = app.test_client()
     callback = provider.consent(client.get("/login").location)
     client.get(callback.partition("localhost")[2])
     client.post("/logout", headers=headers)
     assert (client.get("/me").status_code == 401) is ends
 
 
-def test_d3_a_token_in_the_form_does_where_nothing_else_tells(
-    site: Flask, provider: Provider
-) -> None:
-    client = site.test_client()
+@pytest.mark.security("D3")
+def test_a_token_in_the_form_does_where_nothing_else_tells(app: Flask, provider: Provider) -> None:
+    client = app.test_client()
     client.get(provider.consent(client.get("/login").location).partition("localhost")[2])
     page = client.get("/logout").text
     assert client.get("/me").status_code == 200, "a GET asks"
@@ -381,10 +379,9 @@ def test_d3_a_token_in_the_form_does_where_nothing_else_tells(
     assert client.get("/me").status_code == 401
 
 
-def test_d3_everything_of_the_login_is_gone(
-    browser: Browser, provider: Provider, site: Flask
-) -> None:
-    @site.get("/button")
+@pytest.mark.security("D3")
+def test_everything_of_the_login_is_gone(browser: Browser, provider: Provider, app: Flask) -> None:
+    @app.get("/button")
     def button() -> str:
         session["left"] = "behind"
         return logout_button("Bye")
@@ -399,7 +396,8 @@ def test_d3_everything_of_the_login_is_gone(
     assert browser.get("/logout").status_code == 200, "it does not sign straight in again"
 
 
-def test_d3_fetch_gets_no_content_and_next_is_checked(browser: Browser) -> None:
+@pytest.mark.security("D3")
+def test_fetch_gets_no_content_and_next_is_checked(browser: Browser) -> None:
     browser.sign_in()
     assert browser.fetch("/logout", method="POST").status_code == 204
     browser.sign_in()
@@ -408,8 +406,9 @@ def test_d3_fetch_gets_no_content_and_next_is_checked(browser: Browser) -> None:
     assert browser.post("/logout", {"next": "//evil.example"}).location == "/logout"
 
 
-def test_d3_signing_out_nobody_takes_nothing_from_a_visitor(site: Flask, browser: Browser) -> None:
-    @site.get("/cart")
+@pytest.mark.security("D3")
+def test_signing_out_nobody_takes_nothing_from_a_visitor(app: Flask, browser: Browser) -> None:
+    @app.get("/cart")
     def cart() -> list[str]:
         session["cart"] = [*session.get("cart", []), "book"]
         return t.cast("list[str]", session["cart"])
@@ -419,7 +418,8 @@ def test_d3_signing_out_nobody_takes_nothing_from_a_visitor(site: Flask, browser
     assert browser.get("/cart").get_json() == ["book", "book"]
 
 
-def test_d3_a_dead_provider_delays_nobody(browser: Browser, provider: Provider) -> None:
+@pytest.mark.security("D3")
+def test_a_dead_provider_delays_nobody(browser: Browser, provider: Provider) -> None:
     import time
 
     from tests.support.provider import HANG
@@ -439,9 +439,9 @@ def test_the_forms_of_flask_wtf_do_not_disturb(provider: Provider, make_app: Mak
     def of_the_apps_own() -> str:
         return "done"
 
-    site = make_app(login)
-    CSRFProtect(site)
-    browser = Browser(site, provider)
+    app = make_app(login)
+    CSRFProtect(app)
+    browser = Browser(app, provider)
     assert browser.sign_in().status_code == 302
     assert browser.post("/of-the-apps-own").status_code == 400
     assert browser.post("/logout").status_code == 303
@@ -452,13 +452,13 @@ def test_the_forms_of_flask_wtf_do_not_disturb(provider: Provider, make_app: Mak
 
 
 def test_signals_are_sent_and_a_failing_receiver_loses_nothing(
-    site: Flask, browser: Browser, provider: Provider
+    app: Flask, browser: Browser, provider: Provider
 ) -> None:
     sent: list[t.Any] = []
 
     def note(name: str) -> t.Callable[..., None]:
         def receiver(sender: Flask, **arguments: t.Any) -> None:
-            assert sender is site
+            assert sender is app
             sent.append((name, arguments.get("reason")))
             raise RuntimeError(name)
 
@@ -469,7 +469,7 @@ def test_signals_are_sent_and_a_failing_receiver_loses_nothing(
     }  # fmt: skip
     receivers = {name: note(name) for name in signals}
     for name, signal in signals.items():
-        signal.connect(receivers[name], site)
+        signal.connect(receivers[name], app)
     browser.sign_in()
     provider.grants.expire_access()
     assert browser.fetch("/call/x").status_code == 200
@@ -538,7 +538,7 @@ def test_presets_and_providers_of_an_apps_own(provider: Provider) -> None:
     assert location.startswith("https://github.com/login/oauth/authorize?")
     assert query_of(location)["scope"] == "read:user user:email"
     assert Browser(app, provider).sign_in("/own/login").status_code == 302
-    logins = app.extensions["oauth2_login"].logins
+    logins = app.extensions["oauth2_login"].registrations
     assert [(login.name, login.label) for login in logins.values()] == [
         ("github", "GitHub"), ("own", "Own"),
     ]  # fmt: skip
@@ -560,46 +560,46 @@ def test_one_blueprint_serves_several_apps_and_names(provider: Provider, make_ap
 def test_it_works_nested_mounted_and_behind_a_proxy(provider: Provider, make_app: MakeApp) -> None:
     parent = Blueprint("parent", __name__, url_prefix="/parent")
     parent.register_blueprint(OAuth2Login(make_handler(provider)), url_prefix="/sso")
-    site = make_app()
-    site.register_blueprint(parent)
-    browser = Browser(site, provider)
+    app = make_app()
+    app.register_blueprint(parent)
+    browser = Browser(app, provider)
     assert browser.get("/me").location == "/parent/sso/login?next=/me"
     assert browser.sign_in("/parent/sso/login").status_code == 302
     assert is_signed_in(browser)
 
-    site = make_app(OAuth2Login(make_handler(provider)))
-    mounted = Client(DispatcherMiddleware(Flask("outer"), {"/app": site}))
+    app = make_app(OAuth2Login(make_handler(provider)))
+    mounted = Client(DispatcherMiddleware(Flask("outer"), {"/app": app}))
     location = mounted.get("/app/me", headers=PAGE).location
     assert location == "/app/login?next=/app/me"
     assert (
         query_of(mounted.get(location).location)["redirect_uri"] == "http://localhost/app/callback"
     )
 
-    site.wsgi_app = ProxyFix(site.wsgi_app, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
     headers = {
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "app.example",
         "X-Forwarded-Prefix": "/x",
     }
-    response = site.test_client().get("/login", headers=headers)
+    response = app.test_client().get("/login", headers=headers)
     assert query_of(response.location)["redirect_uri"] == "https://app.example/x/callback"
     assert "Secure" in response.headers["Set-Cookie"]
 
 
-def test_proxies_where_nobody_is_signed_in(site: Flask) -> None:
-    @site.get("/bare")
+def test_proxies_where_nobody_is_signed_in(app: Flask) -> None:
+    @app.get("/bare")
     def bare() -> t.Any:
         return current_oauth_session.get("x").json()
 
-    with site.test_request_context():
+    with app.test_request_context():
         assert not current_identity
         assert login_url(next="/x", prompt="login") == "/login?next=/x&prompt=login"
         assert logout_button() == ""
-    assert site.test_client().get("/bare", headers=PAGE).location == "/login?next=/bare"
+    assert app.test_client().get("/bare", headers=PAGE).location == "/login?next=/bare"
 
 
-def test_a_plain_view_costs_no_cookie_and_no_vary(site: Flask) -> None:
-    answer = site.test_client().get("/")
+def test_a_plain_view_costs_no_cookie_and_no_vary(app: Flask) -> None:
+    answer = app.test_client().get("/")
     assert "Vary" not in answer.headers
     assert "Set-Cookie" not in answer.headers
 

@@ -7,7 +7,6 @@ import time
 import typing as t
 from pathlib import Path
 
-import flask.sessions
 import pytest
 from flask import Blueprint, Flask, session
 from werkzeug.exceptions import HTTPException
@@ -26,9 +25,10 @@ from flask_oauth2_login import (
     require_login,
     token_refreshed,
 )
-from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler, query_of
-from tests.support.apps import Clock
+from tests.conftest import MakeApp, MakeSSO
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.clock import Clock
+from tests.support.handlers import make_handler
 from tests.support.provider import HANG, REMOVED, Answer, Browser, Provider
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
@@ -38,47 +38,6 @@ NAVIGATION = {**PAGE, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"
 DELAY = 2
 
 STORES = pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
-
-
-class MakeSSO(t.Protocol):
-    def __call__(
-        self, store: str = "sqlite", config: dict[str, t.Any] | None = None, **login: t.Any
-    ) -> tuple[Flask, OAuth2Login, Browser]: ...
-
-
-@pytest.fixture
-def make_sso(provider: Provider, make_app: MakeApp, tmp_path: Path) -> MakeSSO:
-    """An app with a login at the provider, and a browser; owners are called ``user-<id>``."""
-
-    def make(
-        store: str = "sqlite", config: dict[str, t.Any] | None = None, **login: t.Any
-    ) -> tuple[Flask, OAuth2Login, Browser]:
-        where = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store
-        sso = OpenIDConnect(
-            provider.client_id,
-            provider.client_secret,
-            provider.issuer,
-            api_url=provider.api_url,
-            timeout=(5, 5),
-        )
-        blueprint = OAuth2Login(sso, **{"name": "sso", "scope": "email", "store": where, **login})
-        app = make_app(blueprint, **(config or {}))
-        return app, blueprint, Browser(app, provider)
-
-    return make
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of everything in this process, that of Flask's sessions included."""
-
-    class Datetime(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> t.Any:
-            return datetime.datetime.fromtimestamp(time.time(), tz)
-
-    monkeypatch.setattr(flask.sessions, "datetime", Datetime)
-    return Clock(monkeypatch)
 
 
 def own(identity: Identity, _token: Token) -> None:
@@ -93,8 +52,9 @@ def accounts(app: Flask, login: OAuth2Login, owner: str) -> list[str | None]:
 # -- D1: what a guard lets through
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize("nested", [False, True])
-def test_d1_a_guard_of_all_that_there_is_leaves_the_way_in_open(
+def test_a_guard_of_all_that_there_is_leaves_the_way_in_open(
     provider: Provider, make_app: MakeApp, nested: bool
 ) -> None:
     app = make_app()
@@ -114,6 +74,7 @@ def test_d1_a_guard_of_all_that_there_is_leaves_the_way_in_open(
     assert app.test_client().post("/backchannel-logout").status_code == 400
 
 
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(
     ("demand", "fix"),
     [
@@ -127,12 +88,13 @@ def test_d1_a_guard_of_all_that_there_is_leaves_the_way_in_open(
         ({"login": "sso"}, "first"),
     ],
 )
-def test_d1_a_misspelt_demand_lets_nobody_in(demand: dict[str, t.Any], fix: str) -> None:
+def test_a_misspelt_demand_lets_nobody_in(demand: dict[str, t.Any], fix: str) -> None:
     with pytest.raises(ConfigurationError, match=fix):
         login_required(**demand)(lambda: "seen")
 
 
-def test_d1_a_misspelt_demand_of_a_function_lets_nobody_in(make_sso: MakeSSO) -> None:
+@pytest.mark.security("D1")
+def test_a_misspelt_demand_of_a_function_lets_nobody_in(make_sso: MakeSSO) -> None:
     app, _, browser = make_sso("cookie")
 
     @app.get("/admin")
@@ -170,6 +132,7 @@ def test_an_age_is_asked_for_whenever_it_is_over_and_met_by_signing_in(
 # -- D2: who gets which answer
 
 
+@pytest.mark.security("D2")
 @pytest.mark.parametrize(
     "url",
     [
@@ -186,12 +149,13 @@ def test_an_age_is_asked_for_whenever_it_is_over_and_met_by_signing_in(
         "/f/x?next=//evil.example",
     ],
 )
-def test_d2_nothing_of_a_url_is_lost_by_a_sign_in(make_sso: MakeSSO, url: str) -> None:
+def test_nothing_of_a_url_is_lost_by_a_sign_in(make_sso: MakeSSO, url: str) -> None:
     app, _, browser = make_sso("cookie")
     app.add_url_rule("/f/<path:name>", "f", login_required(lambda name: str(name)))
     assert browser.sign_in(browser.get(url).location).location == url
 
 
+@pytest.mark.security("D2")
 @pytest.mark.parametrize(
     ("headers", "status", "kind"),
     [
@@ -203,7 +167,7 @@ def test_d2_nothing_of_a_url_is_lost_by_a_sign_in(make_sso: MakeSSO, url: str) -
         ({**NAVIGATION, "X-Moz": "prefetch"}, 503, "html"),
     ],
 )
-def test_d2_a_client_is_told_by_what_it_says_of_itself(
+def test_a_client_is_told_by_what_it_says_of_itself(
     make_sso: MakeSSO, headers: dict[str, str], status: int, kind: str
 ) -> None:
     app, *_ = make_sso("cookie")
@@ -212,9 +176,8 @@ def test_d2_a_client_is_told_by_what_it_says_of_itself(
     assert response.headers["Content-Type"].partition(";")[0].endswith(kind)
 
 
-def test_d2_htmx_is_led_to_the_choice_of_several_logins(
-    provider: Provider, make_app: MakeApp
-) -> None:
+@pytest.mark.security("D2")
+def test_htmx_is_led_to_the_choice_of_several_logins(provider: Provider, make_app: MakeApp) -> None:
     app = make_app(*(OAuth2Login(make_handler(provider), name=name) for name in ("one", "two")))
     headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/"}
     there = app.test_client().get("/me", headers=headers).headers["HX-Redirect"]
@@ -236,10 +199,9 @@ def test_a_challenge_names_any_app(provider: Provider, tmp_path: Path) -> None:
 # -- on_login
 
 
+@pytest.mark.security("C5")
 @STORES
-def test_c5_in_on_login_who_signs_in_is_there_and_nobody_else(
-    make_sso: MakeSSO, store: str
-) -> None:
+def test_in_on_login_who_signs_in_is_there_and_nobody_else(make_sso: MakeSSO, store: str) -> None:
     _, login, browser = make_sso(store)
     seen = []
 
@@ -255,7 +217,8 @@ def test_c5_in_on_login_who_signs_in_is_there_and_nobody_else(
     assert browser.fetch("/call/x").get_json()["sub"] == "eve"
 
 
-def test_c5_in_on_login_a_second_login_is_the_current_one(
+@pytest.mark.security("C5")
+def test_in_on_login_a_second_login_is_the_current_one(
     provider: Provider, make_app: MakeApp
 ) -> None:
     one, two = (OAuth2Login(make_handler(provider), name=name) for name in ("one", "two"))
@@ -297,9 +260,10 @@ def test_an_account_is_linked_to_nobody_who_has_signed_out(
 # -- how long a login lasts
 
 
+@pytest.mark.security("D1")
 @STORES
 @pytest.mark.parametrize("permanent", [False, True])
-def test_d1_a_login_in_use_outlives_a_short_lifetime(
+def test_a_login_in_use_outlives_a_short_lifetime(
     make_sso: MakeSSO, clock: Clock, store: str, permanent: bool
 ) -> None:
     config = {"PERMANENT_SESSION_LIFETIME": datetime.timedelta(minutes=30)}
@@ -311,8 +275,9 @@ def test_d1_a_login_in_use_outlives_a_short_lifetime(
         assert is_signed_in(browser), f"after {minute} minutes"
 
 
+@pytest.mark.security("D1")
 @STORES
-def test_d1_a_short_idle_lifetime_is_over_though_the_session_lives(
+def test_a_short_idle_lifetime_is_over_though_the_session_lives(
     make_sso: MakeSSO, clock: Clock, store: str
 ) -> None:
     config = {"PERMANENT_SESSION_LIFETIME": datetime.timedelta(minutes=30)}
@@ -332,7 +297,8 @@ def test_d1_a_short_idle_lifetime_is_over_though_the_session_lives(
 # -- a person's grant, and linked accounts
 
 
-def test_d1_unlinking_ends_the_browsers_login_too(provider: Provider, make_sso: MakeSSO) -> None:
+@pytest.mark.security("D1")
+def test_unlinking_ends_the_browsers_login_too(provider: Provider, make_sso: MakeSSO) -> None:
     app, login, browser = make_sso(offline=True)
     login.on_login(own)
     browser.sign_in()
@@ -342,7 +308,8 @@ def test_d1_unlinking_ends_the_browsers_login_too(provider: Provider, make_sso: 
     assert not is_signed_in(browser)
 
 
-def test_d1_a_grant_that_the_provider_ended_ends_the_browsers_login(
+@pytest.mark.security("D1")
+def test_a_grant_that_the_provider_ended_ends_the_browsers_login(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
     app, _, browser = make_sso(offline=True)
@@ -387,8 +354,9 @@ def test_a_sign_in_is_no_renewal(provider: Provider, make_sso: MakeSSO) -> None:
 # -- D3: signing out
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize("every", ["", "1"])
-def test_d3_signing_out_ends_all_accounts_that_this_browser_linked(
+def test_signing_out_ends_all_accounts_that_this_browser_linked(
     provider: Provider, make_sso: MakeSSO, every: str
 ) -> None:
     app, login, browser = make_sso()
@@ -402,8 +370,9 @@ def test_d3_signing_out_ends_all_accounts_that_this_browser_linked(
     assert not is_signed_in(browser)
 
 
+@pytest.mark.security("A10")
 @pytest.mark.parametrize("again", ["ada", "eve"])
-def test_a10_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
+def test_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
     provider: Provider, make_sso: MakeSSO, again: str
 ) -> None:
     app, login, browser = make_sso()
@@ -417,8 +386,9 @@ def test_a10_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
     assert accounts(app, login, "user-ada") == []
 
 
+@pytest.mark.security("D3")
 @pytest.mark.parametrize("fresh", [True, False])
-def test_d3_metadata_that_hangs_delays_nobody(
+def test_metadata_that_hangs_delays_nobody(
     provider: Provider, make_sso: MakeSSO, clock: Clock, fresh: bool
 ) -> None:
     app, _, browser = make_sso()
@@ -437,9 +407,8 @@ def test_d3_metadata_that_hangs_delays_nobody(
     assert not is_signed_in(browser)
 
 
-def test_d3_many_logins_at_a_dead_provider_delay_nobody(
-    provider: Provider, make_app: MakeApp
-) -> None:
+@pytest.mark.security("D3")
+def test_many_logins_at_a_dead_provider_delay_nobody(provider: Provider, make_app: MakeApp) -> None:
     handler = make_handler(provider, revoke_url="revoke")
     names = [f"login-{number}" for number in range(6)]
     browser = Browser(make_app(*(OAuth2Login(handler, name=name) for name in names)), provider)
@@ -453,7 +422,8 @@ def test_d3_many_logins_at_a_dead_provider_delay_nobody(
     assert not is_signed_in(browser)
 
 
-def test_d3_a_hook_that_fails_keeps_nobody_signed_in(
+@pytest.mark.security("D3")
+def test_a_hook_that_fails_keeps_nobody_signed_in(
     make_sso: MakeSSO, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, login, browser = make_sso("cookie")
@@ -468,7 +438,8 @@ def test_d3_a_hook_that_fails_keeps_nobody_signed_in(
     assert "the app's own mistake" in caplog.text
 
 
-def test_d3_a_page_on_an_international_host_can_sign_out(
+@pytest.mark.security("D3")
+def test_a_page_on_an_international_host_can_sign_out(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
     app, *_ = make_sso("cookie")
@@ -483,7 +454,8 @@ def test_d3_a_page_on_an_international_host_can_sign_out(
     assert "next=/form" in browser.post("/form", headers=headers).text
 
 
-def test_d5_a_state_counts_once_and_its_cookie_goes(make_sso: MakeSSO) -> None:
+@pytest.mark.security("D5")
+def test_a_state_counts_once_and_its_cookie_goes(make_sso: MakeSSO) -> None:
     _, _, browser = make_sso("cookie")
     browser.sign_in()
     page = browser.post("/logout", {"next": "/"}).text

@@ -19,7 +19,8 @@ from flask_oauth2_login import (
     login_url,
 )
 from tests.conftest import MakeApp
-from tests.signin.test_flow import is_signed_in, make_handler, query_of
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 
 EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
@@ -62,6 +63,7 @@ def link(browser: Browser, **params: t.Any) -> str:
 # -- A12
 
 
+@pytest.mark.security("A12")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -75,7 +77,7 @@ def link(browser: Browser, **params: t.Any) -> str:
         ("access_type", "offline"),
     ],
 )
-def test_a12_a_link_of_anybodys_asks_for_nothing_in_the_apps_name(
+def test_a_link_of_anybodys_asks_for_nothing_in_the_apps_name(
     make_site: MakeSite, name: str, value: str
 ) -> None:
     _, browser = make_site(scope="email")
@@ -84,13 +86,15 @@ def test_a12_a_link_of_anybodys_asks_for_nothing_in_the_apps_name(
     assert browser.finish(url).location == "/me"
 
 
-def test_a12_a_link_of_anybodys_may_say_who_in_which_language_and_how(make_site: MakeSite) -> None:
+@pytest.mark.security("A12")
+def test_a_link_of_anybodys_may_say_who_in_which_language_and_how(make_site: MakeSite) -> None:
     _, browser = make_site()
     sent = query_of(browser.begin("/login?login_hint=ada&ui_locales=de&prompt=consent"))
     assert (sent["login_hint"], sent["ui_locales"], sent["prompt"]) == ("ada", "de", "consent")
 
 
-def test_a12_what_the_app_has_put_in_a_link_is_asked(make_site: MakeSite) -> None:
+@pytest.mark.security("A12")
+def test_what_the_app_has_put_in_a_link_is_asked(make_site: MakeSite) -> None:
     _, browser = make_site(scope="email")
     url = link(browser, scope="repo", kc_action="UPDATE_PASSWORD", next="/me")
     sent = query_of(browser.begin(url))
@@ -100,6 +104,7 @@ def test_a12_what_the_app_has_put_in_a_link_is_asked(make_site: MakeSite) -> Non
     assert browser.sign_in(url).location == "/me"
 
 
+@pytest.mark.security("A12")
 @pytest.mark.parametrize(
     "change",
     [
@@ -111,7 +116,7 @@ def test_a12_what_the_app_has_put_in_a_link_is_asked(make_site: MakeSite) -> Non
         lambda url: f"{url}&signature=x",
     ],
 )
-def test_a12_a_changed_link_asks_for_nothing(
+def test_a_changed_link_asks_for_nothing(
     make_site: MakeSite, change: t.Callable[[str], str]
 ) -> None:
     _, browser = make_site()
@@ -121,7 +126,8 @@ def test_a12_a_changed_link_asks_for_nothing(
     assert "max_age" not in sent
 
 
-def test_a12_the_signature_leaves_next_free_and_is_for_one_login(
+@pytest.mark.security("A12")
+def test_the_signature_leaves_next_free_and_is_for_one_login(
     provider: Provider, make_app: MakeApp
 ) -> None:
     one = OAuth2Login(make_handler(provider), name="one")
@@ -136,7 +142,8 @@ def test_a12_the_signature_leaves_next_free_and_is_for_one_login(
     assert "scope" not in query_of(browser.begin(url.replace("/one/", "/two/")))
 
 
-def test_a12_a_link_survives_a_new_secret(make_site: MakeSite) -> None:
+@pytest.mark.security("A12")
+def test_a_link_survives_a_new_secret(make_site: MakeSite) -> None:
     site, browser = make_site()
     url = link(browser, scope="repo")
     site.config["SECRET_KEY_FALLBACKS"] = [site.config["SECRET_KEY"]]
@@ -144,8 +151,9 @@ def test_a12_a_link_survives_a_new_secret(make_site: MakeSite) -> None:
     assert "repo" in query_of(browser.begin(url))["scope"]
 
 
+@pytest.mark.security("A12")
 @pytest.mark.parametrize("place", ["handler", "blueprint"])
-def test_a12_what_the_developer_asks_of_every_sign_in_is_a_floor(
+def test_what_the_developer_asks_of_every_sign_in_is_a_floor(
     make_site: MakeSite, provider: Provider, place: str
 ) -> None:
     params = {"max_age": 300, "acr_values": "gold platinum", "prompt": "login", "scope": "audit"}
@@ -163,9 +171,10 @@ def test_a12_what_the_developer_asks_of_every_sign_in_is_a_floor(
     assert query_of(browser.begin(link(browser, max_age=10)))["max_age"] == "10"
 
 
+@pytest.mark.security("A12")
 @pytest.mark.parametrize("place", ["handler", "blueprint"])
 @pytest.mark.parametrize("params", [{"acr_values": "gold"}, {"max_age": 300}, {"claims": GOLD}])
-def test_a12_what_the_developer_asks_of_every_sign_in_is_checked(
+def test_what_the_developer_asks_of_every_sign_in_is_checked(
     make_site: MakeSite, provider: Provider, place: str, params: dict[str, t.Any]
 ) -> None:
     where: dict[str, t.Any] = {"authorize_params": params}
@@ -181,9 +190,8 @@ def test_a12_what_the_developer_asks_of_every_sign_in_is_checked(
     assert is_signed_in(browser)
 
 
-def test_a12_a_view_that_asks_for_less_lowers_nothing(
-    make_site: MakeSite, provider: Provider
-) -> None:
+@pytest.mark.security("A12")
+def test_a_view_that_asks_for_less_lowers_nothing(make_site: MakeSite, provider: Provider) -> None:
     site, browser = make_site(authorize_params={"acr_values": "gold", "max_age": 60})
     site.add_url_rule("/low", "low", login_required(max_age=9000)(lambda: "low"))
     sent = query_of(browser.begin(browser.get("/low").location))
@@ -206,7 +214,8 @@ def test_what_a_sign_in_sets_itself_is_refused_of_the_developer(
 # -- A11
 
 
-def test_a11_another_sites_link_adds_no_account(make_site: MakeSite, provider: Provider) -> None:
+@pytest.mark.security("A11")
+def test_another_sites_link_adds_no_account(make_site: MakeSite, provider: Provider) -> None:
     _, browser = make_site()
     browser.sign_in()
     page = browser.get("/login?link=1", site="cross-site")
@@ -220,7 +229,8 @@ def test_a11_another_sites_link_adds_no_account(make_site: MakeSite, provider: P
     assert (after["id"], after["owner"]) == ("eve", "sso::ada")
 
 
-def test_a11_a_link_of_the_apps_own_page_adds_an_account_at_once(make_site: MakeSite) -> None:
+@pytest.mark.security("A11")
+def test_a_link_of_the_apps_own_page_adds_an_account_at_once(make_site: MakeSite) -> None:
     _, browser = make_site()
     browser.sign_in()
     url = link(browser, link=1)
@@ -228,7 +238,8 @@ def test_a11_a_link_of_the_apps_own_page_adds_an_account_at_once(make_site: Make
     assert browser.get("/me").get_json()["owner"] == "sso::ada"
 
 
-def test_a11_the_proof_of_another_session_is_none(make_site: MakeSite, provider: Provider) -> None:
+@pytest.mark.security("A11")
+def test_the_proof_of_another_session_is_none(make_site: MakeSite, provider: Provider) -> None:
     site, attacker = make_site()
     stranger = link(attacker, link=1)
     attacker.sign_in(person=EVE)
@@ -245,7 +256,8 @@ def test_a11_the_proof_of_another_session_is_none(make_site: MakeSite, provider:
     assert "Add an account?" in victim.get(own, site="same-origin").text
 
 
-def test_a11_a_link_that_adds_an_account_asks_a_stranger_to_sign_in_first(
+@pytest.mark.security("A11")
+def test_a_link_that_adds_an_account_asks_a_stranger_to_sign_in_first(
     make_site: MakeSite,
 ) -> None:
     _, browser = make_site()
@@ -254,7 +266,8 @@ def test_a11_a_link_that_adds_an_account_asks_a_stranger_to_sign_in_first(
     assert browser.sign_in(response.location).location.startswith("/login?link=1")
 
 
-def test_a11_where_nothing_names_an_owner_the_link_is_refused(
+@pytest.mark.security("A11")
+def test_where_nothing_names_an_owner_the_link_is_refused(
     provider: Provider, make_app: MakeApp, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = f"sqlite:///{tmp_path}/logins.db"

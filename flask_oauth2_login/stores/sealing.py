@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from ..protocol.base64url import decode, encode
 from ..protocol.errors import ProviderAnswerError
-from .forking import ForkSafe
+from ..protocol.fork_safe import ForkSafe
 from .packing import pack, unpack
 
 if t.TYPE_CHECKING:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from hashlib import sha256
 
 from ..protocol.errors import StoreError
+from ..protocol.fork_safe import ForkSafe
 from .base import ENDED, Outcome, SharedStore, Stored
-from .forking import ForkSafe
 from .sqlite import BUSY_SECONDS, SQLiteStore
 
 log = logging.getLogger("flask_oauth2_login")

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from ..protocol.errors import ConfigurationError, OAuth2Error, StoreError
+from ..protocol.fork_safe import ForkSafe
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
-from .forking import ForkSafe
 from .sql_engine import is_memory, make_engine, make_engine_beside
 from .sql_tables import make_leases, make_records, now
 from .sqlite_file import check_alone, require_place

@@ -11,9 +11,9 @@ import typing as t
 from secrets import token_hex
 
 from ..protocol.errors import StoreError
+from ..protocol.fork_safe import ForkSafe
 from . import sqlite_statements as sql
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
-from .forking import ForkSafe
 from .sqlite_file import connect, create_file, identify, require_place
 
 T = t.TypeVar("T")

@@ -12,7 +12,7 @@ from flask import Response
 from ..config import Config
 from ..protocol.errors import StoreError
 from ..stores.base import ENDED, Outcome, Stored
-from ..stores.shared import FallbackStore
+from ..stores.local import LocalStore
 from .request_scope import PendingCopy, request_scope
 
 #: The version of a record that was never refreshed: only the browser has it.
@@ -49,7 +49,7 @@ class BrowserRecords:
     """
 
     def __init__(
-        self, browser_store: BrowserStore, login: str, local_store: FallbackStore, config: Config
+        self, browser_store: BrowserStore, login: str, local_store: LocalStore, config: Config
     ) -> None:
         self._browser_store = browser_store
         self._login = login

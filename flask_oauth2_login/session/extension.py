@@ -14,8 +14,8 @@ from ..client.refresh import Refresher
 from ..config import Config
 from ..protocol.errors import ConfigurationError
 from ..stores.base import SharedStore, TokenStore
+from ..stores.local import LocalStore, open_local_store
 from ..stores.sealing import Sealer
-from ..stores.shared import FallbackStore, open_shared_store
 from .browser_record import BrowserRecords
 from .registration import LoginHooks, LoginOptions, Registration
 from .store_option import find_store
@@ -40,11 +40,11 @@ class Extension:
         self.sealer.keyed_hash("ready")
 
     @functools.cached_property
-    def local_store(self) -> FallbackStore:
+    def local_store(self) -> LocalStore:
         """The store that the app's processes on this machine share."""
         # Hashed by the oldest secret, so that a new secret doesn't change the name.
         secret_name = self.sealer.keyed_hashes("folder", self._app.name)[-1]
-        return open_shared_store(self._app.instance_path, self._app.name, secret_name)
+        return open_local_store(self._app.instance_path, self._app.name, secret_name)
 
     def context(self) -> contextlib.AbstractContextManager[object]:
         """Return the app's context for a thread to enter, or a null context if it is active."""

@@ -6,8 +6,8 @@ import time
 
 from ..protocol.errors import StoreError
 from ..stores.base import SharedStore
+from ..stores.local import overwrite
 from ..stores.sealing import hashed_name
-from ..stores.shared import overwrite
 from .entries import SessionEntries, parse_entries
 from .extension import current_extension
 from .request_scope import request_scope

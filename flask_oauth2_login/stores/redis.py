@@ -142,7 +142,7 @@ class RedisStore:
         created = self._client.eval(_CREATE, 1, self._record(id), *values)
         if not created:
             self._forget(id, birth, labels)
-            raise KeyError("A record with this id lives already.")
+            raise KeyError("A record with this id exists already.")
 
     @_translated
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:

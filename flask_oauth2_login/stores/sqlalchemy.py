@@ -22,7 +22,7 @@ from ..protocol.fork_safe import ForkSafe
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
 from .sql_engine import is_memory, make_engine, make_engine_beside
 from .sql_tables import make_leases, make_records, now
-from .sqlite_file import check_alone, require_place
+from .sqlite_file import require_own_file, require_usable_path
 
 T = t.TypeVar("T")
 
@@ -117,7 +117,7 @@ class SQLAlchemyStore(ForkSafe):
             return
         state = engine.url.database or ""
         if engine.dialect.name == "sqlite" and not is_memory(engine.url) and "file:" not in state:
-            require_place(state)
+            require_usable_path(state)
         queries = [sa.select(sa.literal(1)).select_from(table).limit(1) for table in self._tables]
         self._read(lambda connection: [connection.scalar(query) for query in queries])
 
@@ -142,7 +142,7 @@ class SQLAlchemyStore(ForkSafe):
             return connection.execute(expired.values(**values)).rowcount == 1
 
         if not self._write(work):
-            raise KeyError("A record with this id lives already.")
+            raise KeyError("A record with this id exists already.")
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         table = self._records
@@ -335,7 +335,7 @@ class SQLAlchemyStore(ForkSafe):
     def _check_alone(self, connection: sa.Connection) -> None:
         known = sa.inspect(connection).get_table_names()
         fix = "SQLiteStore('logins.db'), or take Flask-SQLAlchemy's db, which gets one"
-        check_alone(known, [table.name for table in self._tables], fix)
+        require_own_file(known, [table.name for table in self._tables], fix)
 
     def _explain(self, state: _EngineState, given: sa.Engine, problem: Exception) -> OAuth2Error:
         missing: list[str] = []

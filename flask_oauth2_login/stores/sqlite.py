@@ -14,49 +14,61 @@ from ..protocol.errors import StoreError
 from ..protocol.fork_safe import ForkSafe
 from . import sqlite_statements as sql
 from .base import LABELS, Outcome, Stored, check_labels, find_index, require_given
-from .sqlite_file import connect, create_file, identify, require_place
+from .sqlite_file import connect, create_file, identify, require_usable_path
 
 T = t.TypeVar("T")
 
 #: The longest wait (s) while another process writes.
-BUSY_SECONDS = 5.0
-#: Seconds between checks that the open file still has its name.
-LOOK = 1.0
-#: Seconds between updates of the file times, so that cleaners of temporary folders spare the file.
-SIGN = 3600.0
-#: Writes of one process between sweeps.
-WRITES = 500
+BUSY_TIMEOUT = 5.0
+#: Time (s) between checks that the open file is still the one at its path.
+CHECK_INTERVAL = 1.0
+#: Time (s) between updates of the files' times, so that programs that delete old temporary files
+#: don't delete them.
+FILE_TIMES_INTERVAL = 3600.0
+#: The number of writes of one process between sweeps.
+WRITES_BETWEEN_SWEEPS = 500
 
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 class SQLiteStore(ForkSafe):
-    """Keeps records in a SQLite file of its own, which all processes of one machine may open.
+    """A :class:`TokenStore` in a SQLite file, for the processes of one machine.
 
-    The first process makes the file and its tables. Only its owner can read a new file; an existing
-    file keeps its mode. The last writes may be lost if the machine loses power. Nothing is lost if
-    a process dies. Do not put the file on a network file system.
+    It uses the standard library alone::
+
+        store = SQLiteStore("/var/lib/app/logins.db")
+        app.register_blueprint(OAuth2Login("github", store=store))
+
+    The store must be the only user of its file. The first process makes the file and its tables.
+    Only its owner can read a new file; an existing file keeps its mode. The last writes may be lost
+    if the machine loses power. Nothing is lost if a process dies. Do not put the file on a network
+    file system.
 
     In memory (``":memory:"``) records belong to one process. A forked child starts with a copy of
     its parent's records.
 
-    :param path: the file, whose folder must exist, or ``":memory:"``.
+    :param path: the file's path, in a folder that exists, or ``":memory:"``. A relative path starts
+        at the current folder of the process that makes the store.
     :param limit: the most records to keep; None for no limit. If there are more, a sweep deletes
         those that were written longest ago. Ended logins are kept until they expire.
+    :raises ConfigurationError: the path is None or empty.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, limit: int | None = None) -> None:
         require_given(self, path)
-        #: Where the file is.
+        #: The file's absolute path, or ``":memory:"``.
         self.path = path if path == ":memory:" else os.path.abspath(path)
         #: A random number that is stored in the file when it is made; 0 before it is opened.
         self.file_id = 0
         self._in_memory = self.path == ":memory:"
         self._limit = limit
         self._connection: sqlite3.Connection | None = None
-        self._files: t.Any = None
-        self._look_at = self._sign_at = 0.0
+        #: What :func:`identify` returned for the open file.
+        self._identity: t.Any = None
+        # When to check the file, and when to update its times, by the monotonic clock.
+        self._next_check = self._next_times = 0.0
         self._writes = 0
+        # The parent's connections. A forked child keeps them, so that nothing closes them.
         self._abandoned: list[sqlite3.Connection | None] = []
         super().__init__()
 
@@ -67,15 +79,15 @@ class SQLiteStore(ForkSafe):
         :raises StoreError: the file can't be used now.
         """
         if not self._in_memory:
-            require_place(self.path)
-        self.look()
+            require_usable_path(self.path)
+        self.reopen_if_replaced()
 
-    def look(self) -> None:
-        """Check now if another file has taken the file's name, and open that one.
+    def reopen_if_replaced(self) -> None:
+        """Check now whether another file has replaced the open one at its path; open that one.
 
         :raises StoreError: the file can't be used now.
         """
-        self._look_at = 0.0
+        self._next_check = 0.0
         self._run(lambda _: None)
 
     def read(self, id: str) -> Stored | None:
@@ -86,16 +98,17 @@ class SQLiteStore(ForkSafe):
         check_labels(labels)
         values = (id, sealed, _version(), expires_at, *map(labels.get, LABELS))
         if not self._write(sql.CREATE, (*values, time.time())):
-            raise KeyError("A record with this id lives already.")
+            raise KeyError("A record with this id exists already.")
 
-    def put(self, id: str, sealed: str, expires_at: float, patience: float = BUSY_SECONDS) -> bool:
-        """Store a record, replacing any other one, unless that says that its login has ended.
+    def put(self, id: str, sealed: str, expires_at: float, timeout: float = BUSY_TIMEOUT) -> bool:
+        """Store a record, replacing any other one, unless that one says that its login has ended.
 
-        :param patience: seconds to wait while another process writes.
+        :param expires_at: when the record expires, in Unix seconds.
+        :param timeout: the longest wait (s) while another process writes.
         :returns: False if the login has ended; nothing is written then.
         """
         values = (id, sealed, _version(), expires_at, *[None] * len(LABELS))
-        return self._write(sql.PUT, (*values, time.time()), patience) == 1
+        return self._write(sql.PUT, (*values, time.time()), timeout) == 1
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         now = time.time()
@@ -155,28 +168,28 @@ class SQLiteStore(ForkSafe):
         self,
         statement: str,
         values: t.Mapping[str, t.Any] | tuple[t.Any, ...],
-        patience: float = BUSY_SECONDS,
+        timeout: float = BUSY_TIMEOUT,
     ) -> int:
-        """Execute one statement as a transaction, and return how many rows it has changed."""
+        """Execute one statement as a transaction, and return the number of rows that it changes."""
         changed = self._run(
-            lambda connection: connection.execute(statement, values).rowcount, patience
+            lambda connection: connection.execute(statement, values).rowcount, timeout
         )
         self._writes += 1
-        if self._writes % WRITES == 0:
+        if self._writes % WRITES_BETWEEN_SWEEPS == 0:
             # The write has succeeded; a sweep that fails is tried again later.
             with contextlib.suppress(StoreError):
                 self._run(self._sweep)
         return changed
 
-    def _run(self, work: t.Callable[[sqlite3.Connection], T], patience: float = BUSY_SECONDS) -> T:
+    def _run(self, work: t.Callable[[sqlite3.Connection], T], timeout: float = BUSY_TIMEOUT) -> T:
         """Run a function in one transaction, and repeat it while another process blocks the file.
 
         A busy file has changed nothing. During the wait other threads may use the connection.
         """
-        give_up = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             with self._lock:
-                opened = self._connection
+                was_open = self._connection is not None
                 try:
                     return work(self._open())
                 except (sqlite3.Error, OSError) as error:
@@ -185,11 +198,11 @@ class SQLiteStore(ForkSafe):
                     if code not in _BUSY_CODES:
                         self._before_fork()
             # A missing table means that the file was emptied. Opening it again makes the tables.
-            emptied = code == sqlite3.SQLITE_ERROR and opened and not self._in_memory
-            if not emptied and (code not in _BUSY_CODES or time.monotonic() > give_up):
+            is_emptied = code == sqlite3.SQLITE_ERROR and was_open and not self._in_memory
+            if not is_emptied and (code not in _BUSY_CODES or time.monotonic() > deadline):
                 name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
                 raise StoreError(f"The file {self.path} can't be used: {problem} ({name}).")
-            if not emptied:
+            if not is_emptied:
                 time.sleep(random.uniform(0.001, 0.02))  # noqa: S311
 
     def _sweep(self, connection: sqlite3.Connection) -> int:
@@ -197,10 +210,11 @@ class SQLiteStore(ForkSafe):
         try:
             swept = connection.execute(sql.SWEEP, _clocks()).rowcount
             connection.execute(sql.SWEEP_LEASES, _clocks())
-            for count, trim in sql.BOUNDS if self._limit is not None else ():
-                surplus = connection.execute(count).fetchone()[0] - (self._limit or 0)
-                if surplus > 0:
-                    connection.execute(trim, {"surplus": surplus + (self._limit or 0) // 10})
+            if self._limit is not None:
+                for count, trim in sql.COUNT_AND_TRIM:
+                    surplus = connection.execute(count).fetchone()[0] - self._limit
+                    if surplus > 0:
+                        connection.execute(trim, {"surplus": surplus + self._limit // 10})
             connection.execute("COMMIT")
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
@@ -209,31 +223,31 @@ class SQLiteStore(ForkSafe):
         return swept
 
     def _open(self) -> sqlite3.Connection:
-        """Return the connection; reconnect if another file has taken this name."""
+        """Return the connection; connect again if another file is at the path now."""
         now = time.monotonic()
-        if self._connection and (self._in_memory or now < self._look_at):
+        if self._connection and (self._in_memory or now < self._next_check):
             return self._connection
-        self._look_at = now + LOOK
-        if self._connection and identify(self.path) == self._files:
-            if now > self._sign_at:
-                self._sign_at = now + SIGN
-                self._sign()
+        self._next_check = now + CHECK_INTERVAL
+        if self._connection and identify(self.path) == self._identity:
+            if now > self._next_times:
+                self._next_times = now + FILE_TIMES_INTERVAL
+                self._update_file_times()
             return self._connection
         self._before_fork()
         if not self._in_memory:
             create_file(self.path)
         self._connection, self.file_id = connect(self.path)
-        self._files = identify(self.path)
+        self._identity = identify(self.path)
         return self._connection
 
-    def _sign(self) -> None:
+    def _update_file_times(self) -> None:
         for end in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.utime(self.path + end)
 
     def _before_fork(self) -> None:
         if self._in_memory:
-            # Closing would delete the records. Without a file, a child can't do any damage.
+            # Closing would delete the records. Without a file, the child's copy is independent.
             return
         connection, self._connection = self._connection, None
         if connection:

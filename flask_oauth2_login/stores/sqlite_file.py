@@ -12,14 +12,14 @@ from ..protocol.errors import ConfigurationError
 from .sqlite_statements import SCHEMA, TABLES
 
 
-def require_place(path: str) -> None:
+def require_usable_path(path: str) -> None:
     """Check that a SQLite file can be used or made at a path.
 
     :raises ConfigurationError: the folder is missing, or this process can't write there.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    place = path if os.path.isfile(path) else folder
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(place, os.W_OK):
+    writable = path if os.path.isfile(path) else folder
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(writable, os.W_OK):
         raise ConfigurationError(
             f"The SQLite file {path} can't be opened. The path must name a file, in a folder that"
             " exists and that this process can write to. (sqlite:////var/… is absolute,"
@@ -27,8 +27,8 @@ def require_place(path: str) -> None:
         )
 
 
-def check_alone(known: t.Collection[str], own: t.Collection[str], fix: str) -> None:
-    """Check that a store's SQLite file has no tables of anybody else.
+def require_own_file(known: t.Collection[str], own: t.Collection[str], fix: str) -> None:
+    """Check that a store's SQLite file has no other tables than the store's.
 
     :param known: the tables in the file.
     :param own: the tables of the store.
@@ -69,8 +69,7 @@ def create_file(path: str) -> None:
 def connect(path: str) -> tuple[sqlite3.Connection, int]:
     """Connect to a file, and make its tables if needed.
 
-    :returns: the connection, and the number that the file got with its tables.
-
+    :returns: the connection, and the random number that was stored in the file with its tables.
     :raises ConfigurationError: the file has other tables.
     """
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -79,7 +78,7 @@ def connect(path: str) -> tuple[sqlite3.Connection, int]:
         connection.execute("PRAGMA synchronous = NORMAL")
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         known = {name for (name,) in connection.execute(query)}
-        check_alone(known, TABLES, "SQLiteStore('logins.db')")
+        require_own_file(known, TABLES, "SQLiteStore('logins.db')")
         if not known.issuperset(TABLES):
             connection.executescript(SCHEMA.format(file_id=randbits(31)))
         file_id = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -57,10 +57,10 @@ FIND: dict[tuple[str, ...], str] = {
     " AND expires_at > ?"
     for index in INDEXES
 }
-# A lease's ticket also says when it ends by the clock that all processes of a machine have in
-# common and that does not jump, and for how many seconds it was taken. After a restart of the
-# machine that clock begins anew, so what seems to last longer than that has ended. A ticket of
-# `SQLAlchemyStore` knows the other clock alone.
+# A lease's ticket has the form "random@end~seconds". The end is by the monotonic clock, which all
+# processes of a machine share and which does not jump; "seconds" is the lease's length. That clock
+# starts again when the machine does, so a lease that seems to last longer than its length has
+# ended. A ticket of `SQLAlchemyStore` has no such end; the column ends_at (Unix seconds) counts.
 _ENDS = "CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)"
 _SECONDS = "CAST(substr(ticket, instr(ticket, '~') + 1) AS REAL)"
 _HELD = f"{_ENDS} BETWEEN :steady AND :steady + {_SECONDS} + 60"
@@ -79,7 +79,7 @@ SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :wall"
 SWEEP_LEASES = f"""
 DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%~%' AND {_HELD})
 """
-# A store with a limit drops the surplus, and a tenth of the limit more, of the records that were
+# A store with a limit deletes its surplus, and a tenth of the limit more: the records that were
 # written longest ago. Ended logins are not counted, and are kept until they expire.
 TRIM = f"""
 DELETE FROM {RECORDS} WHERE id IN (
@@ -89,7 +89,8 @@ TRIM_LEASES = f"""
 DELETE FROM {LEASES} WHERE name IN (
     SELECT name FROM {LEASES} WHERE name LIKE 'once:%' ORDER BY ends_at LIMIT :surplus)
 """
-BOUNDS = (
+#: Pairs of statements: one counts rows that a limit is for, the other deletes the oldest of them.
+COUNT_AND_TRIM = (
     (f"SELECT count(*) FROM {RECORDS} WHERE sealed <> '{ENDED}'", TRIM),
     (f"SELECT count(*) FROM {LEASES} WHERE name LIKE 'once:%'", TRIM_LEASES),
 )

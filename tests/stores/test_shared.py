@@ -17,11 +17,11 @@ import pytest
 
 from flask_oauth2_login.protocol.errors import StoreError
 from flask_oauth2_login.stores import sqlite
-from flask_oauth2_login.stores.shared import FallbackStore, open_shared_store
+from flask_oauth2_login.stores.local import LocalStore, open_local_store
 from flask_oauth2_login.stores.sqlite import SQLiteStore
 from tests.support.servers import wait_until
 
-WARNING = "should share stays in each of them"
+WARNING = "No file can be made for the processes of this app to share"
 
 
 def soon() -> float:
@@ -61,7 +61,7 @@ def modes(folder: Path) -> set[int]:
 def test_folder_and_files_are_private_whatever_the_umask(instance: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        store = open_shared_store(str(instance), "app", "secret")
+        store = open_local_store(str(instance), "app", "secret")
         use(store)
     finally:
         os.umask(before)
@@ -75,7 +75,7 @@ def test_without_an_instance_folder_it_is_in_a_private_temporary_one(
     tmp_path: Path, temporary: Path
 ) -> None:
     for missing in (None, str(tmp_path / "missing")):
-        use(open_shared_store(missing, "app", "secret"))
+        use(open_local_store(missing, "app", "secret"))
     (folder,) = temporary.iterdir()
     assert folder.name == f"flask-oauth2-login-{os.geteuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -83,15 +83,15 @@ def test_without_an_instance_folder_it_is_in_a_private_temporary_one(
 
 
 def test_apps_share_nothing(instance: Path) -> None:
-    one, other = (open_shared_store(str(instance), name, "secret") for name in ("one", "other"))
-    again = open_shared_store(str(instance), "one", "secret")
+    one, other = (open_local_store(str(instance), name, "secret") for name in ("one", "other"))
+    again = open_local_store(str(instance), "one", "secret")
     one.create("id", "sealed", {}, soon())
     assert again.read("id") == one.read("id")
     assert other.read("id") is None
 
 
 def test_nothing_is_made_before_the_first_call(instance: Path, temporary: Path) -> None:
-    open_shared_store(str(instance), "app", "secret")
+    open_local_store(str(instance), "app", "secret")
     assert [*instance.iterdir(), *temporary.iterdir()] == []
 
 
@@ -126,7 +126,7 @@ def test_a_folder_that_is_not_this_users_alone_is_not_used_but_another(
     taken = temporary / f"flask-oauth2-login-{os.geteuid()}"
     make(taken)
     before = sorted(taken.iterdir())
-    use(open_shared_store(None, "app", "secret"))
+    use(open_local_store(None, "app", "secret"))
     assert sorted(taken.iterdir()) == before
     other = temporary / f"{taken.name}-secret"
     assert stat.S_IMODE(other.stat().st_mode) == 0o700
@@ -141,17 +141,17 @@ def test_where_every_folder_is_taken_each_process_is_by_itself(
     taken = temporary / f"flask-oauth2-login-{os.geteuid()}"
     for folder in (taken, temporary / f"{taken.name}-secret"):
         make(folder)
-    use(open_shared_store(None, "app", "secret"))
+    use(open_local_store(None, "app", "secret"))
     assert list(temporary.glob("**/*.db")) == []
     assert WARNING in caplog.text
     assert "mode 0700" in caplog.text
 
 
 def test_a_folder_in_use_that_was_opened_to_readers_is_closed_again(instance: Path) -> None:
-    use(open_shared_store(str(instance), "app", "secret"))
+    use(open_local_store(str(instance), "app", "secret"))
     folder = instance / "oauth2_login"
     folder.chmod(0o755)
-    assert not open_shared_store(str(instance), "app", "secret").once("used", 60)
+    assert not open_local_store(str(instance), "app", "secret").once("used", 60)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -168,25 +168,25 @@ def test_where_no_file_can_be_had_each_process_is_by_itself_and_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    store = open_shared_store(None, "app", "secret")
-    assert isinstance(store, FallbackStore)
-    assert store.trouble is None
+    store = open_local_store(None, "app", "secret")
+    assert isinstance(store, LocalStore)
+    assert store.no_file_reason is None
     use(store)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("flask_oauth2_login", logging.WARNING)
     assert WARNING in record.message
-    assert "missing" in str(store.trouble)
+    assert "missing" in str(store.no_file_reason)
 
 
 def test_a_file_that_is_no_database_is_an_error_until_it_is_deleted(
     instance: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    use(open_shared_store(str(instance), "app", "secret"))
+    use(open_local_store(str(instance), "app", "secret"))
     (path,) = (instance / "oauth2_login").glob("*.db")
     for beside in path.parent.glob("*.db-*"):
         beside.unlink()
     path.write_bytes(b"nonsense" * 10_000)
-    store = open_shared_store(str(instance), "app", "secret")
+    store = open_local_store(str(instance), "app", "secret")
     calls: list[t.Callable[[], t.Any]] = [
         lambda: store.read("id"),
         lambda: store.create("id", "sealed", {}, soon()),
@@ -208,20 +208,20 @@ def test_a_file_that_is_no_database_is_an_error_until_it_is_deleted(
 def test_a_file_that_never_was_one_is_an_error_to_nobody(instance: Path, size: int) -> None:
     code = """
 import resource, signal, sys
-from flask_oauth2_login.stores.shared import open_shared_store
+from flask_oauth2_login.stores.local import open_local_store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-store = open_shared_store(sys.argv[1], "app", "secret")
+store = open_local_store(sys.argv[1], "app", "secret")
 assert store.once("name", 60) and not store.once("name", 60)
 """
     done = run(code, str(instance), str(size))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(WARNING) == 1
-    use(open_shared_store(str(instance), "app", "secret"))
+    use(open_local_store(str(instance), "app", "secret"))
 
 
 def test_a_file_that_was_deleted_is_made_anew_and_shared_again(instance: Path) -> None:
-    one, other = (open_shared_store(str(instance), "app", "secret") for _ in range(2))
+    one, other = (open_local_store(str(instance), "app", "secret") for _ in range(2))
     one.create("before", "sealed", {}, soon())
     assert other.read("before")
     for path in (instance / "oauth2_login").iterdir():
@@ -239,8 +239,8 @@ def test_on_a_full_disk_what_is_known_can_be_read_and_sign_outs_are_not_lost(
     code = """
 import resource, signal, sys, time
 from flask_oauth2_login.protocol.errors import StoreError
-from flask_oauth2_login.stores.shared import open_shared_store
-store = open_shared_store(sys.argv[1], "app", "secret")
+from flask_oauth2_login.stores.local import open_local_store
+store = open_local_store(sys.argv[1], "app", "secret")
 ends = time.time() + 600
 store.create("early", "sealed", {}, ends)
 store.create("ended", "sealed", {}, ends)
@@ -270,7 +270,7 @@ assert store.read("early").sealed == "sealed"
     done = run(code, str(instance))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("writes them as soon as it can") == 1
-    store = open_shared_store(str(instance), "app", "secret")
+    store = open_local_store(str(instance), "app", "secret")
     kept = [store.read(id) for id in ("early", "ended", "token")]
     assert [stored and stored.sealed for stored in kept] == ["sealed", "", "new"]
 
@@ -279,7 +279,7 @@ def test_a_file_that_is_gone_and_cant_be_made_anew_is_an_error_until_it_is_back(
     instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    one, other = (open_shared_store(str(instance), "app", "secret") for _ in range(2))
+    one, other = (open_local_store(str(instance), "app", "secret") for _ in range(2))
     one.create("early", "sealed", {}, soon())
     folder = instance / "oauth2_login"
     folder.rename(instance / "away")
@@ -301,7 +301,7 @@ def test_a_file_that_is_gone_and_cant_be_made_anew_is_an_error_until_it_is_back(
     assert early.sealed == "sealed"
     assert ended is not None
     assert ended.sealed == ""
-    assert one.trouble is None
+    assert one.no_file_reason is None
 
 
 # Several processes
@@ -326,13 +326,13 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
 def test_four_processes_that_make_the_file_at_once_all_use_it(instance: Path) -> None:
     code = """
 import sys, time
-from flask_oauth2_login.stores.shared import open_shared_store
+from flask_oauth2_login.stores.local import open_local_store
 print("ready", flush=True)
 sys.stdin.readline()
-store = open_shared_store(sys.argv[1], "app", "secret")
+store = open_local_store(sys.argv[1], "app", "secret")
 for number in range(20):
     store.create(f"{sys.argv[2]} {number}", "sealed", {}, time.time() + 600)
-print(sum(store.once(f"{number}", 600) for number in range(100)), store.trouble)
+print(sum(store.once(f"{number}", 600) for number in range(100)), store.no_file_reason)
 """
     for attempt in range(3):
         folder = instance / str(attempt)
@@ -349,7 +349,7 @@ print(sum(store.once(f"{number}", 600) for number in range(100)), store.trouble)
         assert [errors for _, errors in answers] == [""] * 4
         assert {answer.split()[1] for answer, _ in answers} == {"None"}
         assert sum(int(answer.split()[0]) for answer, _ in answers) == 100
-        store = open_shared_store(str(folder), "app", "secret")
+        store = open_local_store(str(folder), "app", "secret")
         ids = [f"{worker} {number}" for worker in range(4) for number in range(20)]
         assert all(store.read(id) for id in ids)
 
@@ -357,13 +357,13 @@ print(sum(store.once(f"{number}", 600) for number in range(100)), store.trouble)
 def test_a_process_that_was_killed_loses_nothing_and_its_lease_ends(instance: Path) -> None:
     code = """
 import sys, time
-from flask_oauth2_login.stores.shared import open_shared_store
-store = open_shared_store(sys.argv[1], "app", "secret")
+from flask_oauth2_login.stores.local import open_local_store
+store = open_local_store(sys.argv[1], "app", "secret")
 store.create("kept", "sealed", {}, time.time() + 600)
 print(store.lease("held", 1.5), flush=True)
 time.sleep(60)
 """
-    store = open_shared_store(str(instance), "app", "secret")
+    store = open_local_store(str(instance), "app", "secret")
     with start(code, str(instance)) as worker:
         assert worker.stdout
         assert worker.stdout.readline().strip() not in ("", "None")
@@ -418,7 +418,7 @@ def test_a_lease_from_before_a_restart_of_the_machine_holds_nobody_up(
 def test_what_was_written_longest_ago_goes_first_and_never_that_a_login_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr(sqlite, "WRITES", 50)
+    monkeypatch.setattr(sqlite, "WRITES_BETWEEN_SWEEPS", 50)
     path = place if place == ":memory:" else tmp_path / place
     store = SQLiteStore(path, limit=100)
     assert store.put("ended", "", soon())
@@ -451,7 +451,7 @@ def test_what_was_written_again_is_as_good_as_new(tmp_path: Path) -> None:
 def test_a_store_without_a_limit_forgets_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "WRITES", 50)
+    monkeypatch.setattr(sqlite, "WRITES_BETWEEN_SWEEPS", 50)
     store = SQLiteStore(tmp_path / "logins.db")
     for number in range(300):
         store.create(f"{number}", "sealed", {}, soon())
@@ -460,7 +460,7 @@ def test_a_store_without_a_limit_forgets_nothing(
 
 
 def test_what_expired_is_swept_in_passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "WRITES", 10)
+    monkeypatch.setattr(sqlite, "WRITES_BETWEEN_SWEEPS", 10)
     store = SQLiteStore(tmp_path / "shared.db")
     for number in range(30):
         store.create(f"{number}", "sealed", {}, time.time() - 1)

@@ -24,8 +24,8 @@ from redis.cluster import ClusterNode, RedisCluster
 from flask_oauth2_login.protocol.errors import ConfigurationError, StoreError
 from flask_oauth2_login.stores.base import TokenStore
 from flask_oauth2_login.stores.conformance import Elsewhere, StoreConformance
+from flask_oauth2_login.stores.local import open_local_store
 from flask_oauth2_login.stores.redis import RedisStore
-from flask_oauth2_login.stores.shared import open_shared_store
 from flask_oauth2_login.stores.sqlalchemy import SQLAlchemyStore
 from flask_oauth2_login.stores.sqlite import SQLiteStore
 from tests.support.servers import Server, wait_until
@@ -558,7 +558,7 @@ def test_a_forked_child_has_connections_of_its_own(
     if kind == "file":
         store = SQLiteStore(tmp_path / "shared.db")
     elif kind == "app":
-        store = open_shared_store(str(tmp_path), "app", "secret")
+        store = open_local_store(str(tmp_path), "app", "secret")
     elif kind == "redis_server":
         store = RedisStore(request.getfixturevalue("redis_server").url)
     elif kind == "sqlalchemy":

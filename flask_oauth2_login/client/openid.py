@@ -267,7 +267,8 @@ class OpenIDConnect(OAuth2):
         return validate_logout_token(logout_token, self._verifier())
 
     def preload(self) -> None:
-        """Load what validation needs now, not in the first visitor's request."""
+        """Import what validation needs now, not in the first visitor's request."""
+        from ..protocol import id_token  # noqa: F401
 
     def _fetch_userinfo(self, token: Token) -> dict[str, t.Any]:
         answer = self.fetch(self.userinfo_method, self.endpoint("userinfo_url"), token)

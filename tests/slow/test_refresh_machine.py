@@ -248,13 +248,13 @@ class Logins(RuleBasedStateMachine):
         tab, trouble = data.draw(st.sampled_from(self.due())), TROUBLES[how]
         login = t.cast(Login, tab.login)
         handler = self.app.extensions["oauth2_login"].registrations["oauth2"].handler
-        usual = handler.transport
+        usual = handler.http_options
         if trouble.reaction is HANG:
-            handler.transport = HTTPOptions((5.0, 0.3))
+            handler.http_options = HTTPOptions((5.0, 0.3))
         self.provider.on("/token", trouble.reaction, times=1)
         assert call(tab.browser) == (trouble.status, None)
         self.provider.off()
-        handler.transport = usual
+        handler.http_options = usual
         login.lives, login.lost = not trouble.ends, trouble.loses
         self.cooling = not trouble.ends
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
-from ..protocol import http, urls
+from ..protocol import authorization, urls
 from ..protocol.client_auth import (
     SECRET_AUTHS,
     ClientAuth,
     TokenRequest,
-    basic_credentials,
     client_secret_post,
-    find_client_auth,
     no_client_auth,
 )
-from ..protocol.errors import ConfigurationError, OAuth2Error, ProviderAnswerError, TokenError
-from ..protocol.http import Answer
-from ..protocol.http_options import HTTPOptions, Timeout
-from ..protocol.identity import Fields, Identity, check_fields, find_path, make_identity, picks_by
-from ..protocol.scope import Scope, split_granted, split_scope
-from ..protocol.token import Token, find_refusal, read_object, read_token
+from ..protocol.errors import ConfigurationError
+from ..protocol.http_options import HTTPOptions
+from ..protocol.identity import Identity, make_identity
+from ..protocol.revocation import revoke, revoke_both
+from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
+from ..protocol.token import Token, fill_in
+from ..protocol.token_request import request_token
 from ..protocol.tracebacks import without_locals
-from .options import credential, list_of, one_of, origins
+from . import userinfo
+from .options import HandlerOptions, Options, credential, refuse_unknown
 from .resource_server import ResourceServer, hide_queries_in_logs
 from .session import OAuth2Session
 
 
-class OAuth2:
+class OAuth2(Options):
     """One provider, and one client registration there.
 
     .. code-block:: python
@@ -47,39 +46,10 @@ class OAuth2:
     :param redirect_uri: where the provider sends the browser back to, as registered.
     :param authorization_url: the authorization endpoint: a path, or an absolute URL.
     :param token_url: the token endpoint, likewise; so are the next two.
-    :param revoke_url: the revocation endpoint (RFC 7009).
-    :param userinfo_url: answers who the token's person is.
-    :param api_url: what relative URLs of :meth:`session` are appended to; by default ``site``.
-    :param api_origins: more origins that the token may go to (``"https://uploads.example"``).
-    :param client_auth: ``"client_secret_post"`` (the default with a secret),
-        ``"client_secret_basic"``, ``"none"``, or a function on a :class:`TokenRequest`.
-    :param pkce: False for the few providers that break on it (RFC 7636).
-    :param scope_separator: what joins scopes, where it is not a space.
-    :param scope_aliases: other names by which the provider grants scopes
-        (``{"email": "https://provider.example/auth/email"}``).
-    :param token_request: ``"form"``, or ``"json"``.
-    :param token_path: where the token object is in the answer, as a dotted path.
-    :param client_id_param: what this provider calls ``client_id``.
-    :param bearer_method: ``"header"``, ``"query"``, or one of them with another name than
-        ``Authorization`` or ``access_token``: ``"header:X-Token"``.
-    :param bearer_scheme: the word before the token in ``Authorization``.
-    :param headers: sent with the provider's every request, API calls included.
-    :param authorize_params: added to each authorization request.
-    :param token_params: added to each request that redeems a code.
-    :param identity: fields of an :class:`Identity` as paths into the answer of ``userinfo_url``,
-        such as ``{"id": "user.id"}``; several paths are tried in turn.
-    :param userinfo_method: ``"GET"`` or ``"POST"``.
-    :param email_url: a second call, for the e-mail address.
-    :param email_path: where the address is in its answer; an address that a filter on
-        ``verified`` picked (``"[primary,verified].email"``) counts as verified.
-    :param response_mode: ``"form_post"`` for a provider that answers by a form.
-    :param http_hosts: hosts that may be reached by plain http; loopback always may.
-    :param timeout: seconds to connect and seconds between two bytes. One request takes their sum
-        at the most, and 30 seconds in all.
-    :param verify: as in requests.
-    :param cert: as in requests.
-    :param proxies: as in requests.
-    :param label: what people read on a button; by default the login's name.
+    :param options: see :class:`~flask_oauth2_login.client.options.Options`, and
+        ``docs/configuration.md``.
+    :raises ConfigurationError: a parameter or an option can't be meant.
+    :raises TypeError: there is no option of that name.
     """
 
     #: Whether ID tokens come back, and answer to a nonce.
@@ -93,35 +63,9 @@ class OAuth2:
         redirect_uri: str | None = None,
         authorization_url: str = "oauth/authorize",
         token_url: str = "oauth/token",
-        *,
-        revoke_url: str | None = None,
-        userinfo_url: str | None = None,
-        api_url: str | None = None,
-        api_origins: t.Iterable[str] = (),
-        client_auth: str | ClientAuth | None = None,
-        pkce: bool = True,
-        scope_separator: str = " ",
-        scope_aliases: t.Mapping[str, str] | None = None,
-        token_request: t.Literal["form", "json"] = "form",
-        token_path: str | None = None,
-        client_id_param: str = "client_id",
-        bearer_method: str = "header",
-        bearer_scheme: str = "Bearer",
-        headers: t.Mapping[str, str] | None = None,
-        authorize_params: t.Mapping[str, t.Any] | None = None,
-        token_params: t.Mapping[str, t.Any] | None = None,
-        identity: Fields | None = None,
-        userinfo_method: str = "GET",
-        email_url: str | None = None,
-        email_path: str = "email",
-        response_mode: t.Literal["form_post"] | None = None,
-        http_hosts: t.Iterable[str] = (),
-        timeout: Timeout = (5.0, 15.0),
-        verify: bool | str | None = None,
-        cert: str | tuple[str, str] | None = None,
-        proxies: t.Mapping[str, str] | None = None,
-        label: str | None = None,
+        **options: t.Unpack[HandlerOptions],
     ) -> None:
+        refuse_unknown(type(self), options)
         self.client_id = credential("client_id", client_id)
         self.client_secret = credential("client_secret", client_secret) if client_secret else None
         self.site = site
@@ -133,33 +77,10 @@ class OAuth2:
             )
         self.authorization_url = authorization_url
         self.token_url = token_url
-        self.revoke_url = revoke_url
-        self.userinfo_url = userinfo_url
-        self.api_url = api_url
-        self.api_origins = origins("api_origins", api_origins)
-        self.client_auth = find_client_auth(client_auth) if client_auth else None
-        self.pkce = pkce
-        self.scope_separator = scope_separator
-        self.scope_aliases = dict(scope_aliases or {})
-        self.token_request = one_of("token_request", token_request, ("form", "json"))
-        self.token_path = token_path
-        self.client_id_param = client_id_param
-        self.bearer_method = bearer_method
-        one_of("bearer_method", bearer_method.partition(":")[0], ("header", "query"))
-        if bearer_method.startswith("query"):
+        super().__init__(**t.cast("dict[str, t.Any]", options))
+        if self.bearer_method.startswith("query"):
             hide_queries_in_logs()
-        self.bearer_scheme = bearer_scheme
-        self.headers = dict(headers or {})
-        self.authorize_params = dict(authorize_params or {})
-        self.token_params = dict(token_params or {})
-        self.identity = check_fields(identity)
-        self.userinfo_method = one_of("userinfo_method", userinfo_method, ("GET", "POST"))
-        self.email_url = email_url
-        self.email_path = email_path
-        self.response_mode = one_of("response_mode", response_mode, (None, "query", "form_post"))
-        self.http_hosts = frozenset(list_of("http_hosts", http_hosts))
-        self.http_options = HTTPOptions(timeout, verify, cert, proxies)
-        self.label = label
+        self.http_options = HTTPOptions(self.timeout, self.verify, self.cert, self.proxies)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
@@ -181,16 +102,14 @@ class OAuth2:
         """
         fixed = dict(self.authorize_params)
         scopes = [*split_scope(scope), *split_scope(fixed.pop("scope", None))]
-        query: dict[str, t.Any] = {
-            "response_type": "code",
-            self.client_id_param: self.client_id,
-            "redirect_uri": self.redirect_uri,
-            "scope": self.join_scope(scopes) or None,
-            "response_mode": self.response_mode,
-            **fixed,
-            **params,
-        }
-        return urls.add_params(self.endpoint("authorization_url"), query)
+        return authorization.authorization_request(
+            self.endpoint("authorization_url"),
+            self.client_id,
+            self.redirect_uri,
+            self.join_scope(scopes),
+            {"response_mode": self.response_mode, **fixed, **params},
+            client_id_param=self.client_id_param,
+        )
 
     def join_scope(self, scope: Scope) -> str:
         """Scopes as this provider wants them, each once."""
@@ -251,12 +170,7 @@ class OAuth2:
         :returns: see :meth:`get_token`; so are the errors.
         """
         newer = self.refresh_token(token)
-        if newer is not None:
-            said_again = {"expires_in", "expires_at", "id_token"}
-            for name, value in token.items():
-                if name not in said_again:
-                    newer.setdefault(name, value)
-        return newer
+        return None if newer is None else fill_in(newer, token)
 
     def check_issuer(self, iss: str | None) -> None:
         """Check the ``iss`` of an authorization response: no issuer is known to compare it with.
@@ -270,11 +184,7 @@ class OAuth2:
 
     def missing_scopes(self, scopes: Scope, granted: t.Collection[str]) -> list[str]:
         """Those of ``scopes`` that were not granted, under any of their names."""
-        return [
-            scope
-            for scope in split_scope(scopes)
-            if scope not in granted and self.scope_aliases.get(scope) not in granted
-        ]
+        return missing_scopes(scopes, granted, self.scope_aliases)
 
     @without_locals
     def client_token(self, /, scope: Scope = "", **params: t.Any) -> Token | None:
@@ -302,33 +212,17 @@ class OAuth2:
         """
         if not self.has_endpoint("revoke_url"):
             raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
-        if not isinstance(token, Token):
-            self._revoke(token, None, params)
-        elif token.refresh_token is None:
-            self._revoke(token.access_token, "access_token", params)
-        else:
-            try:
-                self._revoke(token.refresh_token, "refresh_token", params)
-            except (TokenError, ProviderAnswerError):
-                with contextlib.suppress(OAuth2Error):
-                    self._revoke(token.access_token, "access_token", params)
-                raise
-            # Most providers have already ended the access token with the refresh token. Some then
-            # call it unknown, and some never revoke access tokens.
-            with contextlib.suppress(TokenError):
-                self._revoke(token.access_token, "access_token", params)
 
-    def _revoke(self, token: str, hint: str | None, params: t.Mapping[str, t.Any]) -> None:
-        answer = self._send_params(
-            "revoke_url", {"token": token, "token_type_hint": hint, **params}
-        )
-        if 200 <= answer.status < 300:
-            return
-        if answer.status < 500 and (members := read_object(answer)):
-            refusal = find_refusal(members, answer.status, self._secrets({"token": token}))
-            if refusal:
-                raise refusal
-        raise ProviderAnswerError(f"The provider answered {answer.status} to a revocation.")
+        def revoke_one(value: str, hint: str | None = None) -> None:
+            members = {"token": value, "token_type_hint": hint, **params}
+            request = self._make_request("revoke_url", members)
+            as_json = self.token_request == "json"
+            revoke(self.http_options, request, self._client_auth(), as_json=as_json)
+
+        if isinstance(token, Token):
+            revoke_both(token, revoke_one)
+        else:
+            revoke_one(token)
 
     # -- who it is
 
@@ -348,45 +242,13 @@ class OAuth2:
         """
         if not self.has_endpoint("userinfo_url"):
             return None
-        answer = self.fetch(self.userinfo_method, self.endpoint("userinfo_url"), token)
-        if answer.status in {401, 403}:
-            raise ProviderAnswerError(
-                f"userinfo_url answered with status {answer.status}: does the scope allow it?"
-            )
-        members = answer.json_object() if 200 <= answer.status < 300 else None
-        if members is None:
-            raise ProviderAnswerError(
-                f"userinfo_url answered with status {answer.status} and no JSON object."
-            )
+        api, url = self.resource_server, self.endpoint("userinfo_url")
+        members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
         if self.email_url:
-            self._add_email(identity, token)
+            email_url = urls.join(self.site, self.email_url)
+            userinfo.add_email(identity, api, email_url, self.email_path, token)
         return identity
-
-    def _add_email(self, identity: Identity, token: Token) -> None:
-        answer = self.fetch("GET", urls.join(self.site, str(self.email_url)), token)
-        email = find_path(answer.json(), self.email_path)
-        if isinstance(email, str) and 200 <= answer.status < 300:
-            identity.email = email
-            identity.email_verified = picks_by(self.email_path, "verified")
-
-    @without_locals
-    def fetch(self, method: str, url: str, token: Token) -> Answer:
-        """Send one bounded request with the token: for the endpoints that say who it is.
-
-        :raises ProviderError: it can't be reached, or is out of order.
-        """
-        urls.require_https(url, "An endpoint that gets the token", self.http_hosts)
-        api = self.resource_server
-        answer = http.send(
-            self.http_options,
-            method,
-            url,
-            headers={"Accept": "application/json", **self.headers},
-            sign=lambda request: api.add_token(request, token),
-        )
-        answer.require_in_order(url.partition("?")[0])
-        return answer
 
     # -- the API
 
@@ -453,17 +315,17 @@ class OAuth2:
         return bool(given) and urls.is_absolute(urls.join(self.site, given))
 
     def _request_token(self, params: dict[str, t.Any]) -> Token | None:
-        answer = self._send_params("token_url", params)
-        return read_token(
-            answer,
+        return request_token(
+            self.http_options,
+            self._make_request("token_url", params),
+            self._client_auth(),
+            as_json=self.token_request == "json",
             token_path=self.token_path,
             token_types={"bearer", self.bearer_scheme.lower()},
-            secrets=self._secrets(params),
         )
 
-    def _send_params(self, endpoint: str, params: dict[str, t.Any]) -> Answer:
-        """POST parameters to an endpoint that wants to know which client it talks to."""
-        request = TokenRequest(
+    def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
+        return TokenRequest(
             urls.require_https(self.endpoint(endpoint), endpoint, self.http_hosts),
             {name: value for name, value in params.items() if value is not None},
             self.client_id,
@@ -471,28 +333,8 @@ class OAuth2:
             self.client_id_param,
             {"Accept": "application/json", **self.headers},
         )
-        self._client_auth()(request)
-        as_json = self.token_request == "json"
-        return http.send(
-            self.http_options,
-            "POST",
-            request.url,
-            headers=request.headers,
-            cert=request.cert,
-            json=request.params if as_json else None,
-            data=None if as_json else request.params,
-        )
 
     def _client_auth(self) -> ClientAuth:
         if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
             return no_client_auth
         return self.client_auth or client_secret_post
-
-    def _secrets(self, params: t.Mapping[str, t.Any]) -> list[str]:
-        """What must not be told, should the provider quote the request."""
-        names = ("code", "code_verifier", "refresh_token", "token")
-        sent = [params.get(name) for name in names]
-        if self.client_secret:
-            basic = basic_credentials(self.client_id, self.client_secret)
-            sent += [self.client_secret, basic]
-        return [secret for secret in sent if isinstance(secret, str)]

@@ -7,14 +7,12 @@ import logging
 import typing as t
 from urllib.parse import urlsplit
 
-from ..protocol import discovery as discovery
-from ..protocol import http, urls
+from ..protocol import authorization, discovery, http, urls
 from ..protocol.algorithms import HMACS, KINDS
 from ..protocol.cache import Cache
 from ..protocol.client_auth import ClientAuth, client_secret_basic, client_secret_post
 from ..protocol.discovery import ENDPOINTS
 from ..protocol.errors import (
-    AuthorizationError,
     ConfigurationError,
     IDTokenError,
     OAuth2Error,
@@ -25,6 +23,7 @@ from ..protocol.identity import Identity, make_identity
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
+from . import userinfo
 from .oauth2 import OAuth2
 from .options import HandlerOptions, list_of, one_of
 from .revocation import revoke
@@ -90,7 +89,7 @@ class OpenIDConnect(OAuth2):
         self.end_session_url = end_session_url
         self.algorithms = None if algorithms is None else tuple(list_of("algorithms", algorithms))
         for algorithm in () if self.algorithms is None else self.algorithms or [None]:
-            one_of("algorithms", algorithm, (*KINDS, *HMACS))
+            one_of("algorithms", algorithm, known=(*KINDS, *HMACS))
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
         fetch = functools.partial(self._fetch_metadata, metadata)
         if metadata is not None:
@@ -130,15 +129,7 @@ class OpenIDConnect(OAuth2):
 
         :raises AuthorizationError: it is another's, or missing though the provider promised it.
         """
-        if iss is None:
-            if self.metadata.get("authorization_response_iss_parameter_supported") is True:
-                raise AuthorizationError("invalid_issuer", "the answer does not say whose it is")
-            return
-        template = str(self.metadata.get("issuer", self.issuer))
-        prefix, placeholder, suffix = template.partition(discovery.TENANT)
-        filled = placeholder and iss.startswith(prefix) and iss.endswith(suffix)
-        if iss != self.issuer and not filled:
-            raise AuthorizationError("invalid_issuer", "the answer is another provider's")
+        authorization.check_issuer(iss, self.issuer, self.metadata)
 
     def _fetch_metadata(self, given: t.Mapping[str, t.Any] | None) -> t.Mapping[str, t.Any]:
         if given is not None:
@@ -243,13 +234,13 @@ class OpenIDConnect(OAuth2):
         granted = split_scope(token.get("scope")) or list(scopes)
         wanted = [*claims, *(name for scope in granted for name in SCOPE_CLAIMS.get(scope, ()))]
         if any(name not in known for name in wanted) and self.has_endpoint("userinfo_url"):
-            told = self._fetch_userinfo(token)
-            # Core, section 5.3.2.
-            if told.get("sub") != known.get("sub"):
-                raise IDTokenError("UserInfo is about somebody else")
-            # Neither vouches for an address that only the other one names.
-            (told if "email" in known else known).pop("email_verified", None)
-            known = {**told, **known}
+            url = self.endpoint("userinfo_url")
+            known = userinfo.merge_claims(
+                known,
+                userinfo.fetch_claims(
+                    self.resource_server, self.userinfo_method, url, token, self._verifier
+                ),
+            )
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
     @without_locals
@@ -269,22 +260,6 @@ class OpenIDConnect(OAuth2):
     def preload(self) -> None:
         """Import what validation needs now, not in the first visitor's request."""
         from ..protocol import id_token  # noqa: F401
-
-    def _fetch_userinfo(self, token: Token) -> dict[str, t.Any]:
-        answer = self.fetch(self.userinfo_method, self.endpoint("userinfo_url"), token)
-        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if answer.status == 200 and kind == "application/jwt":
-            from ..protocol.id_token import validate_userinfo
-
-            return validate_userinfo(
-                answer.body.decode("ascii", "replace").strip(), self._verifier()
-            )
-        told = answer.json_object() if answer.status == 200 else None
-        if told is None:
-            raise ProviderAnswerError(
-                f"UserInfo answered with status {answer.status} and no claims."
-            )
-        return told
 
     @functools.cached_property
     def _keys(self) -> t.Any:

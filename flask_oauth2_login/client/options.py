@@ -1,11 +1,22 @@
-"""What a developer gives a handler, checked as early as can be."""
+"""The options that `OAuth2` and `OpenIDConnect` take by keyword, and their checks.
+
+An option has two lines: its type as a developer may write it in :class:`HandlerOptions`, and what
+it means, its default and its check in :class:`Options`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import functools
+import inspect
 import typing as t
+from dataclasses import field
 
 from ..protocol import urls
+from ..protocol.client_auth import find_client_auth
 from ..protocol.errors import ConfigurationError
+from ..protocol.identity import check_fields
 
 if t.TYPE_CHECKING:
     from ..protocol.client_auth import ClientAuth
@@ -14,7 +25,10 @@ if t.TYPE_CHECKING:
 
 
 class HandlerOptions(t.TypedDict, total=False):
-    """What `OAuth2` takes by keyword: for who passes it on, and editors that complete it."""
+    """The keyword options of `OAuth2`, for type checkers and editors.
+
+    :class:`Options` says what each of them means.
+    """
 
     revoke_url: str | None
     userinfo_url: str | None
@@ -45,8 +59,24 @@ class HandlerOptions(t.TypedDict, total=False):
     label: str | None
 
 
+Check = t.Callable[[str, t.Any], t.Any]
+
+
+def checked_by(check: Check) -> dict[str, Check]:
+    """Return the metadata of an option's field.
+
+    :param check: called with the option's name and value; returns the value to keep.
+    """
+    return {"check": check}
+
+
 def credential(name: str, value: t.Any) -> str:
-    """A credential as given; what a paste has mangled is refused."""
+    """Return a credential as it is given, unless a copy has changed it.
+
+    :param name: the parameter's name, for the error.
+    :raises ConfigurationError: the credential is missing, is not a string, or has white space,
+        control characters or quotation marks around it.
+    """
     if value is None or value == "":
         raise ConfigurationError(f"{name} is missing: copy it from your registration.")
     if not isinstance(value, str):
@@ -65,22 +95,159 @@ def credential(name: str, value: t.Any) -> str:
 
 
 def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
-    """Several strings. One alone would be taken for its letters."""
+    """Return several strings as a list.
+
+    :raises ConfigurationError: it is a single string, which would be read as its letters.
+    """
     if isinstance(given, str):
         raise ConfigurationError(f"{name} is a list of strings: {name}=[{given!r}].")
     return list(given or ())
 
 
+def set_of(name: str, given: t.Iterable[str] | None) -> frozenset[str]:
+    """Return several strings as a set. See :func:`list_of`."""
+    return frozenset(list_of(name, given))
+
+
+def dict_of(_name: str, given: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """Return a copy of a mapping; an empty one for None."""
+    return dict(given or {})
+
+
 def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
-    """Origins, of absolute URLs."""
+    """Return the origins of absolute URLs.
+
+    :raises ConfigurationError: one of them is not an absolute URL.
+    """
     found = frozenset(map(urls.origin, list_of(name, given)))
     if "" in found:
         raise ConfigurationError(f"{name} needs absolute URLs: {name}=['https://…'].")
     return found
 
 
-def one_of(name: str, value: t.Any, known: t.Collection[str | None]) -> t.Any:
-    """A word that must be one of a few."""
+def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any:
+    """Return a value that must be one of a few.
+
+    :raises ConfigurationError: it is none of them.
+    """
     if value not in known:
         raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(map(str, known))}.")
     return value
+
+
+def _choice(*known: str | None) -> Check:
+    return functools.partial(one_of, known=known)
+
+
+def _client_auth(_name: str, given: str | ClientAuth | None) -> ClientAuth | None:
+    return find_client_auth(given) if given else None
+
+
+def _bearer_method(name: str, given: str) -> str:
+    one_of(name, given.partition(":")[0], known=("header", "query"))
+    return given
+
+
+def _identity(_name: str, given: Fields | None) -> Fields | None:
+    return check_fields(given)
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Options:
+    """A handler's options as attributes, checked."""
+
+    #: The revocation endpoint (RFC 7009): a path below ``site``, or an absolute URL.
+    revoke_url: str | None = None
+    #: The endpoint that says who the token's person is: a path, or an absolute URL.
+    userinfo_url: str | None = None
+    #: The URL to which :meth:`OAuth2.session` appends relative URLs. By default it is ``site``.
+    api_url: str | None = None
+    #: More origins that the token may be sent to, such as ``["https://uploads.example"]``.
+    api_origins: frozenset[str] = field(default=frozenset(), metadata=checked_by(origins))
+    #: How the client authenticates at the token endpoint (RFC 6749, section 2.3):
+    #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``, ``"none"``,
+    #: or a function that changes a :class:`TokenRequest`.
+    client_auth: ClientAuth | None = field(default=None, metadata=checked_by(_client_auth))
+    #: Send a PKCE challenge (RFC 7636). False is for the few providers that reject it.
+    pkce: bool = True
+    #: The string between scopes, if this provider wants something other than a space.
+    scope_separator: str = " "
+    #: Other names by which the provider grants scopes, such as
+    #: ``{"email": "https://provider.example/auth/email"}``.
+    scope_aliases: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: How the token request's body is written: ``"form"``, or ``"json"`` for providers that want
+    #: that in place of RFC 6749, section 4.1.3.
+    token_request: t.Literal["form", "json"] = field(
+        default="form", metadata=checked_by(_choice("form", "json"))
+    )
+    #: The dotted path to the token object in the token response, if it is nested.
+    token_path: str | None = None
+    #: This provider's name for the parameter ``client_id``.
+    client_id_param: str = "client_id"
+    #: How an API request carries the token (RFC 6750): ``"header"`` (``Authorization``) or
+    #: ``"query"`` (``access_token``), or one of them with another name: ``"header:X-Token"``.
+    bearer_method: str = field(default="header", metadata=checked_by(_bearer_method))
+    #: The word before the token in the ``Authorization`` header.
+    bearer_scheme: str = "Bearer"
+    #: Headers to send with each request to the provider, API calls included.
+    headers: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: Parameters to add to each authorization request.
+    authorize_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: Parameters to add to each token request that redeems a code.
+    token_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: The fields of an :class:`Identity` as paths into the response of ``userinfo_url``, such as
+    #: ``{"id": "user.id"}``. Of several paths for a field, the first that leads to a value counts.
+    identity: Fields | None = field(default=None, metadata=checked_by(_identity))
+    #: The method of the request to ``userinfo_url``: ``"GET"`` or ``"POST"``.
+    userinfo_method: str = field(default="GET", metadata=checked_by(_choice("GET", "POST")))
+    #: An endpoint for the e-mail address, if ``userinfo_url`` does not tell it.
+    email_url: str | None = None
+    #: The path to the address in the response of ``email_url``. An address that is picked by a
+    #: filter on ``verified`` (``"[primary,verified].email"``) counts as verified.
+    email_path: str = "email"
+    #: ``"form_post"`` for a provider that sends the authorization response as a form (OAuth 2.0
+    #: Form Post Response Mode). By default it is in the query.
+    response_mode: t.Literal["form_post"] | None = field(
+        default=None, metadata=checked_by(_choice(None, "query", "form_post"))
+    )
+    #: Hosts that may be reached by plain http. Loopback hosts always may.
+    http_hosts: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
+    #: Seconds to connect and seconds between two bytes, or one number for both. One request to
+    #: the provider's own endpoints takes their sum at the most, and never more than 30 seconds.
+    timeout: Timeout = (5.0, 15.0)
+    #: As in requests: False, or the path of a CA bundle. None means the environment's.
+    verify: bool | str | None = None
+    #: As in requests: the path of a client certificate, or the paths of it and of its key.
+    cert: str | tuple[str, str] | None = None
+    #: As in requests: proxy URLs by scheme. None means the environment's.
+    proxies: t.Mapping[str, str] | None = None
+    #: The text that people read on a button. By default it is the login's name.
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            if check := each.metadata.get("check"):
+                setattr(self, each.name, check(each.name, getattr(self, each.name)))
+
+
+def known_options(handler: type[Options]) -> set[str]:
+    """Return the names of all parameters that a handler's class takes."""
+    parameters = inspect.signature(handler).parameters.values()
+    named = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+    return named | {each.name for each in dataclasses.fields(Options)}
+
+
+def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
+    """Check the names of options.
+
+    :raises TypeError: a handler of this class has no such option. The text names one that is
+        spelled nearly the same, or all of them.
+    """
+    known = known_options(handler)
+    for name in given:
+        if name not in known:
+            similar = difflib.get_close_matches(name, known, 1)
+            hint = (
+                f"Did you mean {similar[0]}?" if similar else f"Known: {', '.join(sorted(known))}."
+            )
+            raise TypeError(f"{handler.__name__}() has no option {name!r}. {hint}")

@@ -17,3 +17,17 @@ def split_scope(scope: Scope | None) -> list[str]:
 def split_granted(scope: str, separator: str) -> list[str]:
     """The scopes of a token answer, whatever the provider joins them by."""
     return split_scope(re.split(rf"[\s,{re.escape(separator)}]+", scope))
+
+
+def missing_scopes(
+    scopes: Scope, granted: t.Collection[str], aliases: t.Mapping[str, str]
+) -> list[str]:
+    """Return those scopes that were not granted.
+
+    :param aliases: other names by which the provider grants scopes.
+    """
+    return [
+        scope
+        for scope in split_scope(scopes)
+        if scope not in granted and aliases.get(scope) not in granted
+    ]

@@ -142,6 +142,19 @@ def find_refusal(
     )
 
 
+def fill_in(newer: Token, token: Token) -> Token:
+    """Add to a refreshed token what the provider does not repeat, such as ``scope``.
+
+    :param newer: the refreshed token. It is changed, and returned.
+    :param token: the token that was refreshed.
+    """
+    # What the old token says of its lifetime and of the sign-in is not true of the new one.
+    for name, value in token.items():
+        if name not in {"expires_in", "expires_at", "id_token"}:
+            newer.setdefault(name, value)
+    return newer
+
+
 def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> Token:
     access_token = members.get("access_token")
     if not isinstance(access_token, str) or not _ACCESS_TOKEN.fullmatch(access_token):

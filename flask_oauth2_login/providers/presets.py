@@ -5,7 +5,6 @@ Its words are those of :class:`OAuth2` and :class:`OpenIDConnect`, and ``scope``
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import re
@@ -14,6 +13,7 @@ from importlib import resources
 
 from ..client.oauth2 import OAuth2
 from ..client.openid import OpenIDConnect
+from ..client.options import known_options
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 
@@ -108,11 +108,11 @@ def make_handler(
     """
     options = {word: value for word, value in preset.items() if word != "scope"}
     kind = OpenIDConnect if "issuer" in options else OAuth2
-    known = {*inspect.signature(OAuth2).parameters, *inspect.signature(kind).parameters}
+    known = known_options(OAuth2) | known_options(kind)
     if unknown := set(options) - known:
         raise ConfigurationError(
             f"The preset {name!r} has words that are not known: {', '.join(sorted(unknown))}."
-            f" Known are: {', '.join(sorted(known - {'self', 'options', 'client_id'}))}."
+            f" Known are: {', '.join(sorted(known - {'client_id'}))}."
         )
     if mine := {"client_id", "client_secret"} & set(options):
         keys = [credential_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]

@@ -1,0 +1,53 @@
+"""The authorization request, and the issuer of its response: RFC 6749, section 4.1; RFC 9207."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import urls
+from .discovery import TENANT
+from .errors import AuthorizationError
+
+
+def authorization_request(
+    endpoint: str,
+    client_id: str,
+    redirect_uri: str | None,
+    scope: str,
+    params: t.Mapping[str, t.Any],
+    *,
+    client_id_param: str = "client_id",
+) -> str:
+    """Return the URL of an authorization request: RFC 6749, section 4.1.1.
+
+    :param scope: the scopes as the provider wants them; ``""`` leaves the parameter out.
+    :param params: added to the query, in place of defaults of the same name
+        (``response_type="code"``). None takes a default away.
+    """
+    query: dict[str, t.Any] = {
+        "response_type": "code",
+        client_id_param: client_id,
+        "redirect_uri": redirect_uri,
+        "scope": scope or None,
+        **params,
+    }
+    return urls.add_params(endpoint, query)
+
+
+def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) -> None:
+    """Check the ``iss`` of an authorization response: RFC 9207, section 2.4.
+
+    :param issuer: the provider's issuer, as it is configured.
+    :param metadata: the provider's metadata. Its issuer may be a template for any tenant.
+    :raises AuthorizationError: the response names another issuer, or none although the metadata
+        promises one.
+    """
+    if iss is None:
+        if metadata.get("authorization_response_iss_parameter_supported") is True:
+            raise AuthorizationError("invalid_issuer", "the answer does not say whose it is")
+        return
+    template = str(metadata.get("issuer", issuer))
+    prefix, placeholder, suffix = template.partition(TENANT)
+    filled = placeholder and iss.startswith(prefix) and iss.endswith(suffix)
+    if iss != issuer and not filled:
+        raise AuthorizationError("invalid_issuer", "the answer is another provider's")

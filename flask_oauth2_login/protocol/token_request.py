@@ -1,0 +1,68 @@
+"""Requests to the token endpoint: RFC 6749, section 3.2.
+
+Each grant makes a :class:`TokenRequest` of its own parameters, and passes it to
+:func:`request_token`.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import http
+from .client_auth import ClientAuth, TokenRequest, basic_credentials
+from .http_options import HTTPOptions
+from .token import Token, read_token
+
+#: Parameters with secrets, which a provider's error may quote.
+SECRET_PARAMS = ("code", "code_verifier", "refresh_token", "token")
+
+
+def request_token(
+    options: HTTPOptions,
+    request: TokenRequest,
+    client_auth: ClientAuth,
+    *,
+    as_json: bool = False,
+    token_path: str | None = None,
+    token_types: t.Collection[str] = ("bearer",),
+) -> Token | None:
+    """Send a token request and read the response: RFC 6749, sections 4.1.3 and 5. It is sent once.
+
+    :param request: the endpoint, the grant's parameters and the client's credentials.
+    :param client_auth: adds the credentials to the request.
+    :param as_json: send the parameters as a JSON object, not as a form.
+    :param token_path: the dotted path of the token object in the response, if it is nested.
+    :param token_types: the accepted token types, in lower case.
+    :returns: the token, or None if the response is a success without content.
+    :raises TokenError: the provider refused.
+    :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
+        refusal.
+    """
+    secrets = secrets_in(request)
+    response = send(options, request, client_auth, as_json)
+    return read_token(response, token_path=token_path, token_types=token_types, secrets=secrets)
+
+
+def send(
+    options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, as_json: bool
+) -> http.Answer:
+    """POST a request of a client that authenticates, to the token or revocation endpoint."""
+    client_auth(request)
+    return http.send(
+        options,
+        "POST",
+        request.url,
+        headers=request.headers,
+        cert=request.cert,
+        json=request.params if as_json else None,
+        data=None if as_json else request.params,
+    )
+
+
+def secrets_in(request: TokenRequest) -> list[str]:
+    """Return the secrets of a request, to be removed from errors in which a provider quotes it."""
+    secrets = [request.params.get(name) for name in SECRET_PARAMS]
+    if request.client_secret:
+        basic = basic_credentials(request.client_id, request.client_secret)
+        secrets += [request.client_secret, basic]
+    return [secret for secret in secrets if isinstance(secret, str)]

@@ -200,24 +200,24 @@ class OpenIDConnect(OAuth2):
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
             try:
-                newer.id_claims = self._read_renewed(newer, id_claims or {})
+                newer.id_claims = self._read_refreshed(newer, id_claims or {})
             except IDTokenError:
                 revoke((self, newer))
                 raise
         return newer
 
-    def _read_renewed(self, newer: Token, id_claims: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        from ..protocol.id_token import read_renewed, validate_renewed
+    def _read_refreshed(self, newer: Token, id_claims: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        from ..protocol.id_token import read_refreshed, validate_refreshed
 
         id_token = newer["id_token"]
         try:
-            return validate_renewed(id_token, self._verifier(), id_claims, newer.access_token)
+            return validate_refreshed(id_token, self._verifier(), id_claims, newer.access_token)
         except ProviderError as error:
             # The old refresh token is used up, so rejecting the new one would end the login. TLS to
             # the token endpoint may replace the signature check (Core, section 3.1.3.7, point 6).
             # The claims are still checked.
             log.warning("A renewed ID token is accepted without checking its signature: %s", error)
-            return read_renewed(id_token, id_claims)
+            return read_refreshed(id_token, id_claims)
 
     @without_locals
     def fetch_identity(
@@ -269,13 +269,13 @@ class OpenIDConnect(OAuth2):
 
     def _fetch_keys(self) -> list[t.Any]:
         url = urls.require_https(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
-        answer = http.send(self.http_options, "GET", url, headers={"Accept": "application/json"})
-        answer.require_in_order(url)
-        document = answer.json_object() if answer.status == 200 else None
+        response = http.send(self.http_options, "GET", url, headers={"Accept": "application/json"})
+        response.require_in_order(url)
+        document = response.json_object() if response.status == 200 else None
         keys = document.get("keys") if document is not None else None
         if not isinstance(keys, list):
             raise ProviderAnswerError(
-                f"{url} answered with status {answer.status} and no key set: is jwks_url right?"
+                f"{url} answered with status {response.status} and no key set: is jwks_url right?"
             )
         return keys
 

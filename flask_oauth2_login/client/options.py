@@ -247,7 +247,6 @@ def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
     for name in given:
         if name not in known:
             similar = difflib.get_close_matches(name, known, 1)
-            hint = (
-                f"Did you mean {similar[0]}?" if similar else f"Known: {', '.join(sorted(known))}."
-            )
-            raise TypeError(f"{handler.__name__}() has no option {name!r}. {hint}")
+            names = f"It has: {', '.join(sorted(known))}."
+            hint = f"Did you mean {similar[0]}?" if similar else names
+            raise TypeError(f"{handler.__name__} has no option {name!r}. {hint}")

@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
     from ..protocol.id_token import Verifier
 
 
-def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Answer:
+def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Response:
     """Send one request with the token, limited in time and size.
 
     :param url: an absolute URL.

@@ -7,15 +7,15 @@ import time
 import typing as t
 
 #: Seconds that a visitor waits for what is done for him on the side; it goes on without him.
-PATIENCE = 0.5
+WAIT_TIMEOUT = 0.5
 
 
 def run_briefly(*functions: t.Callable[[], object]) -> None:
-    """Call functions, each in a thread, and wait for all of them, but for :data:`PATIENCE` only.
+    """Call functions, each in a thread, and wait :data:`WAIT_TIMEOUT` at the most.
 
     They may take longer. What they raise is lost: they see to that themselves.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_TIMEOUT
     threads = [
         threading.Thread(target=function, daemon=True, name="oauth2-aside")
         for function in functions

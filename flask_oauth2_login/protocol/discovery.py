@@ -43,17 +43,17 @@ def fetch_metadata(transport: HTTPOptions, issuer: str, http_hosts: t.Collection
     rfc8414 = parts._replace(
         path="/.well-known/oauth-authorization-server" + parts.path.rstrip("/")
     ).geturl()
-    answer = None
+    response = None
     for url in (issuer.rstrip("/") + "/.well-known/openid-configuration", rfc8414):
-        answer = http.send(transport, "GET", url, headers={"Accept": "application/json"})
-        if answer.status != 404:
+        response = http.send(transport, "GET", url, headers={"Accept": "application/json"})
+        if response.status != 404:
             break
-    assert answer is not None  # noqa: S101  (there are two URLs)
-    answer.require_in_order(f"Discovery at {issuer}")
-    document = answer.json_object() if answer.status == 200 else None
+    assert response is not None  # noqa: S101  (there are two URLs)
+    response.require_in_order(f"Discovery at {issuer}")
+    document = response.json_object() if response.status == 200 else None
     if document is None:
         raise ProviderAnswerError(
-            f"Discovery at {issuer} answered {answer.status} and no JSON object: is the issuer"
+            f"Discovery at {issuer} answered {response.status} and no JSON object: is the issuer"
             " right?"
         )
     if problem := find_problem(document, issuer, http_hosts):

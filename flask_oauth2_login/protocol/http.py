@@ -26,7 +26,7 @@ _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Response:
     """What a provider answered."""
 
     status: int
@@ -64,7 +64,7 @@ def send(
     *,
     sign: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
     **request: t.Any,
-) -> Answer:
+) -> Response:
     """Send one request over a connection of its own; follow no redirect, try nothing twice.
 
     :param sign: puts credentials on the prepared request.
@@ -96,7 +96,7 @@ def send(
                 stream=True,
                 **request,
             ) as response:
-                return Answer(response.status_code, response.headers, _read(response))
+                return Response(response.status_code, response.headers, _read(response))
         except requests.exceptions.SSLError:
             problem = "its certificate was not accepted, or TLS failed"
         except requests.exceptions.ConnectTimeout:

@@ -26,9 +26,9 @@ from .scope import split_scope
 Claims = dict[str, t.Any]
 
 #: Seconds by which clocks may differ: a minute, and what a request takes.
-SKEW = 90
+CLOCK_SKEW = 90
 #: Seconds that a new ID token may be old when it comes with a renewal.
-NEW = 300
+REFRESHED_MAX_AGE = 300
 #: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
 LOGOUT_SECONDS = 120
 MAX_LENGTH = 100_000
@@ -157,7 +157,7 @@ def validate_id_token(
     return claims
 
 
-def validate_renewed(
+def validate_refreshed(
     token: t.Any, verifier: Verifier, former: t.Mapping[str, t.Any], access_token: str
 ) -> Claims:
     """The claims of an ID token that came with a renewal: Core, section 12.2.
@@ -169,8 +169,8 @@ def validate_renewed(
     return claims
 
 
-def read_renewed(token: t.Any, former: t.Mapping[str, t.Any]) -> Claims:
-    """As :func:`validate_renewed`, without the signature: for when the keys can't be had."""
+def read_refreshed(token: t.Any, former: t.Mapping[str, t.Any]) -> Claims:
+    """As :func:`validate_refreshed`, without the signature: for when the keys can't be had."""
     if not isinstance(token, str) or len(token) > MAX_LENGTH or token.count(".") != 2:
         raise IDTokenError("it is no JWT")
     claims = _json_object(token.split(".")[1])
@@ -200,7 +200,7 @@ def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
     for name in ("iss", "sub", "aud"):
         if name in former and claims.get(name) != former[name]:
             raise IDTokenError(f"its {name} is not that of the sign-in")
-    if claims["iat"] < max(former.get("iat", 0), time.time() - NEW):
+    if claims["iat"] < max(former.get("iat", 0), time.time() - REFRESHED_MAX_AGE):
         raise IDTokenError("its iat is old")
     if claims.get("auth_time", former.get("auth_time")) != former.get("auth_time"):
         raise IDTokenError("its auth_time is not that of the sign-in")
@@ -265,11 +265,11 @@ def _check_times(claims: Claims, needed: t.Collection[str] = ("exp", "iat")) -> 
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
             raise IDTokenError(f"its {name} is missing or no number")
-    if claims.get("exp", now) <= now - SKEW:
+    if claims.get("exp", now) <= now - CLOCK_SKEW:
         raise IDTokenError("it has expired")
-    if claims.get("iat", now) > now + SKEW:
+    if claims.get("iat", now) > now + CLOCK_SKEW:
         raise IDTokenError("its iat is in the future")
-    if claims.get("nbf", 0) > now + SKEW:
+    if claims.get("nbf", 0) > now + CLOCK_SKEW:
         raise IDTokenError("it is not valid yet")
 
 
@@ -285,7 +285,7 @@ def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
     if not _is_time(auth_time):
         raise IDTokenError("its auth_time is missing")
     try:
-        oldest = time.time() - SKEW - float(max_age)
+        oldest = time.time() - CLOCK_SKEW - float(max_age)
     except (TypeError, ValueError):
         raise IDTokenError("max_age is no number") from None
     if auth_time < oldest:

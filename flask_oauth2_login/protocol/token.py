@@ -1,4 +1,4 @@
-"""The token answer: RFC 6749, sections 5.1 and 5.2, as real providers write it."""
+"""The token response: RFC 6749, sections 5.1 and 5.2, as real providers write it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 from urllib.parse import parse_qsl, quote, quote_plus
 
 from .errors import ProviderAnswerError, TokenError
-from .http import Answer
+from .http import Response
 
 if t.TYPE_CHECKING:
     from .identity import Identity
@@ -74,35 +74,35 @@ class Token(dict[str, t.Any]):
 
 
 def read_token(
-    answer: Answer,
+    response: Response,
     *,
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
     secrets: t.Iterable[str] = (),
 ) -> Token | None:
-    """Make a :class:`Token` of an answer, or None of a success without content.
+    """Make a :class:`Token` of an response, or None of a success without content.
 
     :param token_path: dotted path of the object that holds the token, where it is nested.
     :param token_types: accepted token types, in lower case.
     :param secrets: what was sent; it is blotted out where the provider quotes it in an error.
     :raises TokenError: the provider refused.
     :raises ProviderUnavailableError: it is out of order (5xx, 429).
-    :raises ProviderAnswerError: the answer is neither a token nor a refusal.
+    :raises ProviderAnswerError: the response is neither a token nor a refusal.
     """
-    answer.require_in_order("The token endpoint")
-    if not answer.body.strip() and 200 <= answer.status < 300:
+    response.require_in_order("The token endpoint")
+    if not response.body.strip() and 200 <= response.status < 300:
         return None
-    members = read_object(answer)
+    members = read_object(response)
     if members is None:
         raise ProviderAnswerError(
-            f"The token endpoint answered with status {answer.status} and neither JSON"
+            f"The token endpoint answered with status {response.status} and neither JSON"
             " nor a form: is token_url right?"
         )
-    if refusal := find_refusal(members, answer.status, secrets):
+    if refusal := find_refusal(members, response.status, secrets):
         raise refusal
-    if not 200 <= answer.status < 300:
+    if not 200 <= response.status < 300:
         raise ProviderAnswerError(
-            f"The token endpoint answered with status {answer.status} and no error code:"
+            f"The token endpoint answered with status {response.status} and no error code:"
             " is token_url right?"
         )
     for step in token_path.split(".") if token_path else ():
@@ -111,10 +111,10 @@ def read_token(
     return _make_token(members, token_types)
 
 
-def read_object(answer: Answer) -> dict[str, t.Any] | None:
+def read_object(response: Response) -> dict[str, t.Any] | None:
     """The members of a JSON object or a form, whatever the Content-Type says."""
-    members = answer.json_object()
-    body = answer.body.strip()
+    members = response.json_object()
+    body = response.body.strip()
     if members is None and _FORM.fullmatch(body):
         # A repeated parameter has no meaning (RFC 6749, section 3.2): the first one counts.
         pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)

@@ -45,7 +45,7 @@ def request_token(
 
 def send(
     options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, as_json: bool
-) -> http.Answer:
+) -> http.Response:
     """POST a request of a client that authenticates, to the token or revocation endpoint."""
     client_auth(request)
     return http.send(

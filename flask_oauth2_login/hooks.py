@@ -7,7 +7,7 @@ import typing as t
 from contextlib import suppress
 
 from flask import Flask, Response, current_app, request
-from flask.globals import request_ctx
+from flask import globals as flask_globals
 from flask.sessions import NullSession, SecureCookieSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -90,7 +90,7 @@ def _end_request(response: Response) -> Response:
             log.warning("%s %s: %s", request.method, request.path, error)
             response, unsaved = render_error(error), True
     if unsaved:
-        setattr(request_ctx, attribute, _Unsaved(session))
+        setattr(_context(), attribute, _Unsaved(session))
         # Flask would have added this if it had written the session.
         response.vary.add("Cookie")
     if scope.admitted is not None:
@@ -110,7 +110,7 @@ def _keep_from_shared_caches(response: Response) -> None:
 
 def _is_ours() -> bool:
     """Return True if a login's view answers at this URL, to another method."""
-    adapter = t.cast("MapAdapter", request_ctx.url_adapter)
+    adapter = t.cast("MapAdapter", _context().url_adapter)
     with suppress(HTTPException):
         for method in adapter.allowed_methods():
             endpoint, _ = adapter.match(method=method)
@@ -119,9 +119,15 @@ def _is_ours() -> bool:
     return False
 
 
+def _context() -> t.Any:
+    """Return the context that holds the session: from Flask 3.2 on, there is only the app's."""
+    name = "request_ctx" if "request_ctx" in vars(flask_globals) else "app_ctx"
+    return getattr(flask_globals, name)._get_current_object()
+
+
 def _raw_session() -> tuple[str, t.Any]:
     """Return the session without marking it accessed, which would add ``Vary: Cookie``."""
-    context = request_ctx._get_current_object()  # type: ignore[attr-defined]
+    context = _context()
     attribute = "_session" if "_session" in context.__dict__ else "session"
     return attribute, getattr(context, attribute)
 

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .globals import current_identity
 from .protocol.errors import StoreError
-from .session.browser_record import BrowserRecords, send_pending
+from .session.browser_record import BrowserRecords
 from .session.entries import KEY, parse_entries
 from .session.extension import current_extension, extension_of
 from .session.request_scope import request_scope
@@ -84,7 +84,7 @@ def _end_request(response: Response) -> Response:
     )
     if not unsaved:
         try:
-            send_pending(response)
+            scope.send_pending(response)
         except StoreError as error:
             # It is unknown which copy is the newest, so the browser keeps the one that it has.
             log.warning("%s %s: %s", request.method, request.path, error)

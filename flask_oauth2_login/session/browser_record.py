@@ -158,17 +158,3 @@ class _Browser(t.NamedTuple):
     sent: str | None
     #: The copies to send to the browser, by the login's name.
     pending: dict[str, PendingCopy]
-
-
-def send_pending(response: Response) -> None:
-    """Send the copies of records that this request has changed."""
-    # Iterate over a list, because a thread of the app may refresh a token meanwhile.
-    for pending in list(request_scope().pending.values()):
-        pending.send(response, pending)
-
-
-def restore_pending(former: t.Mapping[str, PendingCopy]) -> None:
-    """Drop the copies to send that are not in ``former``, because their changes were undone."""
-    pending = request_scope().pending
-    pending.clear()
-    pending.update(former)

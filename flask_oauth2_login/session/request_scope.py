@@ -72,6 +72,20 @@ class RequestScope:
         """Note the sign-in that this request finishes."""
         self.attempted_next, self.is_linking = next, is_linking
 
+    def send_pending(self, response: Response) -> None:
+        """Send the browser the copies of records that this request has changed.
+
+        :raises StoreError: the newest version of a record can't be read.
+        """
+        # Iterate over a list, because a thread of the app may refresh a token meanwhile.
+        for pending in list(self.pending.values()):
+            pending.send(response, pending)
+
+    def restore_pending(self, former: t.Mapping[str, PendingCopy]) -> None:
+        """Drop the copies to send that are not in ``former``, because their changes were undone."""
+        self.pending.clear()
+        self.pending.update(former)
+
     def forget_logins(self) -> None:
         """Find out anew who is signed in, because that has changed."""
         self.opened.clear()

@@ -15,7 +15,6 @@ from ..config import csrf_field
 from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
-from ..session.browser_record import restore_pending
 from ..session.entries import (
     SessionEntries,
     SessionEntry,
@@ -53,7 +52,7 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
         logins = find_logins(former)
         undo.callback(request_scope().forget_logins)
         undo.callback(restore_session, before)
-        undo.callback(restore_pending, dict(request_scope().pending))
+        undo.callback(request_scope().restore_pending, dict(request_scope().pending))
         response, staying = set_up_session(registration, attempt, record, former)
         undo.callback(delete_record, registration, record)
         if registration.options.offline:

@@ -12,7 +12,6 @@ from flask import Response, redirect, request, session
 
 from ..client.revocation import revoke
 from ..protocol.errors import StoreError
-from ..session.browser_record import restore_pending
 from ..session.entries import SessionEntries, write_entries
 from ..session.flask_session import restore_session
 from ..session.registration import Registration
@@ -140,7 +139,7 @@ def _end(logins: t.Mapping[str, StoredLogin]) -> tuple[list[StoredLogin], dict[s
             if login.end("asked"):
                 ended.append(login)
         except StoreError as error:
-            restore_pending(pending)
+            request_scope().restore_pending(pending)
             failed[id] = error
     return ended, failed
 

@@ -18,7 +18,7 @@ from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.signed_in import find_login, find_registration
 from ..session.stored_login import StoredLogin
-from .demands import COMING_BACK, require_id_tokens
+from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
 from .pages import error_page
 from .urls import is_own_view
@@ -118,13 +118,15 @@ def _require(login: str | None, guard: Guard) -> None:
         # Never guard our own views: a guard for the whole app would block the sign-in itself.
         return
     needed = current_extension().get(login) if login is not None else find_registration()
-    if guard.proof:
+    if guard.proof is not None:
         needed = _able_to_prove(login, needed)
     found = find_login(needed) if needed is not None else None
     if needed is None or found is None:
         raise LoginRequired(login=login, params=guard.params)
-    _demand_scope(needed, found, guard)
-    _demand_proof(needed, found, guard)
+    if guard.scopes:
+        _demand_scope(needed, found, guard)
+    if guard.proof is not None:
+        _demand_proof(needed, found, guard.proof, guard.params)
     if guard.check is not None and not _passes(guard.check, found.record.identity):
         raise error_page(403)
     request_scope().admitted = needed.name
@@ -160,14 +162,15 @@ def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) 
     )
 
 
-def _demand_proof(registration: Registration, login: StoredLogin, guard: Guard) -> None:
-    proof = guard.proof
+def _demand_proof(
+    registration: Registration, login: StoredLogin, proof: Demands, params: Params
+) -> None:
     if proof.max_age is not None and not _is_recent(login, proof.max_age):
         text = "This page needs a recent sign-in."
-        raise LoginRequired(text, login=registration.name, params=guard.params)
+        raise LoginRequired(text, login=registration.name, params=dict(params))
     if proof.acr_values and login.record.id_claims.get("acr") not in proof.acr_values:
         text = "This page needs a stronger sign-in."
-        raise LoginRequired(text, login=registration.name, params=guard.params)
+        raise LoginRequired(text, login=registration.name, params=dict(params))
 
 
 def _is_recent(login: StoredLogin, max_age: float) -> bool:

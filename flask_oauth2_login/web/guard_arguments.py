@@ -24,8 +24,8 @@ class Guard:
 
     scopes: list[str]
     check: Check | None
-    #: What the ID token of the sign-in must prove.
-    proof: Demands
+    #: What the ID token of the sign-in must prove; None for nothing.
+    proof: Demands | None
     #: Parameters for the provider when somebody has to sign in.
     params: t.Mapping[str, t.Any]
 
@@ -61,7 +61,7 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
     return Guard(
         scopes,
         check,
-        demands.and_also(read_demands({"claims": extra.get("claims")})),
+        demands.and_also(read_demands({"claims": extra.get("claims")})) or None,
         {name: value for name, value in params.items() if value is not None},
     )
 

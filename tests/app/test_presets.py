@@ -143,7 +143,7 @@ def test_what_does_not_move_a_preset_takes_nothing_from_it(
     overlay: dict[str, t.Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site("github", overlay)
-    handler = site.extensions["oauth2_login"].registrations["github"].handler
+    handler = site.extensions["oauth2_login"].logins["github"].handler
     assert handler.userinfo_url == "https://api.github.com/user"
     assert handler.email_url == "https://api.github.com/user/emails"
     assert handler.api_url == overlay.get("api_url", "https://api.github.com/")
@@ -155,7 +155,7 @@ def test_what_is_named_stays_where_it_is_named(
 ) -> None:
     overlay = endpoints(provider, "authorization_url", "token_url", "userinfo_url")
     site = make_site("github", {**overlay, "email_url": None, "api_url": GITHUB})
-    handler = site.extensions["oauth2_login"].registrations["github"].handler
+    handler = site.extensions["oauth2_login"].logins["github"].handler
     assert handler.api_url == GITHUB
     assert handler.email_url is None
     assert caplog.text == ""

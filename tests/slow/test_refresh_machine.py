@@ -247,7 +247,7 @@ class Logins(RuleBasedStateMachine):
     def fail_to_renew(self, data: st.DataObject, how: str) -> None:
         tab, trouble = data.draw(st.sampled_from(self.due())), TROUBLES[how]
         login = t.cast(Login, tab.login)
-        handler = self.app.extensions["oauth2_login"].registrations["oauth2"].handler
+        handler = self.app.extensions["oauth2_login"].logins["oauth2"].handler
         usual = handler.http_options
         if trouble.reaction is HANG:
             handler.http_options = HTTPOptions((5.0, 0.3))

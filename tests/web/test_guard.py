@@ -538,7 +538,7 @@ def test_presets_and_providers_of_an_apps_own(provider: Provider) -> None:
     assert location.startswith("https://github.com/login/oauth/authorize?")
     assert query_of(location)["scope"] == "read:user user:email"
     assert Browser(app, provider).sign_in("/own/login").status_code == 302
-    logins = app.extensions["oauth2_login"].registrations
+    logins = app.extensions["oauth2_login"].logins
     assert [(login.name, login.label) for login in logins.values()] == [
         ("github", "GitHub"), ("own", "Own"),
     ]  # fmt: skip

@@ -16,10 +16,12 @@ from flask_oauth2_login import (
     login_required,
 )
 from tests.conftest import MakeApp
+from tests.support.assertions import query_of
 from tests.support.handlers import make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 GITHUB = "https://api.github.com/user"
+
 GOOGLE = "https://www.googleapis.com/oauth2/v3/userinfo"
 
 
@@ -187,3 +189,33 @@ def test_an_address_counts_only_where_it_was_picked_for_being_verified(
     browser.sign_in()
     me = browser.fetch("/me").json or {}
     assert (me["email"], me["email_verified"]) == ("ada@example.com", verified)
+
+
+def test_presets_and_providers_of_an_apps_own(provider: Provider) -> None:
+    app = Flask("presets")
+    app.config |= {
+        "SECRET_KEY": "x" * 32,
+        "GITHUB_CLIENT_ID": "id",
+        "GITHUB_CLIENT_SECRET": "secret",
+        "OWN_CLIENT_ID": provider.client_id,
+        "OWN_CLIENT_SECRET": provider.client_secret,
+        "OAUTH2_LOGIN_PROVIDERS": {
+            "own": {
+                "site": provider.url,
+                "authorization_url": "authorize",
+                "token_url": "token",
+                "userinfo_url": "userinfo",
+                "scope": "read",
+            }
+        },
+    }
+    app.register_blueprint(OAuth2Login("github"), url_prefix="/github")
+    app.register_blueprint(OAuth2Login("own"), url_prefix="/own")
+    location = app.test_client().get("/github/login").location
+    assert location.startswith("https://github.com/login/oauth/authorize?")
+    assert query_of(location)["scope"] == "read:user user:email"
+    assert Browser(app, provider).sign_in("/own/login").status_code == 302
+    logins = app.extensions["oauth2_login"].logins
+    assert [(login.name, login.label) for login in logins.values()] == [
+        ("github", "GitHub"), ("own", "Own"),
+    ]  # fmt: skip

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import typing as t
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask, redirect, request
+from flask import Blueprint, Flask, redirect, request
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
 
 import flask_oauth2_login
 from flask_oauth2_login import (
@@ -21,6 +26,8 @@ from flask_oauth2_login import (
     SQLAlchemyStore,
     login_required,
 )
+from flask_oauth2_login.blueprint import BlueprintOptions
+from flask_oauth2_login.client.options import HandlerOptions, Options
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.clock import Clock
@@ -29,6 +36,8 @@ from tests.support.provider import Browser, Provider
 from tests.support.provider.browser import next_step
 
 Options = dict[str, t.Any]
+
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def make_bare_app(**config: t.Any) -> Flask:
@@ -41,9 +50,6 @@ def row(provider: Provider, **words: t.Any) -> Options:
     """A provider as an app's configuration describes one."""
     endpoints = {"authorization_url": "authorize", "token_url": "token", "userinfo_url": "userinfo"}
     return {"site": provider.url, **endpoints, **words}
-
-
-# -- presets and credentials
 
 
 def test_a_missing_secret_is_told(provider: Provider) -> None:
@@ -101,9 +107,6 @@ def test_a_preset_may_hold_lists_as_json_does(provider: Provider) -> None:
     app.config["OAUTH2_LOGIN_PROVIDERS"] = {"own": row(provider, timeout=[3, 4])}
     app.register_blueprint(OAuth2Login("own"))
     assert Browser(app, provider).sign_in().status_code == 302
-
-
-# -- options
 
 
 @pytest.mark.parametrize(
@@ -171,9 +174,6 @@ def test_two_logins_cannot_have_one_redirect_uri(provider: Provider) -> None:
         app.register_blueprint(OAuth2Login(sso, name="b"), url_prefix="/b")
 
 
-# -- the handler by itself
-
-
 def test_a_handler_renews_a_whole_token(provider: Provider) -> None:
     handler = make_handler(provider, redirect_uri="http://localhost/callback")
     code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
@@ -188,9 +188,6 @@ def test_a_handler_renews_a_whole_token(provider: Provider) -> None:
 def test_a_session_without_a_token_is_told(provider: Provider, token: t.Any) -> None:
     with pytest.raises(ConfigurationError, match="get_token"):
         make_handler(provider).session(token)
-
-
-# -- stores
 
 
 def half_a_store() -> t.Any:
@@ -224,9 +221,6 @@ def test_a_sqlite_file_gets_its_tables_however_it_is_given(
     browser = Browser(make_app(OAuth2Login(make_handler(provider), store=store)), provider)
     assert browser.sign_in().status_code == 302
     assert is_signed_in(browser)
-
-
-# -- URLs
 
 
 def make_subdomain_app(login: OAuth2Login) -> Flask:
@@ -296,9 +290,6 @@ def test_signing_out_comes_back_to_a_page_that_is_there(
     assert browser.get(back, site="cross-site").status_code == 200
 
 
-# -- several of one kind
-
-
 def test_a_blueprint_of_two_names_is_whoever_is_signed_in(
     provider: Provider, make_app: MakeApp
 ) -> None:
@@ -349,9 +340,6 @@ def test_a_name_that_begins_with_anothers_is_another(provider: Provider, make_ap
     assert is_signed_in(browser)
 
 
-# -- the names
-
-
 def test_a_star_brings_the_public_names_alone() -> None:
     names: Options = {}
     exec("from flask_oauth2_login import *", names)  # noqa: S102
@@ -390,3 +378,115 @@ def test_a_registration_that_failed_leaves_nothing_behind(provider: Provider) ->
     browser = Browser(site, provider)
     assert browser.sign_in().status_code == 302
     assert [cookie.name for cookie in browser.cookies] == ["oauth2_login_another", "session"]
+
+
+def test_taken_names_and_urls_are_told(provider: Provider) -> None:
+    app = Flask("taken")
+    app.config["SECRET_KEY"] = "x" * 32
+    app.register_blueprint(OAuth2Login(make_handler(provider)))
+    with pytest.raises(ConfigurationError, match="name='another'"):
+        app.register_blueprint(OAuth2Login(make_handler(provider)), url_prefix="/two")
+    with pytest.raises(ConfigurationError, match="url_prefix"):
+        app.register_blueprint(OAuth2Login(make_handler(provider), name="two"))
+    app = Flask("late")
+    app.config |= {"SECRET_KEY": "x" * 32, "TESTING": True}
+    app.register_blueprint(OAuth2Login(make_handler(provider)))
+    app.add_url_rule("/login", "own", lambda: "own")
+    with pytest.raises(ConfigurationError, match="url_prefix"):
+        app.test_client().get("/login")
+
+
+def test_missing_settings_are_told(provider: Provider) -> None:
+    app = Flask("missing")
+    with pytest.raises(ConfigurationError, match=r"secrets\.token_hex"):
+        app.register_blueprint(OAuth2Login(make_handler(provider)))
+    app.config["SECRET_KEY"] = "x" * 32
+    with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID"):
+        app.register_blueprint(OAuth2Login("github"))
+    with pytest.raises(ConfigurationError, match="server-side store"):
+        app.register_blueprint(OAuth2Login(make_handler(provider), name="jobs", offline=True))
+    with pytest.raises(ConfigurationError, match="OAUTH2_LOGIN_PROVIDERS"):
+        app.register_blueprint(OAuth2Login("nobody"))
+
+
+def test_one_blueprint_serves_several_apps_and_names(provider: Provider, make_app: MakeApp) -> None:
+    login = OAuth2Login(make_handler(provider))
+    first, second = make_app(login), make_app(login)
+    ada, bob = Browser(first, provider), Browser(second, provider)
+    ada.sign_in()
+    bob.sign_in(person={"sub": "bob"})
+    assert (ada.get("/me").get_json() or {})["id"] == "ada"
+    assert (bob.get("/me").get_json() or {})["id"] == "bob"
+    with second.test_request_context():
+        assert login.identity is None
+        assert login.token is None
+
+
+def test_it_works_nested_mounted_and_behind_a_proxy(provider: Provider, make_app: MakeApp) -> None:
+    parent = Blueprint("parent", __name__, url_prefix="/parent")
+    parent.register_blueprint(OAuth2Login(make_handler(provider)), url_prefix="/sso")
+    app = make_app()
+    app.register_blueprint(parent)
+    browser = Browser(app, provider)
+    assert browser.get("/me").location == "/parent/sso/login?next=/me"
+    assert browser.sign_in("/parent/sso/login").status_code == 302
+    assert is_signed_in(browser)
+
+    app = make_app(OAuth2Login(make_handler(provider)))
+    mounted = Client(DispatcherMiddleware(Flask("outer"), {"/app": app}))
+    location = mounted.get("/app/me", headers=PAGE).location
+    assert location == "/app/login?next=/app/me"
+    assert (
+        query_of(mounted.get(location).location)["redirect_uri"] == "http://localhost/app/callback"
+    )
+
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+    headers = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "app.example",
+        "X-Forwarded-Prefix": "/x",
+    }
+    response = app.test_client().get("/login", headers=headers)
+    assert query_of(response.location)["redirect_uri"] == "https://app.example/x/callback"
+    assert "Secure" in response.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret"), [("1234567890123456", "42"), ("the-app", "0123"), ('"12e4"', "x")]
+)
+def test_credentials_of_the_environment_may_be_digits_alone(
+    monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str
+) -> None:
+    monkeypatch.setenv("FLASK_SECRET_KEY", "s" * 32)
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_ID", client_id)
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_SECRET", secret)
+    app = Flask(__name__)
+    app.config.from_prefixed_env()
+    app.register_blueprint(OAuth2Login("github"))
+    handler = app.extensions["oauth2_login"].get("github").handler
+    assert (handler.client_id, handler.client_secret) == (client_id.strip('"'), secret)
+
+
+def test_credentials_that_the_environment_turns_into_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_ID", "the-app")
+    monkeypatch.setenv("FLASK_GITHUB_CLIENT_SECRET", "12e4")
+    app = Flask(__name__)
+    app.config |= {"SECRET_KEY": "s" * 32}
+    app.config.from_prefixed_env()
+    with pytest.raises(ConfigurationError, match="client_secret is no string but a float"):
+        app.register_blueprint(OAuth2Login("github"))
+
+
+def test_a_key_that_is_a_number_is_refused(provider: Provider) -> None:
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = 123456
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        app.register_blueprint(OAuth2Login(make_handler(provider)))
+
+
+def test_a_type_checker_knows_every_option() -> None:
+    assert set(HandlerOptions.__annotations__) == {each.name for each in fields(Options)}
+    of_flask = set(inspect.signature(Blueprint).parameters) - {"name", "import_name"}
+    assert set(BlueprintOptions.__annotations__) == of_flask

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import OAuth2Login, ProviderError
+from flask_oauth2_login import (
+    OAuth2Login,
+    ProviderError,
+)
 from tests.conftest import MakeApp
 from tests.support.assertions import refreshes
 from tests.support.clock import Clock
@@ -247,3 +251,27 @@ def test_the_apps_own_token_follows_the_same_rule(
         call_for_app("a")
     clock.ahead += 61
     assert call_for_app("a") == 200
+
+
+@pytest.mark.security("C9")
+def test_who_hangs_at_the_provider_keeps_nobody_from_trying(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    from flask_oauth2_login.client.backoff import BackOff
+    from flask_oauth2_login.client.token_source import TokenSource
+    from flask_oauth2_login.protocol.errors import ProviderUnreachableError
+
+    class Person(TokenSource):
+        key, name, person, max_request_seconds = "", "sso", "", 60.0
+
+        def __init__(self, key: str) -> None:
+            self.key = self.person = key
+
+    back_off, eve, bob, ada = BackOff(), Person("eve"), Person("bob"), Person("ada")
+    back_off.failed(eve, ProviderUnreachableError("It hangs.", retry_after=0))
+    time.sleep(0.01)
+    back_off.check(eve)
+    back_off.check(bob)
+    with pytest.raises(ProviderError):
+        # Now bob tries it for all others.
+        back_off.check(ada)

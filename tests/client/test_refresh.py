@@ -1,37 +1,45 @@
-"""Renewal: exactly once, whatever happens (SECURITY C6)."""
+"""Refreshing a token: exactly once, whatever happens."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
-import subprocess
-import sys
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
-import requests
 from flask import Flask
 
-from flask_oauth2_login import LoginRequired, OAuth2Login, ProviderError
-from tests.conftest import MakeApp
+from flask_oauth2_login import (
+    Identity,
+    LoginRequired,
+    OAuth2Login,
+    ProviderError,
+    token_refreshed,
+)
+from tests.conftest import MakeApp, MakeSSO
+from tests.support.apps import (
+    make_sessions_permanent,
+)
 from tests.support.assertions import is_signed_in, refreshes
 from tests.support.handlers import make_handler
-from tests.support.provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Provider
-from tests.support.servers import Server, free_port, wait_until
+from tests.support.provider import (
+    CUT_AFTER,
+    CUT_BEFORE,
+    HANG,
+    Answer,
+    Browser,
+    Provider,
+)
+from tests.support.servers import Server
 from tests.support.threads import at_once
+from tests.support.visitors import Thief, call_as, set_clock, visits
 
 #: Stampedes, one after the other: a race that is lost now and then shows itself.
 ROUNDS = 10
-
-
-def call_as(browser: Browser, site: Flask | str) -> int:
-    """Call the API with a copy of a browser's cookies."""
-    visitor = Browser(site)
-    visitor.jar = browser.jar.copy()
-    return visitor.fetch("/call/x").status_code
 
 
 @pytest.fixture(params=["cookie", "session", "sqlite", "redis_server", "postgresql"])
@@ -154,86 +162,6 @@ def test_the_old_token_serves_while_it_lasts(
     assert len(provider.calls("/token")) == 2, "it was asked for a new one before"
 
 
-# -- several processes
-
-
-@pytest.fixture(
-    params=["cookie", "cookie --preload", "session", "sqlite", "redis_server", "postgresql"]
-)
-def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) -> t.Iterator[str]:
-    """An app on four gunicorn workers with eight threads each; its URL."""
-    port = free_port()
-    environment = {**os.environ, "PROVIDER": provider.url, "INSTANCE": str(tmp_path)}
-    kind, *options = request.param.split()
-    if kind in {"session", "sqlite"}:
-        environment["STORE"] = kind if kind == "session" else f"sqlite:///{tmp_path}/logins.db"
-    elif kind != "cookie":
-        environment["STORE"] = request.getfixturevalue(kind).url
-    if kind == "postgresql":
-        from flask_oauth2_login import SQLAlchemyStore
-
-        tables = SQLAlchemyStore(environment["STORE"])
-        tables.create_tables()
-        tables.close()
-    command = [
-        sys.executable, "-m", "gunicorn", "--workers", "4", "--threads", "8",
-        "--log-level", "error", "--bind", f"127.0.0.1:{port}",
-        *options, "tests.support.worker:make_worker()",
-    ]  # fmt: skip
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, env=environment) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: requests.get(url, timeout=5).ok)
-        yield url
-        process.terminate()
-
-
-@pytest.mark.security("C6")
-def test_a_stampede_on_four_workers_costs_one_refresh(workers: str, provider: Provider) -> None:
-    browser = Browser(workers, provider)
-    for _ in range(ROUNDS):
-        browser.sign_in()
-        provider.grants.expire_access()
-        before = refreshes(provider)
-        assert at_once(functools.partial(call_as, browser, workers), 32) == [200] * 32
-        assert refreshes(provider) - before == 1
-        assert not provider.latest_grant.reused
-
-
-@pytest.mark.security("C5")
-def test_two_visitors_of_four_workers_never_see_a_foreign_token(
-    workers: str, provider: Provider
-) -> None:
-    def visit(name: str) -> set[str]:
-        browser = Browser(workers, provider)
-        browser.sign_in(person={"sub": name})
-        return {
-            t.cast("dict[str, str]", browser.get("/call/x").get_json())["sub"] for _ in range(300)
-        }
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(visit, ["ada", "bob"])) == [{"ada"}, {"bob"}]
-
-
-def test_a_state_and_a_sign_out_count_in_every_worker(workers: str, provider: Provider) -> None:
-    browser = Browser(workers, provider)
-    url = browser.begin("/login")
-    copy = browser.jar.copy()
-    assert browser.finish(url).status_code == 302
-    signed_in = browser.jar.copy()
-    for _ in range(12):
-        browser.jar = copy.copy()
-        assert browser.finish(url).status_code == 400
-    browser.jar = signed_in.copy()
-    browser.post("/logout")
-    for _ in range(12):
-        browser.jar = signed_in.copy()
-        assert browser.fetch("/me").status_code == 401
-
-
-# -- for somebody who is not there
-
-
 def make_jobs(provider: Provider, make_app: MakeApp, tmp_path: Path) -> tuple[Flask, OAuth2Login]:
     handler = make_handler(provider, revoke_url="revoke")
     login = OAuth2Login(handler, store=f"sqlite:///{tmp_path}/logins.db", offline=True)
@@ -302,29 +230,84 @@ def test_the_apps_own_token_is_fetched_once(provider: Provider, make_app: MakeAp
     assert len(provider.calls("/token", grant_type="client_credentials")) == 2
 
 
-@pytest.mark.parametrize("kind", ["cookie", "session", "sqlite"])
-def test_how_long_a_login_lasts(
-    provider: Provider,
-    make_app: MakeApp,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    kind: str,
+@pytest.mark.security("C5")
+@pytest.mark.parametrize("error", ["bad_refresh_token", "invalid_request", "access_denied"])
+def test_one_visitors_bad_refresh_token_keeps_nobody_else_out(
+    app: Flask, provider: Provider, error: str
 ) -> None:
-    where = f"sqlite:///{tmp_path}/logins.db" if kind == "sqlite" else kind
-    provider.expires_in = None
-    day = 24 * 3600
-    site = make_app(
-        OAuth2Login(make_handler(provider), store=where),
-        PERMANENT_SESSION_LIFETIME=7 * day,
-        OAUTH2_LOGIN_LIFETIME=30 * day,
-    )
-    browser, now = Browser(site, provider), time.time()
+    ada, bob = Browser(app, provider), Browser(app, provider)
+    ada.sign_in()
+    bob.sign_in(person={"sub": "bob"})
+    provider.grants.expire_access()
+    provider.on("/token", Answer(400, {"error": error}), times=1)
+    assert ada.fetch("/call/x").status_code == 502
+    assert bob.fetch("/call/x").status_code == 200
+    # And she is left alone for a moment, with the token that the provider would not take.
+    assert ada.fetch("/call/x").status_code == 502
+    assert len(provider.calls("/token", grant_type="refresh_token")) == 2
+
+
+@pytest.mark.security("C6")
+@pytest.mark.parametrize("lifetime", [4 * 3600, 7 * 24 * 3600])
+def test_a_spent_refresh_token_is_never_sent_again_however_late(
+    app: Flask,
+    browser: Browser,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    lifetime: int,
+) -> None:
+    clock = set_clock(monkeypatch)
+    provider.expires_in = 10**8
+    app.config["PERMANENT_SESSION_LIFETIME"] = lifetime
+    make_sessions_permanent(app)
     browser.sign_in()
-    for days in (5, 10, 15, 20, 25, 29):
-        monkeypatch.setattr(time, "time", lambda days=days: now + days * day)
-        assert is_signed_in(browser), f"in use after {days} days"
-    monkeypatch.setattr(time, "time", lambda: now + 31 * day)
-    assert not is_signed_in(browser)
+    aborted = Thief(app, browser)
+    provider.grants.expire_access()
+    assert browser.fetch("/call/x").status_code == 200
+    renewed_at = clock.ahead
+    for seconds in visits(lifetime):
+        clock.ahead = renewed_at + seconds
+        aborted.get("/")
+    assert aborted.get("/call/x") in {200, 401}
+    assert provider.latest_grant.reused == 0
+    calls = provider.calls("/token", grant_type="refresh_token")
+    sent = [call.form["refresh_token"] for call in calls]
+    assert len(sent) == len(set(sent))
+
+
+def test_a_sign_in_is_no_renewal(provider: Provider, make_sso: MakeSSO) -> None:
+    app, _, browser = make_sso(offline=True)
+    renewed = []
+
+    def note(_sender: t.Any, identity: Identity, **_: t.Any) -> None:
+        renewed.append(identity.id)
+
+    with token_refreshed.connected_to(note, app):
+        browser.sign_in()
+        browser.sign_in()
+        assert renewed == []
+        provider.grants.expire_access()
+        browser.fetch("/call/x")
+        assert renewed == ["ada"]
+
+
+@pytest.mark.security("C6")
+@pytest.mark.parametrize("store", ["cookie", "sqlite"])
+def test_a_renewed_token_that_cannot_be_kept_ends_the_login_cleanly(
+    provider: Provider, make_app: MakeApp, tmp_path: Path, store: str
+) -> None:
+    where = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store
+    site = make_app(OAuth2Login(make_handler(provider, revoke_url="revoke"), store=where))
+    browser = Browser(site, provider)
     browser.sign_in()
-    monkeypatch.setattr(time, "time", lambda: now + 39 * day)
+    provider.grants.expire_access()
+    # Less than an answer may have, and more than can be kept: a letter of two bytes takes six.
+    token = {"access_token": "new", "token_type": "Bearer", "refresh_token": "newer"}
+    body = json.dumps({**token, "x": "é" * 450_000}, ensure_ascii=False).encode()
+    provider.on("/token", Answer(body=body, content_type="application/json"), times=1)
+    assert browser.fetch("/call/x").status_code == 401
+    assert browser.fetch("/call/x").status_code == 401
+    forms = [parse_qs(call.body.decode()) for call in provider.calls("/token")]
+    sent = [form["refresh_token"][0] for form in forms if "refresh_token" in form]
+    assert len(sent) == len(set(sent)), "a spent refresh token was sent again"
     assert not is_signed_in(browser)

@@ -11,7 +11,7 @@ from flask import Flask, session
 
 from flask_oauth2_login import LoginRequired, OAuth2, OAuth2Login, OpenIDConnect
 from tests.conftest import MakeProvider
-from tests.support.apps import add_views
+from tests.support.apps import STORES, add_views
 from tests.support.assertions import is_signed_in, refreshes
 from tests.support.provider import HANG, Browser, Provider
 from tests.support.provider.browser import next_step
@@ -20,7 +20,6 @@ from tests.support.provider.browser import next_step
 Change = t.Literal["provider", "realm", "client"]
 
 CHANGES = pytest.mark.parametrize("change", ["provider", "realm", "client"])
-STORES = pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
 KINDS = pytest.mark.parametrize("kind", [OAuth2, OpenIDConnect])
 
 

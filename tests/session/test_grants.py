@@ -31,14 +31,12 @@ from flask_oauth2_login import (
     login_url,
 )
 from flask_oauth2_login.stores.sealing import Sealer
-from tests.support.apps import add_views
+from tests.conftest import MakeSSO
+from tests.support.apps import EVE, STORES, add_views, own
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
-
-EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
-STORES = pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
 
 
 class MakeSite(t.Protocol):
@@ -107,9 +105,6 @@ def rest(path: Path) -> set[str]:
                 texts |= {value for value in row if isinstance(value, str)}
     connection.close()
     return texts
-
-
-# -- grants: one for each owner and account
 
 
 @pytest.mark.security("C10")
@@ -378,9 +373,6 @@ def test_a_sign_out_counts_after_a_new_secret(
     assert is_signed_in(sign_in(app, provider))
 
 
-# -- the app's own token
-
-
 @pytest.mark.security("C10")
 @pytest.mark.parametrize("store", ["cookie", "sqlite"])
 @pytest.mark.parametrize("fallbacks", [[], ["older"]])
@@ -422,9 +414,6 @@ def test_client_tokens_of_two_scopes_are_two(provider: Provider, make_site: Make
     with app.app_context():
         found = {login.client_session(scope).get("x").json()["scope"] for scope in ("a", "a:b")}
     assert found == {"a", "a:b"}
-
-
-# -- owners
 
 
 @pytest.mark.parametrize("owner", [None, "", "None"])
@@ -507,9 +496,6 @@ def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> No
     assert not is_signed_in(browser)
 
 
-# -- the recipe for users of one's own
-
-
 def recipe(heading: str) -> str:
     """The code of a recipe."""
     pages = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
@@ -563,3 +549,41 @@ def test_the_recipe_keeps_whose_account_it_is(provider: Provider, make_site: Mak
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.mark.security("D1")
+def test_unlinking_ends_the_browsers_login_too(provider: Provider, make_sso: MakeSSO) -> None:
+    app, login, browser = make_sso(offline=True)
+    login.on_login(own)
+    browser.sign_in()
+    with app.app_context():
+        assert login.unlink("user-ada", "ada")
+    assert provider.calls("/revoke")
+    assert not is_signed_in(browser)
+
+
+@pytest.mark.security("D1")
+def test_a_grant_that_the_provider_ended_ends_the_browsers_login(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso(offline=True)
+    other = Browser(app, provider)
+    browser.sign_in()
+    other.sign_in()
+    provider.grants.revoke_all()
+    assert browser.fetch("/call/x").status_code == 401
+    assert not is_signed_in(browser)
+    assert not is_signed_in(other)
+
+
+def test_a_second_sign_in_without_a_refresh_token_keeps_the_grant(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    _, _, browser = make_sso(offline=True)
+    provider.signed_in_at = time.time() - 5000
+    browser.sign_in()
+    provider.refreshable, provider.signed_in_at = False, time.time() - 10
+    browser.sign_in()
+    provider.grants.expire_access()
+    assert browser.fetch("/call/x").status_code == 200
+    assert is_signed_in(browser)

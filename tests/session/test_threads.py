@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from flask import Flask, session
+from flask import Flask
 
 from flask_oauth2_login import (
     LoginRequired,
@@ -22,9 +22,8 @@ from flask_oauth2_login import (
 )
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in, refreshes
-from tests.support.clock import Clock
 from tests.support.handlers import make_handler
-from tests.support.provider import Answer, Browser, Hold, Provider
+from tests.support.provider import Answer, Browser, Provider
 
 
 def hand_out_sessions(site: Flask) -> list[OAuth2Session]:
@@ -187,93 +186,6 @@ def test_a_record_that_is_read_anew_ends_no_login_for_another_thread(
         assert [first.result(), second.result()] == [200, 200]
     assert refreshes(provider) == 1
     store.close()
-
-
-# -- machines whose clocks differ
-
-
-@pytest.mark.security("C8")
-@pytest.mark.parametrize("ahead", [-30, -5, 5, 30])
-@pytest.mark.parametrize("meanwhile", ["sign-out", "somebody else"])
-def test_a_slow_request_on_a_machine_with_another_clock_loses_nobody(
-    provider: Provider,
-    make_app: MakeApp,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    meanwhile: str,
-    ahead: int,
-) -> None:
-    def make_machine() -> Flask:
-        login = OAuth2Login(make_handler(provider), store=f"sqlite:///{tmp_path}/logins.db")
-        return make_app(login, SECRET_KEY="the same on both machines")
-
-    here, there = make_machine(), make_machine()
-    clock_of, wall = threading.local(), time.time
-    monkeypatch.setattr(time, "time", lambda: wall() + getattr(clock_of, "ahead", 0))
-
-    @there.get("/slow")
-    @login_required
-    def slow() -> str:
-        login = t.cast(OAuth2Login, there.blueprints["oauth2"])
-        login.session.get("hold")
-        session["slow"] = True
-        return "done"
-
-    browser, slow_browser = Browser(here, provider), Browser(there, provider)
-    # Long ago: Flask takes no session from the future.
-    clock_of.ahead = -40
-    assert browser.sign_in().status_code == 302
-    clock_of.ahead = 0
-    slow_browser.jar = browser.jar.copy()
-    hold = Hold()
-    provider.on("/api/hold", hold, times=1)
-
-    def request_slowly() -> t.Any:
-        clock_of.ahead = ahead
-        return slow_browser.get("/slow")
-
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(request_slowly)
-        hold.wait(5)
-        if meanwhile == "sign-out":
-            browser.post("/logout")
-        else:
-            browser.sign_in(person={"sub": "bob"})
-        hold.release()
-        assert not answer.result().headers.getlist("Set-Cookie")
-    who = t.cast("dict[str, str]", browser.fetch("/me").get_json())
-    assert who.get("id") == (None if meanwhile == "sign-out" else "bob")
-
-
-@pytest.mark.parametrize("kind", ["cookie", "sqlite"])
-def test_a_browser_that_never_got_the_answer_of_a_sign_out_has_a_session_again(
-    provider: Provider,
-    make_app: MakeApp,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    kind: str,
-) -> None:
-    store = f"sqlite:///{tmp_path}/logins.db" if kind == "sqlite" else kind
-    site = make_app(OAuth2Login(make_handler(provider), store=store))
-
-    @site.get("/cart")
-    def cart() -> str:
-        session["cart"] = session.get("cart", 0) + 1
-        return str(session["cart"])
-
-    browser = Browser(site, provider)
-    browser.sign_in()
-    lost = browser.jar.copy()
-    browser.post("/logout")
-    browser.jar = lost
-    clock = Clock(monkeypatch)
-    clock.ahead += 61 if kind == "sqlite" else 0
-    assert [browser.get("/cart").text for _ in range(2)] == ["1", "2"]
-    assert browser.sign_in().status_code == 302
-    assert is_signed_in(browser)
-
-
-# -- whoever renews does not come to an end
 
 
 class Leaves(BaseException):

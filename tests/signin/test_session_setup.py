@@ -1,4 +1,4 @@
-"""Signing in and out while the store, or the session's own, fails in the midst."""
+"""The session after a sign-in: what stays, what goes, and what `on_login` decides."""
 
 from __future__ import annotations
 
@@ -6,13 +6,42 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from flask import session
+from flask import Flask, abort, session
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from flask_sqlalchemy import SQLAlchemy
 
-from flask_oauth2_login import Identity, OAuth2Login, SQLAlchemyStore, StoreError
-from tests.conftest import MakeApp
-from tests.support.apps import add_cart
-from tests.support.handlers import make_handler
+from flask_oauth2_login import (
+    ConfigurationError,
+    Identity,
+    OAuth2Login,
+    SQLAlchemyStore,
+    StoreError,
+    Token,
+    current_identity,
+    current_oauth_session,
+    login_url,
+)
+from tests.conftest import MakeApp, MakeSSO
+from tests.support.apps import (
+    EVE,
+    STORES,
+    accounts,
+    add_cart,
+    own,
+)
+from tests.support.assertions import is_signed_in
+from tests.support.handlers import make_handler, make_openid_login
 from tests.support.provider import Browser, Provider
+
+NAMES = ("one", "two")
+
+ADA = {"one": "ada", "two": None, "user": "ada", "cart": ["book"]}
+
+ADA_TWICE = {**ADA, "two": "ada"}
+
+BOB = {"one": "bob", "two": None, "user": "bob", "cart": None}
+
+NOBODY = {"one": None, "two": None, "user": None, "cart": None}
 
 
 class FragileStore:
@@ -49,9 +78,6 @@ class FragileStore:
             return method(*args, **kwargs)
 
         return call
-
-
-NAMES = ("one", "two")
 
 
 class Site:
@@ -96,15 +122,6 @@ def site(provider: Provider, make_app: MakeApp, tmp_path: Path) -> Site:
 
 def look(browser: Browser) -> t.Any:
     return browser.get("/who").get_json()
-
-
-ADA = {"one": "ada", "two": None, "user": "ada", "cart": ["book"]}
-ADA_TWICE = {**ADA, "two": "ada"}
-BOB = {"one": "bob", "two": None, "user": "bob", "cart": None}
-NOBODY = {"one": None, "two": None, "user": None, "cart": None}
-
-
-# -- A10: somebody else signs in
 
 
 @pytest.mark.security("A10")
@@ -195,9 +212,6 @@ def test_a_session_on_the_server_that_gets_no_new_id_is_still_ones_own(
     assert not site.has_record("bob")
     browser.sign_in("/one/login", person={"sub": "bob"})
     assert look(browser) == BOB
-
-
-# -- D3: signing out
 
 
 @pytest.mark.security("D3")
@@ -307,3 +321,281 @@ def test_what_the_browser_keeps_itself_is_not_replaced_either(
     store.fail(None)
     assert browser.cookie("oauth2_login_two") == before
     assert (browser.get("/me").get_json() or {})["id"] == "ada"
+
+
+@pytest.mark.security("A10")
+def test_a_form_token_of_another_name_goes_too(provider: Provider, make_app: MakeApp) -> None:
+    from flask_wtf import CSRFProtect
+    from flask_wtf.csrf import generate_csrf
+
+    app = make_app(OAuth2Login(make_handler(provider)), WTF_CSRF_FIELD_NAME="form_token")
+    CSRFProtect(app)
+    app.add_url_rule("/form", "form", generate_csrf)
+    app.add_url_rule("/session", "session", lambda: sorted(session))
+    browser = Browser(app, provider)
+    browser.get("/form")
+    assert browser.get("/session").get_json() == ["form_token"]
+    browser.sign_in()
+    assert browser.get("/session").get_json() == ["_oauth2"]
+
+
+@pytest.mark.security("C5")
+@STORES
+def test_in_on_login_who_signs_in_is_there_and_nobody_else(make_sso: MakeSSO, store: str) -> None:
+    _, login, browser = make_sso(store)
+    seen = []
+
+    @login.on_login
+    def look(_identity: Identity, token: Token) -> None:
+        whose = {current_identity.id, login.identity.id if login.identity else None}
+        whose |= {each.get("x").json()["sub"] for each in (login.session, current_oauth_session)}
+        seen.append((whose, login.token == token))
+
+    browser.sign_in()
+    browser.sign_in(person=EVE)
+    assert seen == [({"ada"}, True), ({"eve"}, True)]
+    assert browser.fetch("/call/x").get_json()["sub"] == "eve"
+
+
+@pytest.mark.security("C5")
+def test_in_on_login_a_second_login_is_the_current_one(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    one, two = (OAuth2Login(make_handler(provider), name=name) for name in ("one", "two"))
+    browser = Browser(make_app(one, two), provider)
+    seen = []
+    two.on_login(lambda *_: seen.append((current_identity.provider, current_identity.id)))
+    browser.sign_in("/one/login")
+    browser.sign_in("/two/login", person=EVE)
+    assert seen == [("two", "eve")]
+
+
+def test_who_is_missing_in_on_login_sends_nobody_in_circles(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    one, two = (OAuth2Login(make_handler(provider), name=name) for name in ("one", "two"))
+    browser = Browser(make_app(one, two), provider)
+    two.on_login(lambda *_: one.session.get("x"))
+    response = browser.sign_in("/two/login")
+    assert response.status_code == 400
+    assert "Location" not in response.headers
+    assert not is_signed_in(browser)
+
+
+def test_an_account_is_linked_to_nobody_who_has_signed_out(
+    make_sso: MakeSSO,
+) -> None:
+    app, login, browser = make_sso()
+    login.on_login(own)
+    browser.sign_in()
+    url = browser.begin(browser.link_path())
+    browser.post("/logout")
+    response = browser.finish(url, person=EVE)
+    assert response.status_code == 400
+    assert "Location" not in response.headers
+    assert not is_signed_in(browser)
+    assert accounts(app, login, "user-ada") == accounts(app, login, "user-eve") == []
+
+
+@pytest.mark.security("A10")
+@pytest.mark.parametrize("again", ["ada", "eve"])
+def test_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
+    provider: Provider, make_sso: MakeSSO, again: str
+) -> None:
+    app, login, browser = make_sso()
+    login.on_login(lambda identity, _token: setattr(identity, "owner", "user-ada"))
+    browser.sign_in()
+    browser.sign_in(browser.link_path(), person=EVE)
+    browser.sign_in(person=EVE if again == "eve" else None)
+    assert sorted(map(str, accounts(app, login, "user-ada"))) == ["ada", "eve"]
+    assert (browser.get("/me").get_json() or {})["id"] == again
+    browser.post("/logout")
+    assert accounts(app, login, "user-ada") == []
+
+
+def test_linking_where_records_rest_in_browsers_is_told_to_the_developer(
+    make_sso: MakeSSO,
+) -> None:
+    app, _, browser = make_sso("cookie")
+    browser.sign_in()
+    assert browser.get("/login?link=1").status_code == 400, "a stranger's link is no 500"
+    with app.test_request_context(), pytest.raises(ConfigurationError, match="sqlite"):
+        login_url(link=True)
+
+
+@pytest.mark.security("A10")
+def test_ones_own_session_is_kept_and_somebody_elses_cleared(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    browser.get("/cart/book")
+    browser.sign_in()
+    assert browser.get("/cart/pen").get_json() == ["book", "pen"]
+    browser.sign_in()
+    assert browser.get("/cart/cup").get_json() == ["book", "pen", "cup"]
+    browser.sign_in(person={"sub": "bob"})
+    assert browser.get("/cart/hat").get_json() == ["hat"]
+
+
+@pytest.mark.security("A10")
+def test_the_fingerprint_outlives_the_login(app: Flask, provider: Provider) -> None:
+    add_cart(app)
+    browser = Browser(app, provider)
+    browser.sign_in()
+    browser.get("/cart/book")
+    provider.grants.revoke_all()
+    provider.grants.expire_access()
+    assert browser.fetch("/call/x").status_code == 401
+    browser.sign_in(person={"sub": "bob"})
+    assert browser.get("/cart/hat").get_json() == ["hat"]
+
+
+@pytest.mark.security("A10")
+def test_tokens_made_for_the_session_before_go(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    browser.get("/cart/book")
+    browser.sign_in()
+    assert browser.get("/session").get_json() == ["_oauth2", "cart"]
+
+
+@pytest.mark.security("A10")
+def test_nobody_can_say_who_clears(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider, userinfo_url=None)))
+    add_cart(app)
+    browser = Browser(app, provider)
+    browser.sign_in()
+    browser.get("/cart/book")
+    browser.sign_in()
+    assert browser.get("/cart/hat").get_json() == ["hat"]
+
+
+@pytest.mark.security("A10")
+def test_another_owner_clears_but_what_the_hook_wrote_stays(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
+
+    @login.on_login
+    def note(identity: Identity, _token: Token) -> None:
+        identity.owner = str(identity.id)
+        session["user"] = identity.id
+
+    browser.sign_in()
+    browser.get("/cart/book")
+    browser.sign_in(person={"sub": "bob"})
+    assert browser.get("/session").get_json() == ["_oauth2", "user"]
+
+
+@pytest.mark.security("A10")
+def test_refused_by_on_login_nothing_has_happened(app: Flask, browser: Browser) -> None:
+    add_cart(app)
+    login = t.cast(OAuth2Login, app.blueprints["oauth2"])
+
+    @login.on_login
+    def refuse(identity: Identity, _token: Token) -> None:
+        session["planted"] = True
+        if identity.id == "mallory":
+            abort(403)
+
+    browser.sign_in()
+    browser.get("/cart/book")
+    before = browser.get("/session").get_json()
+    assert browser.sign_in(person={"sub": "mallory"}).status_code == 403
+    assert browser.get("/session").get_json() == before
+    assert (browser.get("/me").get_json() or {})["id"] == "ada"
+
+
+def test_on_login_with_flask_login_and_flask_sqlalchemy(
+    provider: Provider, make_sso: MakeSSO, tmp_path: Path
+) -> None:
+    app, _, browser = make_sso()
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
+    db = SQLAlchemy(app)
+
+    class User(UserMixin, db.Model):  # type: ignore[name-defined, misc]
+        id = db.mapped_column(db.Integer, primary_key=True)
+        account = db.mapped_column(db.String, unique=True)
+        name = db.mapped_column(db.String)
+
+    manager = LoginManager(app)
+    manager.user_loader(lambda id: db.session.get(User, int(id)))
+    sso = t.cast(OAuth2Login, app.blueprints["sso"])
+
+    @sso.on_login
+    def find_or_create(identity: Identity, _token: Token) -> None:
+        account = f"{identity.provider}:{identity.tenant}:{identity.id}"
+        user = db.session.execute(db.select(User).filter_by(account=account)).scalar()
+        if user is None:
+            if identity.name == "Mallory":
+                abort(403)
+            user = User(account=account, name=identity.name)
+            db.session.add(user)
+            db.session.commit()
+        identity.owner = str(user.id)
+        login_user(user, remember=True)
+
+    @sso.on_logout
+    def forget(_identity: Identity) -> None:
+        logout_user()
+
+    @app.get("/whoami")
+    def whoami() -> t.Any:
+        return [current_user.is_authenticated and current_user.name]
+
+    with app.app_context():
+        db.create_all()
+    browser.sign_in()
+    assert browser.get("/whoami").get_json() == ["Ada Lovelace"]
+    refused = browser.sign_in(person={"sub": "mallory", "name": "Mallory"})
+    assert refused.status_code == 403
+    assert browser.get("/whoami").get_json() == ["Ada Lovelace"]
+    browser.post("/logout")
+    assert browser.get("/whoami").get_json() == [False]
+    with app.app_context():
+        assert db.session.query(User).count() == 1
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.mark.security("A10")
+def test_another_owner_at_another_login_finds_nothing_of_the_one_before(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    one, two = (make_openid_login(provider, name) for name in ("one", "two"))
+    app = make_app(one, two)
+    add_cart(app)
+    for login in (one, two):
+
+        @login.on_login
+        def name_owner(identity: Identity, _token: Token) -> None:
+            identity.owner = str(identity.email)
+            session["welcome"] = identity.owner
+
+    browser = Browser(app, provider)
+    browser.sign_in("/one/login")
+    browser.get("/cart/book")
+    browser.sign_in("/two/login")
+    assert browser.get("/cart/pen").get_json() == ["book", "pen"], "it is the same owner"
+    browser.sign_in("/two/login", person={"email": "eve@example.com"})
+    assert browser.get("/cart/hat").get_json() == ["hat"]
+
+
+@pytest.mark.security("A10")
+def test_an_account_that_went_to_another_owner_finds_nothing_of_the_one_before(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    login, owners = make_openid_login(provider), iter(["first", "second"])
+    app = make_app(login)
+    add_cart(app)
+
+    @login.on_login
+    def name_owner(identity: Identity, _token: Token) -> None:
+        identity.owner = session["welcome"] = next(owners)
+
+    @app.get("/welcome")
+    def welcome() -> str:
+        return str(session["welcome"])
+
+    browser = Browser(app, provider)
+    browser.sign_in()
+    browser.get("/cart/book")
+    browser.sign_in()
+    assert browser.get("/cart/hat").get_json() == ["hat"]
+    assert browser.get("/welcome").text == "second", "what the hook has written is the new owner's"

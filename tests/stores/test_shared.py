@@ -323,6 +323,7 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_four_processes_that_make_the_file_at_once_all_use_it(instance: Path) -> None:
     code = """
 import sys, time

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from flask_oauth2_login import (
+    OAuth2Login,
+    login_required,
+)
+from tests.conftest import MakeApp
 from tests.support.apps import make_site
+from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 from tests.support.servers import wait_until
 
@@ -115,9 +121,6 @@ def locked(path: Path) -> t.Iterator[None]:
         connection.close()
 
 
-# The file is gone
-
-
 @pytest.mark.security("D3")
 @pytest.mark.parametrize("lose", [remove_files, remove_folder, empty_file])
 def test_a_sign_out_outlives_the_file_in_the_process_that_made_it_and_in_new_ones(
@@ -158,9 +161,6 @@ def test_a_lost_file_is_told_once_with_what_it_means(
     assert record.levelno == logging.WARNING
     assert "SECRET_KEY" in record.message
     assert "forgotten" in record.message
-
-
-# The file is there, and can't be used
 
 
 @pytest.mark.security("D3")
@@ -211,9 +211,7 @@ def test_a_file_that_can_be_read_again_knows_what_it_knew(
     assert list(temporary.iterdir()) == []
 
 
-# The file is busy
-
-
+@pytest.mark.slow
 @pytest.mark.security("D3")
 def test_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere(
     provider: Provider, instance: Path, make_process: MakeProcess, caplog: pytest.LogCaptureFixture
@@ -235,6 +233,7 @@ def test_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere(
     assert [visit(make_process(), browser), visit(make_process(), other)] == [401, 401]
 
 
+@pytest.mark.slow
 @pytest.mark.security("D3")
 def test_what_waits_for_a_locked_file_holds_up_no_reader(
     provider: Provider, instance: Path, make_process: MakeProcess
@@ -249,6 +248,7 @@ def test_what_waits_for_a_locked_file_holds_up_no_reader(
         assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 @pytest.mark.security("A1")
 def test_a_state_is_used_by_nobody_while_the_file_is_locked(
     provider: Provider, instance: Path, make_process: MakeProcess
@@ -267,9 +267,7 @@ def test_a_state_is_used_by_nobody_while_the_file_is_locked(
     assert len(provider.calls("/token")) == 2
 
 
-# Whatever the number of renewals since
-
-
+@pytest.mark.slow
 @pytest.mark.security("D3")
 def test_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
     provider: Provider, make_process: MakeProcess
@@ -286,9 +284,6 @@ def test_a_sign_out_is_remembered_whatever_the_number_of_renewals_since(
     kept = [number for number in range(110_000) if store.read(f"renewed {number}")]
     assert 80_000 < len(kept) <= 101_000
     assert kept[-1] == 109_999
-
-
-# One folder
 
 
 @pytest.mark.security("D3")
@@ -359,3 +354,30 @@ def test_who_makes_the_temporary_folder_first_divides_nobody(
     three = make_site(provider.url, missing)
     assert visit(three, browser) == 401
     assert len(list(temporary.glob("*/*.db"))) == 1
+
+
+@pytest.mark.security("D3")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes.")
+def test_a_folder_that_others_may_write_to_forgets_no_sign_out(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    site = make_app(OAuth2Login(make_handler(provider)))
+    browser = Browser(site, provider)
+    browser.sign_in()
+    copy = browser.jar.copy()
+    browser.post("/logout")
+    folder = Path(site.instance_path, "oauth2_login")
+    assert folder.is_dir()
+    folder.chmod(0o770)
+    # Another worker starts: it knows only what the file says.
+    newer = Flask("the_app", instance_path=site.instance_path)
+    newer.config |= {"SECRET_KEY": site.config["SECRET_KEY"], "TESTING": True}
+    newer.register_blueprint(OAuth2Login(make_handler(provider)))
+    newer.add_url_rule("/me", "me", login_required(lambda: "seen"))
+    other = Browser(newer, provider)
+    other.jar = copy
+    response = other.get("/me")
+    assert response.status_code == 503
+    folder.chmod(0o700)
+    time.sleep(1.1)
+    assert other.fetch("/me").status_code == 401

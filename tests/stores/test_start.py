@@ -62,6 +62,7 @@ def make_tables(url: str, names: list[str], gate: Barrier, answers: t.Any) -> No
     answers.put(outcomes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["postgresql", "mariadb", "sqlite"])
 def test_any_number_of_processes_make_the_tables_at_once(
     request: pytest.FixtureRequest, server: str, tmp_path: Path
@@ -91,6 +92,7 @@ def test_any_number_of_processes_make_the_tables_at_once(
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_make_a_sqlite_file_at_once(tmp_path: Path) -> None:
     code = """
 import sys
@@ -119,6 +121,7 @@ print(sum(store.once(f"{number}", 60) for number in range(50)))
     assert sum(int(answer) for answer, _ in answers) == 50
 
 
+@pytest.mark.slow
 @pytest.mark.security("A1")
 def test_once_is_an_error_while_the_file_is_busy_and_true_once_afterwards(
     tmp_path: Path,

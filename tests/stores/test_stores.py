@@ -354,6 +354,7 @@ def test_a_view_that_has_written_does_not_wait_for_the_store(
         store.close()
 
 
+@pytest.mark.slow
 def test_a_long_write_of_another_connection_ends_in_an_error_not_in_a_hang(
     tmp_path: Path,
 ) -> None:

@@ -10,12 +10,15 @@ import sys
 import typing as t
 from pathlib import Path
 
+import pytest
 import requests
 from flask import Flask, request, session
 
 from flask_oauth2_login import (
+    Identity,
     OAuth2,
     OAuth2Login,
+    Token,
     current_identity,
     current_oauth_session,
     login_required,
@@ -23,6 +26,12 @@ from flask_oauth2_login import (
 
 from .provider import Provider
 from .servers import free_port, wait_until
+
+#: Somebody else than the provider's own person, Ada.
+EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
+
+#: For a test that holds wherever records are kept.
+STORES = pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
 
 #: Seconds to connect to the provider, and to wait for its answer.
 TIMEOUT = (0.5, 3.0)
@@ -63,6 +72,30 @@ def add_cart(app: Flask) -> None:
     @app.get("/session")
     def everything() -> list[str]:
         return sorted(session)
+
+
+def keep_sessions_on_the_server(app: Flask, folder: Path) -> None:
+    from cachelib import FileSystemCache
+    from flask_session import Session
+
+    cache = FileSystemCache(str(folder / "sessions"))
+    app.config |= {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
+    Session(app)
+
+
+def make_sessions_permanent(app: Flask) -> None:
+    @app.before_request
+    def last() -> None:
+        session.permanent = True
+
+
+def own(identity: Identity, _token: Token) -> None:
+    identity.owner = identity.owner or f"user-{identity.id}"
+
+
+def accounts(app: Flask, login: OAuth2Login, owner: str) -> list[str | None]:
+    with app.app_context():
+        return [identity.id for identity in login.accounts(owner)]
 
 
 def make_site(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from flask_oauth2_login import OAuth2, OAuth2Session, OpenIDConnect, Token
+from flask_oauth2_login import OAuth2, OAuth2Login, OAuth2Session, OpenIDConnect, Token
 
 from .provider import Provider
 
@@ -44,6 +44,14 @@ def make_openid(provider: Provider, **options: t.Any) -> OpenIDConnect:
         provider.client_secret,
         **{"issuer": provider.issuer, "api_url": provider.api_url, **options},
     )
+
+
+def make_openid_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth2Login:
+    """A login by the provider's issuer.
+
+    :param options: those of `OAuth2Login`.
+    """
+    return OAuth2Login(make_openid(provider), name=name, **{"scope": "email", **options})
 
 
 def make_client(provider: Provider, **options: t.Any) -> OAuth2:
@@ -125,3 +133,8 @@ def issue(provider: Provider, **options: t.Any) -> None:
 def at(seconds: int) -> t.Callable[[object], int]:
     """A time so many seconds from when it is asked for, as a claim of `issue`."""
     return lambda _: int(time.time()) + seconds
+
+
+def each(name: str, *values: t.Any) -> list[Options]:
+    """Overrides of one claim."""
+    return [{name: value} for value in values]

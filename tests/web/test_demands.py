@@ -13,14 +13,15 @@ from flask_oauth2_login import (
     ConfigurationError,
     OAuth2Login,
     OpenIDConnect,
+    current_oauth_session,
     login_required,
     require_login,
 )
-from tests.conftest import MakeApp
+from tests.conftest import MakeApp, MakeSSO
 from tests.support.assertions import query_of
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler
-from tests.support.provider import REMOVED, Browser, Provider
+from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 
 def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth2Login:
@@ -35,9 +36,6 @@ def make_login(provider: Provider, name: str = "sso", **options: t.Any) -> OAuth
 @pytest.fixture
 def app(provider: Provider, make_app: MakeApp) -> Flask:
     return make_app(make_login(provider))
-
-
-# -- a demand that guards nothing
 
 
 @pytest.mark.security("D1")
@@ -156,9 +154,6 @@ def test_what_stands_among_the_params_is_checked_all_the_same(
         assert browser.get("/closed").text == "inside"
 
 
-# -- check
-
-
 @pytest.mark.security("D1")
 @pytest.mark.parametrize(
     ("answer", "named"),
@@ -212,9 +207,6 @@ def test_a_check_that_returns_a_coroutine_or_a_generator_lets_nobody_in(
 def call(function: t.Callable[[t.Any], t.Any], identity: t.Any) -> t.Any:
     """Call a function from one that is plain."""
     return function(identity)
-
-
-# -- max_age
 
 
 @pytest.mark.security("D1")
@@ -296,3 +288,158 @@ def test_what_the_provider_understands_is_asked_again_with_a_recent_sign_in(
         assert browser.finish(url).location == "/pay"
         assert browser.get("/pay").text == "paid"
         clock.ahead += 20
+
+
+@pytest.mark.security("D1")
+@pytest.mark.parametrize(
+    ("demand", "fix"),
+    [
+        ({"chek": lambda _: False}, "check"),
+        ({"checks": lambda _: False}, "check"),
+        ({"allowed": lambda _: False}, "check"),
+        ({"scopes": "repo"}, "scope"),
+        ({"maxage": 300}, "max_age"),
+        ({"acr_value": "gold"}, "acr_values"),
+        ({"acr": "gold"}, "acr_values"),
+        ({"login": "sso"}, "first"),
+    ],
+)
+def test_a_misspelt_demand_lets_nobody_in(demand: dict[str, t.Any], fix: str) -> None:
+    with pytest.raises(ConfigurationError, match=fix):
+        login_required(**demand)(lambda: "seen")
+
+
+@pytest.mark.security("D1")
+def test_a_misspelt_demand_of_a_function_lets_nobody_in(make_sso: MakeSSO) -> None:
+    app, _, browser = make_sso("cookie")
+
+    @app.get("/admin")
+    def admin() -> str:
+        require_login(chek=lambda _: False)  # type: ignore[arg-type]
+        return "seen"
+
+    browser.sign_in()
+    with pytest.raises(ConfigurationError, match="check"):
+        browser.get("/admin")
+
+
+@pytest.mark.parametrize(("max_age", "late"), [(0, 20), (30, 45), (300, 330)])
+def test_an_age_is_asked_for_whenever_it_is_over_and_met_by_signing_in(
+    provider: Provider, make_sso: MakeSSO, clock: Clock, max_age: int, late: int
+) -> None:
+    app, _, browser = make_sso("cookie")
+
+    @app.get("/pay")
+    @login_required(max_age=max_age)
+    def pay() -> str:
+        return "paid"
+
+    first = browser.get("/pay")
+    assert query_of(first.location)["max_age"] == str(max_age), "one way to the provider, not two"
+    for _ in range(3):
+        provider.signed_in_at = time.time()
+        response = browser.get("/pay")
+        assert response.status_code == 302
+        assert browser.sign_in(response.location).location == "/pay"
+        assert browser.get("/pay").text == "paid"
+        clock.ahead += late
+
+
+def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso()
+
+    @app.get("/gold")
+    @login_required(acr_values="gold")
+    def gold() -> str:
+        return "gold"
+
+    @app.get("/recent")
+    @login_required(max_age=300)
+    def recent() -> str:
+        return "recent"
+
+    browser.sign_in()
+    response = browser.get("/gold")
+    assert "acr_values=gold" in response.location
+    response = browser.get(response.location)
+    assert query_of(response.location)["acr_values"] == "gold"
+    provider.id_token_options = {"claims": {"acr": "gold"}}
+    assert browser.finish(response.location).location == "/gold"
+    assert browser.get("/gold").text == "gold"
+    assert browser.get("/recent").text == "recent"
+
+
+def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso()
+
+    @app.get("/stronger")
+    @login_required
+    def stronger() -> t.Any:
+        return current_oauth_session.get("step-up").json()
+
+    challenge = 'Bearer error="insufficient_user_authentication", acr_values="gold"'
+    provider.on("/api/step-up", Answer(status=401, headers={"WWW-Authenticate": challenge}))
+    browser.sign_in()
+    response = browser.get("/stronger")
+    assert query_of(response.location)["acr_values"] == "gold"
+    provider.id_token_options = {"claims": {"acr": "gold"}}
+    assert browser.sign_in(response.location).location == "/stronger"
+    assert browser.get("/stronger").status_code == 403
+
+
+@pytest.mark.security("D1")
+@pytest.mark.parametrize("max_age", ["nan", "-1", "soon", "1e9"])
+def test_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
+    provider: Provider, make_sso: MakeSSO, max_age: str
+) -> None:
+    app, _, browser = make_sso()
+
+    @app.get("/stronger")
+    @login_required
+    def stronger() -> t.Any:
+        return current_oauth_session.get("step-up").json()
+
+    error = 'error="insufficient_user_authentication"'
+    challenge = f'Bearer {error}, acr_values="gold", max_age="{max_age}"'
+    provider.on("/api/step-up", Answer(status=401, headers={"WWW-Authenticate": challenge}))
+    browser.sign_in()
+    sent = query_of(browser.get("/stronger").location)
+    assert sent["acr_values"] == "gold"
+    assert "max_age" not in sent
+
+
+def test_scope_is_asked_for_once_and_earlier_scopes_stay(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso()
+
+    @app.get("/repos")
+    @login_required(scope="repo")
+    def repos() -> str:
+        return "repos"
+
+    provider.granted_scope = "openid email"
+    browser.sign_in()
+    response = browser.get(browser.get("/repos").location)
+    assert set(query_of(response.location)["scope"].split()) == {"openid", "email", "repo"}
+    provider.granted_scope = None
+    assert browser.finish(response.location).location == "/repos"
+    assert browser.get("/repos").text == "repos"
+    provider.granted_scope = "openid email"
+    other = Browser(app, provider)
+    refused = other.sign_in(other.get("/repos").location)
+    assert refused.location == "/repos"
+    assert other.get("/repos").status_code == 403
+
+
+@pytest.mark.security("D1")
+@pytest.mark.parametrize("name", ["next", "link", "signature", "_external", "_anchor"])
+def test_what_is_no_parameter_of_the_provider_is_refused_of_a_guard(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        login_required(authorize_params={name: "x"})
+    with pytest.raises(ConfigurationError, match=name):
+        require_login(authorize_params={name: "x"})

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask
 from werkzeug.exceptions import HTTPException
 
 from flask_oauth2_login import (
+    AuthorizationError,
     ConfigurationError,
     LoginRequired,
     OAuth2Error,
@@ -21,12 +22,33 @@ from flask_oauth2_login import (
     login_failed,
     login_required,
 )
-from tests.conftest import MakeApp, MakeProvider
+from tests.conftest import MakeApp, MakeProvider, MakeSSO
 from tests.support.handlers import make_handler
-from tests.support.provider import CUT_AFTER, GARBAGE, HANG, Answer, Browser, Provider, make_key
+from tests.support.provider import (
+    CUT_AFTER,
+    GARBAGE,
+    HANG,
+    REMOVED,
+    Answer,
+    Browser,
+    Provider,
+    make_key,
+)
 
 #: Handlers that an app has for its visitors' errors.
 KINDS = [OAuth2Error, HTTPException, Exception]
+
+BREAKS: dict[str, t.Any] = {
+    "hangs": HANG,
+    "cut": CUT_AFTER,
+    "garbage": GARBAGE,
+    "down": Answer(status=503),
+    "html": Answer(body="<html>"),
+    "no token": Answer(body={"access_token": 7}),
+    "refuses": Answer(status=400, body={"error": "invalid_grant"}),
+    "client": Answer(status=401, body={"error": "invalid_client"}),
+    "nothing": Answer(status=200, body=""),
+}
 
 
 def for_visitors(error: Exception) -> tuple[str, int]:
@@ -117,9 +139,6 @@ def test_a_mistake_in_a_view_of_ours_is_no_visitors_error(
     assert refused.text == "For visitors." or kind is not OAuth2Error
 
 
-# -- logs
-
-
 @pytest.mark.security("C1")
 def test_a_request_writes_no_line_of_its_own_into_a_log(
     make_app: MakeApp, provider: Provider, caplog: pytest.LogCaptureFixture
@@ -131,9 +150,6 @@ def test_a_request_writes_no_line_of_its_own_into_a_log(
     assert browser.fetch("/call/x%0dWARNING%20forged%1b[2J%e2%80%a8").status_code == 503
     (line,) = [message for message in caplog.messages if "/call/x" in message]
     assert line.isprintable()
-
-
-# -- C13: what debuggers and error trackers show
 
 
 class Shown:
@@ -181,19 +197,6 @@ def find_secrets(provider: Provider) -> set[str]:
     for grant in provider.grants.all:
         secrets |= {str(code) for code in [grant.nonce] if code}
     return secrets - {"", "x"}
-
-
-BREAKS: dict[str, t.Any] = {
-    "hangs": HANG,
-    "cut": CUT_AFTER,
-    "garbage": GARBAGE,
-    "down": Answer(status=503),
-    "html": Answer(body="<html>"),
-    "no token": Answer(body={"access_token": 7}),
-    "refuses": Answer(status=400, body={"error": "invalid_grant"}),
-    "client": Answer(status=401, body={"error": "invalid_client"}),
-    "nothing": Answer(status=200, body=""),
-}
 
 
 @pytest.mark.security("C13")
@@ -331,3 +334,111 @@ def test_a_signal_of_a_failed_sign_in_shows_no_code(provider: Provider, make_app
     sent = find_secrets(provider) - {str(provider.client_secret)}
     assert len(sent) >= 2
     assert {secret for secret in sent if secret in shown.text} == set()
+
+
+@pytest.mark.parametrize("error", ["server_error", "temporarily_unavailable", "invalid_scope"])
+@pytest.mark.parametrize("page", [True, False])
+def test_a_refusal_of_the_provider_is_told_as_such(
+    make_sso: MakeSSO, provider: Provider, error: str, page: bool
+) -> None:
+    _, _, browser = make_sso("cookie")
+    callback = provider.consent(browser.begin(), code=REMOVED, error=error)
+    response = browser.get(callback, site="cross-site") if page else browser.fetch(callback)
+    assert response.status_code == 400
+    assert error in response.text
+    assert "does not belong" not in response.text
+
+
+def test_a_wrong_secret_is_told_as_such(provider: Provider, make_sso: MakeSSO) -> None:
+    _, _, browser = make_sso("cookie")
+    provider.client_secret = "another"
+    response = browser.sign_in()
+    assert response.status_code == 400
+    assert "invalid_client" in response.text
+    assert "does not belong" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"), [("/login", "in a window"), ("/login?iss=https://x.example", "provider")]
+)
+def test_a_sign_in_that_cannot_be_begun_says_why(make_sso: MakeSSO, path: str, cause: str) -> None:
+    _, _, browser = make_sso("cookie")
+    response = browser.fetch(path) if path == "/login" else browser.get(path)
+    assert response.status_code == 400
+    assert cause in response.text
+    assert "does not belong" not in response.text
+
+
+def test_an_apps_handler_for_every_error_gets_all_but_the_way_to_sign_in(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso("cookie")
+
+    @app.errorhandler(HTTPException)
+    def handle(error: t.Any) -> tuple[str, int]:
+        return f"own {error.code}", error.code
+
+    assert browser.get("/me").status_code == 302
+    assert browser.sign_in(state="x").text == "own 400"
+    for answer, text in (
+        (Answer(400, {"error": "invalid_client"}), "own 400"),
+        (Answer(200, "<html>"), "own 502"),
+        (Answer(500), "own 503"),
+    ):
+        provider.on("/token", answer, times=1)
+        assert browser.sign_in().text == text
+
+
+def test_an_apps_handlers_come_before_ours(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.errorhandler(HTTPException)
+    def everything(error: HTTPException) -> tuple[str, int]:
+        return "generic", error.code or 500
+
+    @app.errorhandler(ProviderError)
+    def provider_error(error: ProviderError) -> tuple[str, int]:
+        return "theirs", error.code or 500
+
+    app.register_blueprint(OAuth2Login(make_handler(provider)))
+
+    @app.errorhandler(AuthorizationError)
+    def refused(_error: AuthorizationError) -> tuple[str, int]:
+        return "refused", 418
+
+    browser = Browser(app, provider)
+    assert browser.get("/me").status_code == 302, "the way to sign in is not swallowed"
+    provider.on("/token", Answer(status=500), times=1)
+    response = browser.sign_in()
+    assert (response.text, response.status_code) == ("theirs", 503)
+    assert browser.sign_in(state="x").status_code == 418
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_apps_handler_for_all_errors_gets_all(
+    provider: Provider, make_app: MakeApp, first: bool
+) -> None:
+    app = make_app()
+    login = OAuth2Login(make_handler(provider))
+    if not first:
+        app.register_blueprint(login)
+
+    @app.errorhandler(OAuth2Error)
+    def ours(_error: OAuth2Error) -> tuple[str, int]:
+        return "all", 419
+
+    if first:
+        app.register_blueprint(login)
+    browser = Browser(app, provider)
+    assert browser.get("/me").status_code == 419
+    assert browser.sign_in(state="x").status_code == 419
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_status_handler_gets_its_status(app: Flask, provider: Provider, status: int) -> None:
+    @app.errorhandler(status)
+    def sorry(_error: HTTPException) -> tuple[str, int]:
+        return "sorry", status
+
+    provider.on("/token", Answer(status=500) if status == 503 else Answer(body="x"))
+    assert Browser(app, provider).sign_in().text == "sorry"

@@ -18,12 +18,12 @@ from flask_oauth2_login import (
     login_required,
     login_url,
 )
-from tests.conftest import MakeApp
+from tests.conftest import MakeApp, MakeSSO
+from tests.support.apps import EVE
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider
 
-EVE = {"sub": "eve", "name": "Eve", "email": "eve@example.com"}
 GOLD = {"id_token": {"acr": {"essential": True, "values": ["gold", "platinum"]}}}
 
 
@@ -58,9 +58,6 @@ def make_site(provider: Provider, make_app: MakeApp, tmp_path: Path) -> MakeSite
 def link(browser: Browser, **params: t.Any) -> str:
     """A link that the app has made."""
     return browser.get("/link?" + urlencode(params)).text
-
-
-# -- A12
 
 
 @pytest.mark.security("A12")
@@ -211,9 +208,6 @@ def test_what_a_sign_in_sets_itself_is_refused_of_the_developer(
             OAuth2Login("github", authorize_params={name: "x"})
 
 
-# -- A11
-
-
 @pytest.mark.security("A11")
 def test_another_sites_link_adds_no_account(make_site: MakeSite, provider: Provider) -> None:
     _, browser = make_site()
@@ -286,3 +280,26 @@ def test_where_nothing_names_an_owner_the_link_is_refused(
         assert response.status_code == 400
         assert "be added here" in response.text
         assert "an account can't be added" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["self", "login", "params", "target"])
+def test_any_parameter_of_a_signed_link_goes_to_the_provider(
+    app: Flask, browser: Browser, name: str
+) -> None:
+    asked: dict[str, t.Any] = {name: "1"}
+    app.add_url_rule("/link", "link", lambda: login_url(**asked))
+    assert query_of(browser.begin(browser.get("/link").text))[name] == "1"
+
+
+def test_a_link_may_ask_the_provider_for_more_but_not_change_the_flow(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    _, _, browser = make_sso()
+    query = (
+        "prompt=login&ui_locales=de&redirect_uri=https://evil.example&response_type=token&state=x"
+    )
+    sent = query_of(browser.get(f"/login?{query}").location)
+    assert (sent["prompt"], sent["ui_locales"]) == ("login", "de")
+    assert sent["redirect_uri"] == "http://localhost/callback"
+    assert sent["response_type"] == "code"
+    assert len(sent["state"]) == 32

@@ -1,0 +1,214 @@
+"""The provider's metadata: fetched, checked, kept, and fetched again."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+import pytest
+from hypothesis import given
+
+from flask_oauth2_login import (
+    ConfigurationError,
+    IDTokenError,
+    OAuth2Login,
+    ProviderError,
+)
+from tests.conftest import MakeApp, MakeSSO
+from tests.support.clock import Clock
+from tests.support.handlers import Options, issue, make_openid_client, redeem_openid
+from tests.support.provider import (
+    HANG,
+    REMOVED,
+    ZIP_BOMB,
+    Answer,
+    Browser,
+    Provider,
+)
+from tests.support.strategies import anything, quickly
+from tests.support.threads import at_once_numbered
+
+#: Seconds between two bytes: what a key set costs that hangs.
+READ = 2
+
+#: How many visitors, or bad tokens, come at the same time. One after the other takes 12 seconds.
+MANY = 6
+
+#: What one timeout may take on a busy machine.
+ONE_TIMEOUT = 2.5 * READ
+
+
+@pytest.mark.security("E1")
+def test_endpoints_come_from_discovery_once(provider: Provider) -> None:
+    sso = make_openid_client(provider)
+    threads = [threading.Thread(target=lambda: sso.endpoint("token_url")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sso.endpoint("token_url") == f"{provider.url}/token"
+    assert len(provider.calls("/.well-known/openid-configuration")) == 1
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize(
+    "document",
+    [
+        Answer(body="<html>"),
+        Answer(body="[]"),
+        Answer(body="{}"),
+        Answer(status=500, body="{}"),
+        ZIP_BOMB,
+        HANG,
+    ],
+)
+def test_a_broken_document_is_a_provider_error_and_recovers(
+    provider: Provider, document: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/.well-known/openid-configuration"
+    provider.on(path, document, times=1)
+    sso = make_openid_client(provider)
+    with pytest.raises(ProviderError):
+        sso.endpoint("token_url")
+    with pytest.raises(ProviderError):
+        sso.endpoint("token_url")
+    assert len(provider.calls(path)) == 1, "visitors queue up behind a provider that is down"
+    later = time.monotonic() + 2.1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert sso.endpoint("token_url") == f"{provider.url}/token"
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize("issuer", ["https://evil.example", REMOVED, 7, "{url}/", "{url}X"])
+def test_another_issuer_is_refused(provider: Provider, issuer: t.Any) -> None:
+    if isinstance(issuer, str):
+        issuer = issuer.replace("{url}", provider.url)
+    provider.metadata_overrides = {"issuer": issuer}
+    with pytest.raises(ProviderError, match="issuer"):
+        make_openid_client(provider).endpoint("token_url")
+
+
+@pytest.mark.security("E1")
+def test_an_endpoint_in_the_clear_is_refused_unless_it_is_named(provider: Provider) -> None:
+    provider.metadata_overrides = {"token_endpoint": "http://sso.internal/token"}
+    with pytest.raises(ProviderError, match="token_endpoint"):
+        make_openid_client(provider).endpoint("token_url")
+    named = make_openid_client(provider, http_hosts=["sso.internal"])
+    assert named.endpoint("token_url") == "http://sso.internal/token"
+
+
+@pytest.mark.security("E1")
+def test_a_document_is_fetched_again_after_a_day_and_serves_while_that_fails(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sso = make_openid_client(provider)
+    sso.endpoint("token_url")
+    later = time.monotonic() + 24 * 3600 + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    provider.on("/.well-known/*", Answer(status=503))
+    assert sso.endpoint("token_url") == f"{provider.url}/token"
+    assert len(provider.calls("/.well-known/openid-configuration")) == 2
+
+
+@pytest.mark.security("E1")
+def test_entra_signs_in_any_tenant_but_as_the_tenant_it_says(provider: Provider) -> None:
+    template = provider.url + "/{tenantid}/v2.0"
+    issuer = f"{provider.url}/common/v2.0"
+    provider.metadata_overrides = {"issuer": template}
+    provider.on(
+        "/common/v2.0/.well-known/openid-configuration",
+        lambda _request: Answer(body={**provider.metadata(), "issuer": template}),
+    )
+    sso = make_openid_client(provider, issuer=issuer)
+    issue(provider, claims={"iss": f"{provider.url}/t-1/v2.0", "tid": "t-1"})
+    assert redeem_openid(provider, sso).identity is not None
+    issue(provider, claims={"iss": f"{provider.url}/t-2/v2.0", "tid": "t-1"})
+    with pytest.raises(IDTokenError, match="iss"):
+        redeem_openid(provider, sso)
+    issue(provider, claims={"iss": issuer, "tid": "t-1"})
+    with pytest.raises(IDTokenError, match="iss"):
+        redeem_openid(provider, sso)
+
+
+@pytest.mark.security("E1")
+def test_metadata_can_be_given(provider: Provider) -> None:
+    sso = make_openid_client(provider, metadata=provider.metadata())
+    assert redeem_openid(provider, sso).identity is not None
+    assert not provider.calls("/.well-known/openid-configuration")
+    with pytest.raises(ConfigurationError, match="issuer"):
+        make_openid_client(provider, metadata={"issuer": "https://other.example"})
+
+
+def test_the_app_starts_and_serves_while_the_provider_is_down(
+    provider: Provider, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(OAuth2Login(make_openid_client(provider), scope="openid"))
+    provider.down()
+    browser = Browser(app, provider)
+    assert browser.get("/").status_code == 200
+    assert browser.get("/login").status_code == 503
+    provider.up()
+    later = time.monotonic() + 2.1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert browser.sign_in().status_code == 302
+
+
+@quickly
+@given(anything)
+def test_any_document_is_accepted_or_a_provider_error(provider: Provider, document: t.Any) -> None:
+    provider.off()
+    provider.on("/.well-known/*", Answer(body=repr(document) if document != document else document))
+    with pytest.raises(ProviderError):
+        make_openid_client(provider).endpoint("token_url")
+
+
+@pytest.mark.security("E1")
+def test_six_visitors_at_metadata_that_hang_wait_for_one_timeout(provider: Provider) -> None:
+    sso = make_openid_client(provider)
+    provider.on("/.well-known/*", HANG)
+
+    def visit(_: int) -> bool:
+        with pytest.raises(ProviderError):
+            sso.authorize_url("openid", state="s")
+        return True
+
+    began = time.monotonic()
+    assert all(at_once_numbered(visit, MANY))
+    # For a moment nobody tries again.
+    assert visit(0)
+    assert time.monotonic() - began < ONE_TIMEOUT
+    assert len(provider.calls("/.well-known/*")) == 1
+
+
+@pytest.mark.security("E1")
+def test_an_old_document_serves_while_a_new_one_takes_its_time(
+    provider: Provider, make_sso: MakeSSO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, browser = make_sso()
+    browser.sign_in()
+    Clock(monkeypatch).ahead = 25 * 3600
+    provider.on("/.well-known/*", HANG)
+    began = time.monotonic()
+    assert browser.get("/login").status_code == 302
+    assert time.monotonic() - began < 2
+    assert len(provider.calls("/.well-known/*")) == 2
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"id_token_signing_alg_values_supported": [7, {}, None, [], "RS256"]},
+        {"id_token_signing_alg_values_supported": {"RS256": 1}},
+        {"end_session_endpoint": ""},
+        {"revocation_endpoint": None},
+    ],
+)
+def test_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
+    provider: Provider, make_sso: MakeSSO, overrides: Options
+) -> None:
+    provider.metadata_overrides = overrides
+    _, _, browser = make_sso()
+    assert browser.sign_in().status_code == 302
+    assert browser.post("/logout").status_code < 400

@@ -1,0 +1,49 @@
+"""How an API says what is wrong with a token."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_oauth2_login.protocol.challenge import bearer_challenge, is_invalid_token, step_up
+
+
+@pytest.mark.security("C7")
+@pytest.mark.parametrize(
+    ("header", "params"),
+    [
+        ("", {}),
+        ("Bearer", {}),
+        ('Bearer error="invalid_token"', {"error": "invalid_token"}),
+        ("bearer error=invalid_token", {"error": "invalid_token"}),
+        ('Bearer realm="a, b", Error = "x"', {"realm": "a, b", "error": "x"}),
+        (r'Bearer realm="a \"b\""', {"realm": 'a "b"'}),
+        ('Basic realm="a", Bearer error="x"', {"error": "x"}),
+        ('Bearer error="x", Basic realm="a"', {"error": "x"}),
+        ('Basic error="invalid_token"', {}),
+        ('Bearer error="x", error="y"', {"error": "x"}),
+        ('Bearer realm="', {}),
+    ],
+)
+def test_the_parameters_of_a_bearer_challenge(header: str, params: dict[str, str]) -> None:
+    assert bearer_challenge(header) == params
+
+
+@pytest.mark.parametrize(
+    ("challenge", "params"),
+    [
+        ({"error": "insufficient_user_authentication"}, {}),
+        ({"acr_values": "gold silver"}, {"acr_values": "gold silver"}),
+        ({"max_age": "60", "acr_values": ""}, {"max_age": "60"}),
+        ({"max_age": "-1"}, {}),
+        ({"max_age": "soon", "acr_values": "gold"}, {"acr_values": "gold"}),
+        ({"max_age": "1" * 10}, {}),
+    ],
+)
+def test_what_a_sign_in_must_ask_for(challenge: dict[str, str], params: dict[str, str]) -> None:
+    assert step_up(challenge) == params
+
+
+def test_only_an_invalid_token_is_called_so() -> None:
+    assert is_invalid_token({"error": "invalid_token"})
+    assert not is_invalid_token({"error": "insufficient_scope"})
+    assert not is_invalid_token({})

@@ -1,4 +1,4 @@
-"""Engines of `SQLAlchemyStore`: made from URLs, and what SQLite needs beyond that."""
+"""Engines that are made for `SQLAlchemyStore`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from sqlalchemy.pool import StaticPool
 
 from ..protocol.errors import ConfigurationError
 
-#: Seconds: to connect, or to wait for a connection of the pool or another writer of a file; and
-#: to wait for an answer, where the driver can.
-PATIENCE = 5
-ANSWER = 10
+#: The longest wait (s) to connect, for a connection of the pool, and for another writer of a file.
+CONNECT_TIMEOUT = 5
+#: The longest wait (s) for a server's response, if the driver has such a limit.
+RESPONSE_TIMEOUT = 10
 
-_BOUNDS: dict[str, dict[str, t.Any]] = {
-    "pysqlite": {"timeout": PATIENCE, "check_same_thread": False},
-    "psycopg": {"connect_timeout": PATIENCE, "tcp_user_timeout": ANSWER * 1000},
-    "psycopg2": {"connect_timeout": PATIENCE, "tcp_user_timeout": ANSWER * 1000},
-    "pymysql": {"connect_timeout": PATIENCE, "read_timeout": ANSWER, "write_timeout": ANSWER},
-    "mysqldb": {"connect_timeout": PATIENCE, "read_timeout": ANSWER, "write_timeout": ANSWER},
+_PSYCOPG = {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": RESPONSE_TIMEOUT * 1000}
+_MYSQL = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    "read_timeout": RESPONSE_TIMEOUT,
+    "write_timeout": RESPONSE_TIMEOUT,
+}
+#: By driver, arguments for its connections. A URL's own arguments take precedence.
+_CONNECT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "pysqlite": {"timeout": CONNECT_TIMEOUT, "check_same_thread": False},
+    "psycopg": _PSYCOPG,
+    "psycopg2": _PSYCOPG,
+    "pymysql": _MYSQL,
+    "mysqldb": _MYSQL,
 }
 
 
 def make_engine(url: str | sa.URL) -> sa.Engine:
-    """An engine on whose connections each statement is a transaction.
+    """Make an engine on whose connections each statement is a transaction.
 
     :raises ConfigurationError: the URL can't be read, or its driver is missing or asynchronous.
     """
@@ -37,14 +44,14 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
     problem = ""
     try:
         parsed = sa.make_url(url)
-        bounds = _BOUNDS.get(parsed.get_dialect().driver, {})
+        arguments = _CONNECT_ARGUMENTS.get(parsed.get_dialect().driver, {})
         if is_memory(parsed):
             options["poolclass"] = StaticPool
         elif parsed.get_backend_name() != "sqlite":
-            options |= {"pool_timeout": PATIENCE, "pool_use_lifo": True}
+            options |= {"pool_timeout": CONNECT_TIMEOUT, "pool_use_lifo": True}
         engine = sa.create_engine(
             parsed,
-            connect_args={key: bounds[key] for key in bounds if key not in parsed.query},
+            connect_args={key: arguments[key] for key in arguments if key not in parsed.query},
             isolation_level="AUTOCOMMIT",
             pool_pre_ping=parsed.get_backend_name() != "sqlite",
             hide_parameters=True,
@@ -63,12 +70,12 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
             " 'postgresql+psycopg://user:password@host/database', 'mysql+pymysql://…'."
         )
     if engine.dialect.name == "sqlite" and not is_memory(engine.url):
-        sa.event.listen(engine, "connect", _share_file)
+        sa.event.listen(engine, "connect", _set_pragmas)
     return engine
 
 
 def make_engine_beside(engine: sa.Engine) -> sa.Engine:
-    """An engine for a file of the store's own, beside an app's SQLite database."""
+    """Make an engine for a file of the store's own, beside an app's SQLite database."""
     if is_memory(engine.url):
         return make_engine("sqlite://")
     root, end = os.path.splitext(engine.url.database or "")
@@ -76,15 +83,15 @@ def make_engine_beside(engine: sa.Engine) -> sa.Engine:
 
 
 def is_memory(url: sa.URL) -> bool:
-    """Whether a URL means an SQLite database in memory."""
+    """Return True if a URL means a SQLite database in memory."""
     if url.get_backend_name() != "sqlite":
         return False
     database = url.database or ""
     return database in ("", ":memory:", "file::memory:") or url.query.get("mode") == "memory"
 
 
-def _share_file(connection: sqlite3.Connection, _: t.Any) -> None:
-    # Somebody may be making the file just now: then it is they who do it.
+def _set_pragmas(connection: sqlite3.Connection, _: t.Any) -> None:
+    # If another process is just making the file, that process sets the mode.
     with contextlib.suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -27,7 +27,8 @@ from flask_oauth2_login import (
     login_required,
 )
 from flask_oauth2_login.blueprint import BlueprintOptions
-from flask_oauth2_login.client.options import HandlerOptions, Options
+from flask_oauth2_login.client.options import HandlerOptions
+from flask_oauth2_login.client.options import Options as HandlerDefaults
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.clock import Clock
@@ -487,6 +488,6 @@ def test_a_key_that_is_a_number_is_refused(provider: Provider) -> None:
 
 
 def test_a_type_checker_knows_every_option() -> None:
-    assert set(HandlerOptions.__annotations__) == {each.name for each in fields(Options)}
+    assert set(HandlerOptions.__annotations__) == {each.name for each in fields(HandlerDefaults)}
     of_flask = set(inspect.signature(Blueprint).parameters) - {"name", "import_name"}
     assert set(BlueprintOptions.__annotations__) == of_flask

@@ -1,4 +1,4 @@
-"""`TokenStore`: what every place for sealed records on the server can do."""
+"""`TokenStore`: the methods of every store that keeps sealed records on the server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from ..protocol.errors import ConfigurationError
 
-#: What a record may be labelled with.
+#: The labels that a record may have.
 LABELS = ("owner", "provider", "tenant", "subject", "sid")
-#: What records may be found by: all labels of one of these.
+#: The sets of labels by which records can be found.
 INDEXES = (("owner",), ("provider", "tenant", "subject"), ("provider", "tenant", "sid"))
 
-#: What a store must know how to do; `relabel` is for re-sealing only.
+#: The methods that every store must have. Only resealing calls `relabel`, which may be missing.
 METHODS = (
     "read", "create", "replace", "touch", "delete", "find", "scan", "lease", "release", "once",
     "sweep",
@@ -26,14 +26,22 @@ Outcome = t.Literal["replaced", "changed", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as a store has it: what was sealed, and which version of it that is."""
+    """A record as :meth:`TokenStore.read` returns it.
+
+    :param sealed: the sealed record, an ASCII string. It is not part of the ``repr``.
+    :param version: any string that the record never had before; :meth:`TokenStore.create` and
+        :meth:`TokenStore.replace` give it a new one.
+    """
 
     sealed: str = field(repr=False)
     version: str
 
 
 class SharedStore(t.Protocol):
-    """A store that processes share: the part of :class:`TokenStore` that needs no index."""
+    """A store that processes share: the methods of :class:`TokenStore` that need no index.
+
+    The local store has these methods only.
+    """
 
     def read(self, id: str) -> Stored | None: ...
 
@@ -55,101 +63,131 @@ class SharedStore(t.Protocol):
 
 
 class TokenStore(t.Protocol):
-    """Keeps sealed records on the server; knows nothing of OAuth, and can't read what it keeps.
+    """A store for sealed records on the server. It knows nothing of OAuth, and can't open records.
+
+    To write a store of your own, write a class with these methods, for example::
+
+        class MyStore:
+            def read(self, id):
+                row = self.database.get_row(id, after=time.time())
+                return Stored(row.sealed, row.version) if row else None
+
+        app.register_blueprint(OAuth2Login("github", store=MyStore()))
+
+    :class:`flask_oauth2_login.stores.conformance.StoreConformance` has tests for it.
 
     Every method may be called from any thread, at any time, after a fork too. Each is a short
     transaction of the store's own, never a part of the caller's.
 
-    Ids, names and labels are ASCII strings of 1 to 64 characters, keyed hashes as a rule, and two
-    are equal only if all their bytes are. What is sealed is an ASCII string of any length. Times
-    are finite Unix seconds. From ``expires_at`` on a record is as good as none for every method.
+    Ids, names and labels are ASCII strings of 1 to 64 characters, as a rule keyed hashes. Two are
+    equal only if all their bytes are equal. A sealed record is an ASCII string of any length. Times
+    (``expires_at``) are finite Unix seconds. From its ``expires_at`` on, a record does not exist
+    for any method.
 
-    A store that can't be reached raises :exc:`StoreError`, within seconds, and works again as soon
-    as its server does. After that error it is unknown whether the call had its effect. No error's
-    text or chain holds a secret, such as the password in a URL.
+    If the store can't be reached, every method raises :exc:`StoreError` within seconds, and works
+    again as soon as the store's server does. After that error it is unknown whether the call had an
+    effect. Neither the error's text nor its chain may contain a secret, such as the password in a
+    URL.
 
-    A store may also have a method ``check()``. It is called when a login is registered, and raises
-    :exc:`ConfigurationError` if something is missing that only a developer can fix.
-
-    To try a store of your own, see :class:`flask_oauth2_login.stores.conformance.StoreConformance`.
+    A store may also have a method ``check()``, which is called when a login is registered. It
+    raises :exc:`ConfigurationError` if something is missing that only a developer can fix.
     """
 
     def read(self, id: str) -> Stored | None:
-        """The record, or None: there never was one, it was deleted, or it has expired."""
+        """Return the record with this id.
+
+        :returns: the record; None if it never existed, was deleted, or has expired.
+        """
 
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
         """Add a record.
 
-        :param labels: any of ``owner``, ``provider``, ``tenant``, ``subject``, ``sid``.
-        :raises KeyError: a record with this id lives already; it stays as it was.
+        :param sealed: the sealed record.
+        :param labels: any of ``owner``, ``provider``, ``tenant``, ``subject`` and ``sid``.
+        :param expires_at: when the record expires, in Unix seconds.
+        :raises KeyError: a record with this id exists. It is not changed.
         :raises TypeError: a label has another name.
         """
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
-        """Put a new value in a record's place, if it still is the version that was read.
+        """Replace a record's value if the record still has the version that was read.
 
-        Of any number of callers with the same version one succeeds. The record has a version
-        that it never had before, and its labels, afterwards.
+        Of any number of callers with the same version, one succeeds. Afterwards the record has a
+        version that it never had before. It keeps its labels.
 
-        :returns: ``"replaced"``; ``"changed"``, where somebody else was first; ``"gone"``, where
-            there is no record. It is not created then.
+        :param sealed: the new sealed record.
+        :param version: the version that was read.
+        :param expires_at: when the record expires from now on, in Unix seconds.
+        :returns: ``"replaced"``; ``"changed"`` if the record has another version; ``"gone"`` if
+            there is no record, which is not created then.
         """
 
     def touch(self, id: str, expires_at: float) -> None:
-        """Let a record end at another time. Its version stays; what is gone is not created."""
+        """Change when a record expires. It keeps its version. A missing record is not created.
+
+        :param expires_at: when the record expires from now on, in Unix seconds.
+        """
 
     def relabel(self, id: str, labels: t.Mapping[str, str]) -> None:
-        """Give a record other labels. Its version stays; what is gone is not created.
+        """Replace a record's labels. It keeps its version. A missing record is not created.
 
-        :param labels: as for :meth:`create`; those not among them are taken away.
+        Only :meth:`OAuth2Login.reseal` calls this.
+
+        :param labels: as for :meth:`create`. The record loses all other labels.
         :raises TypeError: a label has another name.
         """
 
     def delete(self, id: str) -> bool:
-        """End a record. True for one of any number of callers: the one that ended it."""
+        """Delete a record.
+
+        :returns: True for the one caller that deleted it; False if there was no record.
+        """
 
     def find(self, **labels: str) -> list[str]:
-        """The ids of all records that have all these labels, in no particular order.
+        """Return the ids of all records that have all these labels, in any order.
 
         :param labels: ``owner``; or ``provider``, ``tenant`` and ``subject``; or ``provider``,
             ``tenant`` and ``sid``.
-        :raises TypeError: it was asked for something else.
+        :raises TypeError: the labels are none of these sets.
         """
 
     def scan(self, after: str | None, limit: int) -> list[str]:
-        """The ids of all records, a page at a time, in the order of their bytes.
+        """Return the ids of all records, a page at a time, in the order of their bytes.
 
-        :param after: the last id of the page before, or None for the first page.
-        :param limit: the most ids to return. Fewer mean that this page is the last.
+        :param after: the last id of the page before; None for the first page.
+        :param limit: the most ids to return. A page with fewer ids is the last one.
         """
 
     def lease(self, name: str, seconds: float) -> str | None:
-        """Ask to be the only one who does something.
+        """Take a lease, which only one caller has at a time.
 
-        :param seconds: when the lease ends, unless it is released before.
-        :returns: a ticket to release it with, or None while somebody holds it.
+        :param seconds: how long the lease lasts, unless it is released before.
+        :returns: a ticket to release it with; None while somebody else has the lease.
         """
 
     def release(self, name: str, ticket: str) -> None:
-        """Give a lease back. With a ticket whose lease has ended nothing happens."""
+        """Give a lease back. Nothing happens if the ticket's lease has ended.
+
+        :param ticket: what :meth:`lease` returned.
+        """
 
     def once(self, name: str, seconds: float) -> bool:
-        """Whether this is the first call with this name in so many seconds.
+        """Return True for the first call with this name, False for every other one.
 
-        :param seconds: for how long the name is remembered, from the first call on.
+        :param seconds: how long the name is remembered, from the first call on.
         """
 
     def sweep(self) -> int:
-        """Delete what has expired, and return the number of records among that.
+        """Delete everything that has expired. Stores do this by themselves, now and then.
 
-        Stores do it by themselves, now and then, as far as they have to.
+        :returns: the number of records that were deleted.
         """
 
 
 def check_labels(labels: t.Mapping[str, str]) -> None:
-    """See that a record's labels have the names that they may have.
+    """Check that labels have known names.
 
-    :raises TypeError: one has another.
+    :raises TypeError: one has another name.
     """
     for name in labels:
         if name not in LABELS:
@@ -157,21 +195,24 @@ def check_labels(labels: t.Mapping[str, str]) -> None:
 
 
 def find_index(labels: t.Collection[str]) -> tuple[str, ...]:
-    """The index that answers a question by these labels.
+    """Return the set of labels, in its order, by which records with these labels are found.
 
-    :raises TypeError: there is none.
+    :raises TypeError: records can't be found by these labels.
     """
     for index in INDEXES:
         if set(index) == set(labels):
             return index
     known = "; ".join(", ".join(index) for index in INDEXES)
-    raise TypeError(f"Records can't be found by {', '.join(labels) or 'nothing'}. Ask for {known}.")
+    raise TypeError(f"Records can't be found by {', '.join(labels) or 'nothing'}. Use {known}.")
 
 
 def require_given(store: object, where: object) -> None:
-    """See that a store was told where to keep things: a setting may be missing.
+    """Check that a store was given a path, a URL or a client, because a setting may be missing.
 
-    :raises ConfigurationError: it was not.
+    :raises ConfigurationError: it was given None or an empty string.
     """
     if where is None or where == "":
-        raise ConfigurationError(f"{type(store).__name__} needs a URL: is a setting missing?")
+        raise ConfigurationError(
+            f"{type(store).__name__} needs a URL or a path, and was given {where!r}. Is a setting"
+            " missing?"
+        )

@@ -1,10 +1,12 @@
-"""Sealing: what nobody but this app may read or change, for one purpose.
+"""Sealing: encryption of values that nobody but this app may read or change.
 
 A sealed value is packed (see `packing`), then encrypted with AES-256-GCM and encoded in base64url,
-with a random nonce in front. It is a compact JWE with ``dir`` without the constant parts. It opens
-in a tenth of the time, which matters because every request of a signed-in visitor opens one. The
-key is derived from the app's secret by HKDF-SHA256 (RFC 5869), with the purpose and the context as
-info, so that a value sealed for one purpose doesn't open for another.
+with a random nonce in front. A compact JWE (RFC 7516) with the algorithm ``dir`` has the same
+contents and constant parts beside them. This form opens in a tenth of the time, which matters
+because every request of a signed-in visitor opens one.
+
+The key is derived from the app's secret by HKDF-SHA256 (RFC 5869), with the purpose and the context
+as info, so that a value sealed for one purpose doesn't open for another.
 """
 
 from __future__ import annotations
@@ -27,16 +29,17 @@ Secret = str | bytes
 #: A sealed value, the secrets to open it with, its purpose and its context.
 _Key = tuple[str, tuple[Secret, ...], str, tuple[str, ...]]
 
-#: A sealed value's length at the most, in characters.
-MAX_SEALED = 3 * 1024 * 1024
-#: The most bytes of opened values, with their sealed values, that a process remembers.
-MAX_REMEMBERED = 8 * 1024 * 1024
-#: Bytes that remembering a value takes in addition to the value.
-ENTRY_OVERHEAD = 512
-#: Larger values (bytes, sealed and opened together) are not remembered. Cookies are smaller.
-MAX_REMEMBERED_EACH = 16 * 1024
+#: The most characters of a sealed value.
+MAX_SEALED_LENGTH = 3 * 1024 * 1024
+#: The most bytes of opened values, with their sealed values, that a process caches.
+MAX_CACHE_BYTES = 8 * 1024 * 1024
+#: Bytes that a cached value takes in addition to its own.
+CACHE_ENTRY_OVERHEAD = 512
+#: The most bytes of a value to cache, sealed and opened together. Cookies are smaller.
+MAX_CACHED_VALUE_BYTES = 16 * 1024
 
-_NONCE = 12
+#: Bytes of the nonce: RFC 5116, section 5.2.
+_NONCE_BYTES = 12
 
 
 class Sealer:
@@ -47,37 +50,45 @@ class Sealer:
 
     def __init__(self, secrets: t.Callable[[], t.Sequence[Secret]]) -> None:
         self._secrets = secrets
-        # By secret and info; bounded, for there may be a context for each of many tenants.
+        # By secret and info. Limited, because each of many tenants may have a context of its own.
         self._cipher = functools.lru_cache(maxsize=512)(_make_cipher)
         self._key = functools.lru_cache(maxsize=64)(derive_key)
-        self._opened = _Opened()
+        self._cache = _Cache()
 
     def seal(self, value: t.Any, purpose: str, *context: str) -> str:
-        """Seal what JSON can hold.
+        """Seal a value that JSON can represent.
 
-        Each element of a list is compressed separately, and texts are not compressed: make each
+        Each element of a list is compressed separately, and texts are not compressed. So make each
         secret an element of its own, as a text. See `packing`.
 
-        :raises ProviderAnswerError: it is larger than what can be opened again. Nothing but what a
-            provider answers is that large.
+        :param purpose: what the value is for. It opens for the same purpose only.
+        :param context: more texts that must be the same to open it, such as the login's name.
+        :raises ProviderAnswerError: the value is too large to be opened again. Only a provider's
+            responses can be that large.
         """
-        nonce = os.urandom(_NONCE)
+        nonce = os.urandom(_NONCE_BYTES)
         cipher = self._cipher(self._secrets()[0], purpose, *context)
         try:
             sealed = encode(nonce + cipher.encrypt(nonce, pack(value), None))
         except ValueError:
             sealed = ""
-        if not sealed or len(sealed) > MAX_SEALED:
-            raise ProviderAnswerError("The provider's answers are too large to be kept.")
+        if not sealed or len(sealed) > MAX_SEALED_LENGTH:
+            raise ProviderAnswerError(
+                "The provider's responses are too large to be stored. Request fewer scopes or claims."
+            )
         return sealed
 
     def open(self, sealed: str | None, purpose: str, *context: str) -> t.Any:
-        """What was sealed, or None: changed, cut, foreign, sealed for something else, or absent."""
+        """Return what was sealed.
+
+        :returns: the value; None if there is none, if it was changed, or if it was sealed with
+            another secret, for another purpose or in another context.
+        """
         packed = self._unseal(sealed, self._secrets(), purpose, *context)
         return None if packed is None else unpack(packed)
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
-        """Whether a value is sealed with the newest secret, not with an older one."""
+        """Return True if a value is sealed with the newest secret, not with an older one."""
         return self._unseal(sealed, self._secrets()[:1], purpose, *context) is not None
 
     def keyed_hash(self, purpose: str, *parts: str) -> str:
@@ -96,15 +107,15 @@ class Sealer:
     def _unseal(
         self, sealed: str | None, secrets: t.Sequence[Secret], purpose: str, *context: str
     ) -> bytes | None:
-        if not sealed or len(sealed) > MAX_SEALED:
+        if not sealed or len(sealed) > MAX_SEALED_LENGTH:
             return None
-        # Remember what was opened: a visitor sends the same cookie with every request.
+        # Cache what was opened, because a visitor sends the same cookie with every request.
         key = (sealed, tuple(secrets), purpose, context)
-        packed = self._opened.get(key)
+        packed = self._cache.get(key)
         if packed is None:
             packed = self._decrypt(sealed, secrets, purpose, *context)
             if packed is not None:
-                self._opened.put(key, packed)
+                self._cache.put(key, packed)
         return packed
 
     def _decrypt(
@@ -117,46 +128,47 @@ class Sealer:
         except ValueError:
             return None
         if encode(data) != sealed:
-            # The last character has bits to spare, and Python skips what is no base64.
+            # Another text that decodes to the same bytes: the last character has unused bits, and
+            # Python skips characters that are not base64. Each value has one sealed form only.
             return None
         for secret in secrets:
             cipher = self._cipher(secret, purpose, *context)
             try:
-                return cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
+                return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None)
             except (ValueError, InvalidTag):
                 continue
         return None
 
 
-class _Opened(ForkSafe):
-    """The values that were opened last, up to :data:`MAX_REMEMBERED` bytes."""
+class _Cache(ForkSafe):
+    """The values that were opened last, up to :data:`MAX_CACHE_BYTES`."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
+        self._packed: OrderedDict[_Key, bytes] = OrderedDict()
         self._bytes = 0
         super().__init__()
 
     def get(self, key: _Key) -> bytes | None:
         with self._lock:
-            packed = self._kept.get(key)
+            packed = self._packed.get(key)
             if packed is not None:
-                self._kept.move_to_end(key)
+                self._packed.move_to_end(key)
             return packed
 
     def put(self, key: _Key, packed: bytes) -> None:
-        if _size(key, packed) > MAX_REMEMBERED_EACH:
+        if _size(key, packed) > MAX_CACHED_VALUE_BYTES:
             return
         with self._lock:
-            if key in self._kept:
+            if key in self._packed:
                 return
-            self._kept[key] = packed
+            self._packed[key] = packed
             self._bytes += _size(key, packed)
-            while self._bytes > MAX_REMEMBERED:
-                self._bytes -= _size(*self._kept.popitem(last=False))
+            while self._bytes > MAX_CACHE_BYTES:
+                self._bytes -= _size(*self._packed.popitem(last=False))
 
 
 def _size(key: _Key, packed: bytes) -> int:
-    return len(key[0]) + len(packed) + ENTRY_OVERHEAD
+    return len(key[0]) + len(packed) + CACHE_ENTRY_OVERHEAD
 
 
 def hashed_name(purpose: str, id: str) -> str:
@@ -171,8 +183,8 @@ def hashed_name(purpose: str, id: str) -> str:
 
 
 def derive_key(secret: Secret, *info: str) -> bytes:
-    """A key of 256 bits for one purpose: HKDF-SHA256, RFC 5869."""
-    # cryptography comes with joserfc. Loaded here, for imports are most of an app's start.
+    """Derive a key of 256 bits for one purpose, by HKDF-SHA256 (RFC 5869)."""
+    # Imported here, because imports take most of the time that an app needs to start.
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 

@@ -1,4 +1,4 @@
-"""The tables of `SQLAlchemyStore`, and what SQL dialects say in words of their own."""
+"""The tables of `SQLAlchemyStore`, and the SQL that differs between databases."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MYSQL = ("mysql", "mariadb")
 class Key(sa.types.TypeDecorator[str]):
     """A short ASCII string, compared and sorted by its bytes.
 
-    MySQL and MariaDB take ``abc`` for ``AbC`` and ignore spaces at the end, in any type but the
-    binary ones; PostgreSQL sorts by language.
+    In MySQL and MariaDB, ``abc`` equals ``AbC`` and spaces at the end are ignored, except in binary
+    types. PostgreSQL sorts by language, except with the collation ``C``.
     """
 
     impl = sa.String
@@ -42,7 +42,7 @@ class Key(sa.types.TypeDecorator[str]):
 
 
 def make_records(metadata: sa.MetaData, name: str) -> sa.Table:
-    """The table of the records, with an index for each question that `find` answers."""
+    """Return the table of the records, with an index for each set of labels to find them by."""
     return sa.Table(
         name,
         metadata,
@@ -56,7 +56,7 @@ def make_records(metadata: sa.MetaData, name: str) -> sa.Table:
 
 
 def make_leases(metadata: sa.MetaData, name: str) -> sa.Table:
-    """The table of what only one may do, or what may be done only once, until it ends."""
+    """Return the table of the names that `lease` and `once` have taken, until they end."""
     return sa.Table(
         name,
         metadata,
@@ -67,7 +67,7 @@ def make_leases(metadata: sa.MetaData, name: str) -> sa.Table:
 
 
 class now(FunctionElement[float]):  # noqa: N801
-    """The database's own clock, in Unix seconds: the clocks of several machines differ."""
+    """The database's own clock, in Unix seconds, because the clocks of several machines differ."""
 
     type = sa.Double()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""Packing turns a value into bytes to seal, whose number must not reveal a secret.
+"""Packing: turn a value into bytes to seal, whose length reveals no secret.
 
 If parts are compressed together, the length reveals how similar they are. An attacker who chooses
 one part and sees the length can find another part letter by letter (CRIME, BREACH). So each element
@@ -40,7 +40,7 @@ def pack(value: t.Any) -> bytes:
     packed = [_pack_one(*pair) for pair in zip(elements, plain, strict=True)]
     if not isinstance(value, list):
         return packed[0]
-    return bytes([_LIST]) + b"".join(_number(len(one)) + one for one in packed)
+    return bytes([_LIST]) + b"".join(_pack_number(len(one)) + one for one in packed)
 
 
 def unpack(packed: bytes) -> t.Any:
@@ -85,18 +85,18 @@ def _unpack_one(packed: bytes) -> t.Any:
 def _pack_run(run: bytes) -> bytes:
     """Pack letters of base64url: first their number, then six bits for each."""
     bits = urlsafe_b64decode(run + b"A" * (-len(run) % 4))
-    return _number(len(run)) + bits[: _bytes_for(len(run))]
+    return _pack_number(len(run)) + bits[: _packed_size(len(run))]
 
 
 def _unpack_runs(packed: bytes) -> t.Iterator[bytes]:
     while packed:
         letters, packed = _read_number(packed)
-        size = _bytes_for(letters)
+        size = _packed_size(letters)
         bits, packed = packed[:size], packed[size:]
         yield urlsafe_b64encode(bits + bytes(-size % 3))[:letters]
 
 
-def _bytes_for(letters: int) -> int:
+def _packed_size(letters: int) -> int:
     return (letters * 6 + 7) // 8
 
 
@@ -110,7 +110,7 @@ def _split(packed: bytes) -> t.Iterator[bytes]:
         packed = packed[size:]
 
 
-def _number(number: int) -> bytes:
+def _pack_number(number: int) -> bytes:
     """Pack a number with seven bits in a byte, lowest bits first. The last byte is below 128."""
     packed = bytearray()
     while number >= 128:

@@ -100,7 +100,10 @@ def _with_store_error(method: t.Callable[P, T]) -> t.Callable[P, T]:
             kind = type(error).__name__
         # Raised outside of `except`, so that Redis's error, which may show what was sent, is not in
         # the chain.
-        raise StoreError(f"The Redis of the logins can't be used now ({kind}).")
+        raise StoreError(
+            f"The login store's Redis can't be used now ({kind}). Check that its server is running,"
+            " and that the store's URL is right."
+        )
 
     return wrapper
 

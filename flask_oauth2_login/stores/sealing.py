@@ -2,7 +2,7 @@
 
 A sealed value is packed (see `packing`), then encrypted with AES-256-GCM and encoded in base64url,
 with a random nonce in front. A compact JWE (RFC 7516) with the algorithm ``dir`` has the same
-contents and constant parts beside them. This form opens in a tenth of the time, which matters
+content, and constant parts beside it. This form opens in a tenth of the time, which matters
 because every request of a signed-in visitor opens one.
 
 The key is derived from the app's secret by HKDF-SHA256 (RFC 5869), with the purpose and the context
@@ -74,7 +74,7 @@ class Sealer:
             sealed = ""
         if not sealed or len(sealed) > MAX_SEALED_LENGTH:
             raise ProviderAnswerError(
-                "The provider's responses are too large to be stored. Request fewer scopes or claims."
+                "The provider's responses are too large to be stored. Request fewer scopes."
             )
         return sealed
 

@@ -201,7 +201,10 @@ class Database(ForkSafe):
                 " them with store.create_tables(), or a migration from store.metadata."
             )
         kind = type(getattr(problem, "orig", None) or problem).__name__
-        return StoreError(f"The database of the logins can't be used now ({kind}).")
+        return StoreError(
+            f"The login store's database can't be used now ({kind}). Check that its server is"
+            " running and that the store's URL is right."
+        )
 
     def _before_fork(self) -> None:
         # A SQLite connection must not be open at a fork. Others are left to the parent.

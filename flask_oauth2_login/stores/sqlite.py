@@ -29,6 +29,7 @@ FILE_TIMES_INTERVAL = 3600.0
 WRITES_BETWEEN_SWEEPS = 500
 
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_DAMAGED_CODES = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class SQLiteStore(ForkSafe):
@@ -136,7 +137,7 @@ class SQLiteStore(ForkSafe):
 
     def lease(self, name: str, seconds: float) -> str | None:
         clocks = _clocks()
-        ticket = f"{token_hex(8)}@{clocks['steady'] + seconds}~{seconds}"
+        ticket = f"{token_hex(8)}@{clocks['monotonic'] + seconds}~{seconds}"
         values = {"name": name, "ticket": ticket, "seconds": seconds, **clocks}
         return ticket if self._write(sql.LEASE, values) else None
 
@@ -157,9 +158,9 @@ class SQLiteStore(ForkSafe):
                 other._write(insert, row)
 
     def close(self) -> None:
-        """Close the file. The next call opens it again."""
+        """Close the file. The next call opens it again. A store in memory does nothing."""
         with self._lock:
-            self._before_fork()
+            self._disconnect()
 
     def _all(self, query: str, *values: t.Any) -> list[t.Any]:
         return self._run(lambda connection: connection.execute(query, values).fetchall())
@@ -188,6 +189,7 @@ class SQLiteStore(ForkSafe):
         """
         deadline = time.monotonic() + timeout
         while True:
+            # Don't hold the lock while waiting.
             with self._lock:
                 was_open = self._connection is not None
                 try:
@@ -196,12 +198,13 @@ class SQLiteStore(ForkSafe):
                     problem = error
                     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                     if code not in _BUSY_CODES:
-                        self._before_fork()
+                        self._disconnect()
             # A missing table means that the file was emptied. Opening it again makes the tables.
             is_emptied = code == sqlite3.SQLITE_ERROR and was_open and not self._in_memory
             if not is_emptied and (code not in _BUSY_CODES or time.monotonic() > deadline):
                 name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
-                raise StoreError(f"The file {self.path} can't be used: {problem} ({name}).")
+                fix = " Delete it to begin with a new one." if code in _DAMAGED_CODES else ""
+                raise StoreError(f"The file {self.path} can't be used: {problem} ({name}).{fix}")
             if not is_emptied:
                 time.sleep(random.uniform(0.001, 0.02))  # noqa: S311
 
@@ -233,7 +236,7 @@ class SQLiteStore(ForkSafe):
                 self._next_times = now + FILE_TIMES_INTERVAL
                 self._update_file_times()
             return self._connection
-        self._before_fork()
+        self._disconnect()
         if not self._in_memory:
             create_file(self.path)
         self._connection, self.file_id = connect(self.path)
@@ -241,13 +244,17 @@ class SQLiteStore(ForkSafe):
         return self._connection
 
     def _update_file_times(self) -> None:
+        """Set the times of SQLite's three files to now."""
         for end in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.utime(self.path + end)
 
     def _before_fork(self) -> None:
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._in_memory:
-            # Closing would delete the records. Without a file, the child's copy is independent.
+            # Closing would delete the records. Without a file, a child's copy needs no closing.
             return
         connection, self._connection = self._connection, None
         if connection:
@@ -266,7 +273,8 @@ class SQLiteStore(ForkSafe):
 
 
 def _clocks() -> dict[str, float]:
-    return {"wall": time.time(), "steady": time.monotonic()}
+    """Return the values for statements that compare leases; see `sqlite_statements`."""
+    return {"unix_time": time.time(), "monotonic": time.monotonic()}
 
 
 def _version() -> str:

@@ -63,21 +63,21 @@ FIND: dict[tuple[str, ...], str] = {
 # ended. A ticket of `SQLAlchemyStore` has no such end; the column ends_at (Unix seconds) counts.
 _ENDS = "CAST(substr(ticket, instr(ticket, '@') + 1) AS REAL)"
 _SECONDS = "CAST(substr(ticket, instr(ticket, '~') + 1) AS REAL)"
-_HELD = f"{_ENDS} BETWEEN :steady AND :steady + {_SECONDS} + 60"
+_HELD = f"{_ENDS} BETWEEN :monotonic AND :monotonic + {_SECONDS} + 60"
 LEASE = f"""
 INSERT INTO {LEASES} (name, ticket, ends_at)
-VALUES ('lease:' || :name, :ticket, :wall + :seconds)
+VALUES ('lease:' || :name, :ticket, :unix_time + :seconds)
 ON CONFLICT (name) DO UPDATE SET ticket = excluded.ticket, ends_at = excluded.ends_at
-WHERE CASE WHEN ticket LIKE '%@%~%' THEN NOT ({_HELD}) ELSE ends_at <= :wall END
+WHERE CASE WHEN ticket LIKE '%@%~%' THEN NOT ({_HELD}) ELSE ends_at <= :unix_time END
 """
 RELEASE = f"DELETE FROM {LEASES} WHERE name = 'lease:' || ? AND ticket = ?"
 ONCE = f"""
 INSERT INTO {LEASES} (name, ticket, ends_at) VALUES ('once:' || ?, '', ?)
 ON CONFLICT (name) DO UPDATE SET ends_at = excluded.ends_at WHERE ends_at <= ?
 """
-SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :wall"
+SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :unix_time"
 SWEEP_LEASES = f"""
-DELETE FROM {LEASES} WHERE ends_at <= :wall AND NOT (ticket LIKE '%@%~%' AND {_HELD})
+DELETE FROM {LEASES} WHERE ends_at <= :unix_time AND NOT (ticket LIKE '%@%~%' AND {_HELD})
 """
 # A store with a limit deletes its surplus, and a tenth of the limit more: the records that were
 # written longest ago. Ended logins are not counted, and are kept until they expire.

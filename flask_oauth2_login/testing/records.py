@@ -90,10 +90,10 @@ class RecordTests:
         id = create(store)
         assert store.read(id) == store.read(id)
 
-    def test_what_is_sealed_is_in_no_repr(self, store: TokenStore) -> None:
+    def test_the_repr_does_not_show_the_sealed_record(self, store: TokenStore) -> None:
         assert "unspeakable" not in repr(store.read(create(store, "unspeakable")))
 
-    def test_a_record_that_lives_is_not_created_again(self, store: TokenStore) -> None:
+    def test_an_existing_record_is_not_created_again(self, store: TokenStore) -> None:
         id, owner = create(store, "first"), new_name()
         before = store.read(id)
         with pytest.raises(KeyError) as caught:
@@ -144,10 +144,10 @@ class RecordTests:
         assert id not in scan_all(store)
         assert store.delete(id) is False
 
-    def test_a_record_may_have_expired_from_the_start(self, store: TokenStore) -> None:
+    def test_a_record_may_be_created_expired(self, store: TokenStore) -> None:
         assert store.read(create(store, expires_at=time.time() - 1)) is None
 
-    def test_an_unknown_label_is_a_mistake(self, store: TokenStore) -> None:
+    def test_create_refuses_an_unknown_label(self, store: TokenStore) -> None:
         id = new_name()
         with pytest.raises(TypeError, match="colour"):
             store.create(id, "sealed", {"colour": "red"}, soon())
@@ -187,7 +187,7 @@ class RecordTests:
 
     # touch
 
-    def test_an_end_that_was_moved_counts(self, store: TokenStore) -> None:
+    def test_a_new_expiry_counts(self, store: TokenStore) -> None:
         seconds = 1.0
         while True:
             touched_by, replaced_by = new_labels(), new_labels()

@@ -84,7 +84,7 @@ class StoreConformance(RecordTests):
         assert id in scan_all(store)
 
     @pytest.mark.parametrize("names", [(), ("sid",), ("owner", "provider"), ("colour",)])
-    def test_other_questions_are_a_mistake(self, store: TokenStore, names: tuple[str, ...]) -> None:
+    def test_find_refuses_other_labels(self, store: TokenStore, names: tuple[str, ...]) -> None:
         with pytest.raises(TypeError):
             store.find(**dict.fromkeys(names, "x"))
 
@@ -164,7 +164,7 @@ class StoreConformance(RecordTests):
         store.release(name, ticket)
         assert store.lease(name, 60) not in (None, ticket)
 
-    def test_a_long_lease_is_held_against_who_asks_for_a_short_one(self, store: TokenStore) -> None:
+    def test_a_short_lease_does_not_end_a_long_one(self, store: TokenStore) -> None:
         name = new_name()
         assert store.lease(name, 3600)
         assert store.lease(name, 0.01) is None
@@ -199,7 +199,7 @@ class StoreConformance(RecordTests):
         assert wait_for(lambda: store.once(name, 60))
         assert not store.once(name, 60)
 
-    def test_a_lease_a_name_and_a_record_do_not_meet(self, store: TokenStore) -> None:
+    def test_a_lease_a_record_and_once_may_have_the_same_name(self, store: TokenStore) -> None:
         name = new_name()
         ticket = store.lease(name, 60)
         assert ticket
@@ -212,7 +212,7 @@ class StoreConformance(RecordTests):
 
     # sweep
 
-    def test_a_sweep_leaves_what_lives(self, store: TokenStore) -> None:
+    def test_a_sweep_keeps_what_has_not_expired(self, store: TokenStore) -> None:
         labels, held, seen = new_labels(), new_name(), new_name()
         living = create(store, labels=labels)
         create(store, labels=labels, expires_at=time.time() - 1)

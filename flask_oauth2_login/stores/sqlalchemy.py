@@ -97,17 +97,21 @@ class SQLAlchemyStore:
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
         check_labels(labels)
         table = self._records
-        values = {"sealed": sealed, "version": token_hex(8), "expires_at": expires_at}
-        none = dict.fromkeys(LABELS)
-        values |= {**none, **labels}
+        values = {
+            "sealed": sealed,
+            "version": token_hex(8),
+            "expires_at": expires_at,
+            **{label: labels.get(label) for label in LABELS},
+        }
         insert = table.insert().values(id=id, **values)
-        expired = table.update().where(table.c.id == id, table.c.expires_at <= time.time())
+        has_expired = (table.c.id == id, table.c.expires_at <= time.time())
+        update = table.update().where(*has_expired).values(**values)
 
         def work(connection: sa.Connection) -> bool:
             with contextlib.suppress(exc.IntegrityError):
                 connection.execute(insert)
                 return True
-            return connection.execute(expired.values(**values)).rowcount == 1
+            return connection.execute(update).rowcount == 1
 
         if not self._write(work):
             raise KeyError("A record with this id exists already.")
@@ -175,6 +179,7 @@ class SQLAlchemyStore:
         self._database.close()
 
     def _live(self, id: str) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return the conditions for the record with this id, unless it has expired."""
         return self._records.c.id == id, self._records.c.expires_at > time.time()
 
     def _take(self, name: str, seconds: float) -> str | None:
@@ -202,13 +207,16 @@ class SQLAlchemyStore:
         return ticket if self._write(work) else None
 
     def _sweep(self, connection: sa.Connection) -> int:
+        """Delete what has expired, and return the number of records among that."""
         # Delete by keys, and a few rows at once: a delete by date locks rows that others need.
-        records, leases, swept, wall = self._records, self._leases, 0, time.time()
-        dead = sa.select(records.c.id).where(records.c.expires_at <= wall).limit(ROWS_PER_DELETE)
-        while ids := list(connection.scalars(dead)):
-            delete = records.delete().where(records.c.id.in_(ids), records.c.expires_at <= wall)
+        records, leases, swept, time_now = self._records, self._leases, 0, time.time()
+        expired = (
+            sa.select(records.c.id).where(records.c.expires_at <= time_now).limit(ROWS_PER_DELETE)
+        )
+        while ids := list(connection.scalars(expired)):
+            delete = records.delete().where(records.c.id.in_(ids), records.c.expires_at <= time_now)
             swept += connection.execute(delete).rowcount
-        # Read the database's clock once: no index can be used to compare with a moving value.
+        # Read the database's clock once: an index can't be used to compare with a moving value.
         clock = connection.scalar(sa.select(now()))
         ended = sa.select(leases.c.name).where(leases.c.ends_at <= clock).limit(ROWS_PER_DELETE)
         while names := list(connection.scalars(ended)):
@@ -217,9 +225,11 @@ class SQLAlchemyStore:
         return swept
 
     def _read(self, work: t.Callable[[sa.Connection], T]) -> T:
+        """Call a function that only reads."""
         return self._database.run(work, is_read=True)
 
     def _write(self, work: t.Callable[[sa.Connection], T]) -> T:
+        """Call a function that writes, and sweep from time to time."""
         result = self._database.run(work)
         if next(self._writes) % WRITES_BETWEEN_SWEEPS == 0:
             self._database.run(self._sweep)

@@ -1,4 +1,4 @@
-"""`OAuth2`: one provider and one client registration. RFC 6749, without Flask."""
+"""`OAuth2`: one provider, and one client registered there. RFC 6749, without Flask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ..protocol.client_auth import (
     no_client_auth,
 )
 from ..protocol.errors import ConfigurationError
-from ..protocol.http_options import HTTPOptions
 from ..protocol.identity import Identity, make_identity
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
@@ -21,13 +20,14 @@ from ..protocol.token import Token, fill_in
 from ..protocol.token_request import request_token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
-from .options import HandlerOptions, Options, credential, refuse_unknown
-from .resource_server import ResourceServer, hide_queries_in_logs
+from .endpoints import Endpoints
+from .options import HandlerOptions, credential, refuse_unknown
+from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
 
 
-class OAuth2(Options):
-    """One provider, and one client registration there.
+class OAuth2(Endpoints):
+    """One provider, and one client that is registered there.
 
     .. code-block:: python
 
@@ -37,22 +37,23 @@ class OAuth2(Options):
         token = github.get_token(request.args["code"])
         github.session(token).get("https://github.com/…")
 
-    It makes no ``state``, PKCE or nonce by itself: ``OAuth2Login`` does that.
+    A handler makes no ``state``, PKCE or nonce by itself: ``OAuth2Login`` does that.
 
-    :param client_id: as registered with the provider.
-    :param client_secret: likewise; None or ``""`` for a public client.
-    :param site: what endpoint paths are appended to. May be empty, and may be assigned later,
-        between consent and token too (where each customer has a host of his own).
-    :param redirect_uri: where the provider sends the browser back to, as registered.
-    :param authorization_url: the authorization endpoint: a path, or an absolute URL.
-    :param token_url: the token endpoint, likewise; so are the next two.
-    :param options: see :class:`~flask_oauth2_login.client.options.Options`, and
-        ``docs/configuration.md``.
-    :raises ConfigurationError: a parameter or an option can't be meant.
+    :param client_id: the client's identifier, as it is registered with the provider.
+    :param client_secret: the client's secret; None or ``""`` for a public client.
+    :param site: the URL that paths of endpoints are appended to. It may be empty if all endpoints
+        are absolute URLs. It may be assigned later, also between the authorization request and the
+        token request, for providers where each customer has a host of its own.
+    :param redirect_uri: the URL that the provider sends the browser back to, as it is registered.
+    :param authorization_url: the authorization endpoint: a path below ``site``, or an absolute URL.
+    :param token_url: the token endpoint: a path below ``site``, or an absolute URL.
+    :param options: more endpoints, how requests are sent, and how this provider differs from the
+        RFC. :class:`~flask_oauth2_login.client.options.Options` describes each of them.
+    :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
     :raises TypeError: there is no option of that name.
     """
 
-    #: Whether ID tokens come back, and answer to a nonce.
+    #: True if the provider sends ID tokens, which have the request's nonce.
     openid: t.ClassVar[bool] = False
 
     def __init__(
@@ -80,25 +81,26 @@ class OAuth2(Options):
         super().__init__(**t.cast("dict[str, t.Any]", options))
         if self.bearer_method.startswith("query"):
             hide_queries_in_logs()
-        self.http_options = HTTPOptions(self.timeout, self.verify, self.cert, self.proxies)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
 
     @property
     def registration(self) -> tuple[str, ...]:
-        """A key for this provider and client, made without a request to the provider."""
+        """A key that names this provider and client. No request is needed for it."""
         endpoints = (urls.join(self.site, url) for url in (self.authorization_url, self.token_url))
         return (*endpoints, self.client_id)
 
     # -- the authorization request: RFC 6749, section 4.1.1
 
     def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:
-        """The URL to send the person to.
+        """Return the URL of an authorization request, to redirect the browser to.
 
-        :param scope: a string of scopes separated by spaces, or an iterable of them.
-        :param params: added to the query, in place of defaults (``response_type="code"``); None
-            takes a default away.
+        :param scope: scopes as a string with spaces between them, or as an iterable.
+        :param params: more parameters, such as ``state``. They replace defaults of the same name
+            (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping is
+            sent as JSON.
+        :raises ConfigurationError: ``authorization_url`` is a path, and there is no ``site``.
         """
         fixed = dict(self.authorize_params)
         scopes = [*split_scope(scope), *split_scope(fixed.pop("scope", None))]
@@ -112,21 +114,23 @@ class OAuth2(Options):
         )
 
     def join_scope(self, scope: Scope) -> str:
-        """Scopes as this provider wants them, each once."""
+        """Return scopes as a string, each once, separated as this provider wants it."""
         return self.scope_separator.join(split_scope(scope))
 
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 
     @without_locals
     def get_token(self, /, code: str, **params: t.Any) -> Token | None:
-        """Redeem a code. It is sent once, whatever happens.
+        """Exchange a code for a token: RFC 6749, section 4.1.3. The code is sent only once.
 
-        :param code: from the provider's answer.
-        :param params: added to the request, in place of defaults: ``code_verifier``, and
-            ``redirect_uri`` where it is not the handler's.
-        :returns: the token, or None where the provider answered with success and no content.
-        :raises TokenError: the provider refused.
-        :raises ProviderError: it can't be reached, or its answer is neither.
+        :param code: the ``code`` of the authorization response.
+        :param params: more parameters, such as ``code_verifier`` (RFC 7636). They replace defaults
+            of the same name, such as ``redirect_uri``.
+        :returns: the token, or None if the response is a success without content.
+        :raises TokenError: the provider refused. ``error`` is the provider's code, such as
+            ``"invalid_grant"``.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         query = {
             "grant_type": "authorization_code",
@@ -139,18 +143,24 @@ class OAuth2(Options):
 
     @without_locals
     def refresh_token(self, /, refresh_token: Token | str | None, **params: t.Any) -> Token | None:
-        """Trade a refresh token for a new token, which keeps it where the provider sent no other.
+        """Exchange a refresh token for a new token: RFC 6749, section 6.
 
         :param refresh_token: the refresh token, or a :class:`Token` that has one.
-        :param params: added to the request.
-        :returns: see :meth:`get_token`; so are the errors.
+        :param params: more parameters, such as ``scope``.
+        :returns: the new token, or None if the response is a success without content. If the
+            provider sends no new refresh token, it has the old one.
+        :raises ConfigurationError: there is no refresh token.
+        :raises TokenError: the provider refused. ``"invalid_grant"`` means that the refresh token
+            is not valid any more.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         if isinstance(refresh_token, Token):
             refresh_token = refresh_token.refresh_token
         if not refresh_token:
             raise ConfigurationError(
-                "There is no refresh token to send: ask for one when signing in (many providers"
-                " want the scope offline_access, or access_type='offline')."
+                "There is no refresh token to send: request one at sign-in (many providers want"
+                " the scope offline_access, or access_type='offline')."
             )
         query = {"grant_type": "refresh_token", "refresh_token": refresh_token, **params}
         token = self._request_token(query)
@@ -164,51 +174,60 @@ class OAuth2(Options):
         token: Token,
         id_claims: t.Mapping[str, t.Any] | None = None,  # noqa: ARG002
     ) -> Token | None:
-        """Trade a token for a newer one that has what the provider does not say again.
+        """Refresh a token, and keep those of its members that the provider does not send again.
 
-        :param id_claims: those of the ID token of the sign-in, to compare another one with.
-        :returns: see :meth:`get_token`; so are the errors.
+        :param token: a token with a refresh token.
+        :param id_claims: the claims of the ID token of the sign-in. :class:`OpenIDConnect`
+            compares a new ID token with them.
+        :returns: the new token, or None if the response is a success without content.
+        :raises ConfigurationError: the token has no refresh token.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         newer = self.refresh_token(token)
         return None if newer is None else fill_in(newer, token)
 
     def check_issuer(self, iss: str | None) -> None:
-        """Check the ``iss`` of an authorization response: no issuer is known to compare it with.
+        """Accept any ``iss`` of an authorization response: the issuer is not configured here.
 
-        RFC 9207, section 2.4.
+        :class:`OpenIDConnect` checks it (RFC 9207, section 2.4).
         """
 
     def split_granted(self, scope: str) -> list[str]:
-        """The scopes of a token answer, whatever this provider joins them by."""
+        """Return the scopes of a token response, however this provider separates them."""
         return split_granted(scope, self.scope_separator)
 
     def missing_scopes(self, scopes: Scope, granted: t.Collection[str]) -> list[str]:
-        """Those of ``scopes`` that were not granted, under any of their names."""
+        """Return those of ``scopes`` that were not granted, also not under an alias."""
         return missing_scopes(scopes, granted, self.scope_aliases)
 
     @without_locals
     def client_token(self, /, scope: Scope = "", **params: t.Any) -> Token | None:
-        """A token for the app itself, by the client credentials grant.
+        """Get a token for the app itself: the client credentials grant, RFC 6749, section 4.4.
 
-        :param scope: as for :meth:`authorize_url`.
-        :param params: added to the request.
-        :returns: see :meth:`get_token`; so are the errors.
+        :param scope: scopes as a string with spaces between them, or as an iterable.
+        :param params: more parameters, such as ``resource`` or ``audience``.
+        :returns: the token, or None if the response is a success without content.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         scopes = self.join_scope(scope) or None
         return self._request_token({"grant_type": "client_credentials", "scope": scopes, **params})
 
     @without_locals
     def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
-        """Tell the provider that a token is not needed any more: RFC 7009.
+        """Revoke a token: RFC 7009.
 
         :param token: a :class:`Token`, or one token as a string. The refresh token and the access
             token of a :class:`Token` are revoked by a request each, because section 2.1 only
             requires the provider to end the token that is sent.
-        :param params: added to each request.
+        :param params: more parameters for each request.
         :raises ConfigurationError: this provider has no ``revoke_url``.
         :raises TokenError: the provider refused. If it refuses the refresh token, the access token
             is sent nevertheless. If it refuses only the access token, that is not an error.
-        :raises ProviderError: the provider can't be reached, or its answer can't be understood.
+        :raises ProviderError: the provider can't be reached, or its response can't be understood.
         """
         if not self.has_endpoint("revoke_url"):
             raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
@@ -224,7 +243,7 @@ class OAuth2(Options):
         else:
             revoke_one(token)
 
-    # -- who it is
+    # -- the identity
 
     @without_locals
     def fetch_identity(
@@ -233,12 +252,13 @@ class OAuth2(Options):
         claims: t.Iterable[str] = (),
         scopes: t.Iterable[str] = (),  # noqa: ARG002
     ) -> Identity | None:
-        """Ask the provider who the token's person is.
+        """Ask ``userinfo_url``, and ``email_url`` if there is one, who the token's person is.
 
-        :param claims: names of members of the answer to keep in ``claims``.
-        :param scopes: what was asked for, where the token does not say what was granted.
-        :returns: an identity without a provider's name, or None without a ``userinfo_url``.
-        :raises ProviderError: the provider can't be reached, or does not say who it is.
+        :param claims: names of members of the response to keep in ``identity.claims``.
+        :param scopes: the requested scopes; :class:`OpenIDConnect` uses them.
+        :returns: an identity whose ``provider`` is empty, or None without a ``userinfo_url``.
+        :raises ProviderError: the provider can't be reached, or its response does not identify an
+            account.
         """
         if not self.has_endpoint("userinfo_url"):
             return None
@@ -253,66 +273,31 @@ class OAuth2(Options):
     # -- the API
 
     def session(self, token: t.Mapping[str, t.Any] | None) -> OAuth2Session:
-        """A `requests.Session` that sends the token with every request, to this provider only.
+        """Return a `requests.Session` that sends the token with every request to this provider.
 
         .. code-block:: python
 
             github.session(token).get("/user").json()
+
+        It does not refresh the token. `current_oauth_session` and the sessions of `OAuth2Login` do.
+
+        :param token: the token as :meth:`get_token` returns it, or a mapping with its members.
+        :raises ConfigurationError: there is no access token.
         """
         if not (isinstance(token, t.Mapping) and token.get("access_token")):
             raise ConfigurationError(
-                "session(token) needs the token that get_token returned; None means that the"
-                " provider gave none."
+                "session(token) needs the token that get_token returned. None means that the"
+                " provider sent none."
             )
         known = token if isinstance(token, Token) else Token(token)
         return OAuth2Session(
             self.resource_server, lambda rejected, _again: known if rejected is None else None
         )
 
-    @property
-    def resource_server(self) -> ResourceServer:
-        """What a session has to know of this provider."""
-        base = self.api_url if self.api_url is not None else self.site
-        return ResourceServer(
-            base_url=urls.join(self.site, base),
-            origins=self._api_origins() | self.api_origins,
-            bearer_method=self.bearer_method,
-            bearer_scheme=self.bearer_scheme,
-            headers=self.headers,
-            http_hosts=self.http_hosts,
-            http_options=self.http_options,
-        )
-
-    def _api_origins(self) -> frozenset[str]:
-        """The origin of ``api_url``; without one, those of the site and the endpoints."""
-        if self.api_url:
-            return frozenset({urls.origin(urls.join(self.site, self.api_url))})
-        names = ("authorization_url", "token_url", "userinfo_url")
-        endpoints = (self.endpoint(name) for name in names if self.has_endpoint(name))
-        return frozenset(filter(None, map(urls.origin, (self.site, *endpoints))))
-
     # -- requests to the provider
 
-    def endpoint(self, name: str) -> str:
-        """The absolute URL of an endpoint: ``"token_url"``, ``"authorization_url"``, …
-
-        :raises ConfigurationError: it has none, or a path and no ``site``.
-        """
-        url = urls.join(self.site, getattr(self, name) or "")
-        if not urls.is_absolute(url):
-            raise ConfigurationError(
-                f"{name}={getattr(self, name)!r} has no host: give {type(self).__name__} a site,"
-                " or make it an absolute URL."
-            )
-        return url
-
     def preload(self) -> None:
-        """Load what a sign-in needs now, not in the first visitor's request."""
-
-    def has_endpoint(self, name: str) -> bool:
-        """Whether the provider has this endpoint."""
-        given = getattr(self, name)
-        return bool(given) and urls.is_absolute(urls.join(self.site, given))
+        """Import at registration what a sign-in needs, to save the first visitor the wait."""
 
     def _request_token(self, params: dict[str, t.Any]) -> Token | None:
         return request_token(

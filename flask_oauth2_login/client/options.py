@@ -14,14 +14,10 @@ import typing as t
 from dataclasses import field
 
 from ..protocol import urls
-from ..protocol.client_auth import find_client_auth
+from ..protocol.client_auth import ClientAuth, find_client_auth
 from ..protocol.errors import ConfigurationError
-from ..protocol.identity import check_fields
-
-if t.TYPE_CHECKING:
-    from ..protocol.client_auth import ClientAuth
-    from ..protocol.http_options import Timeout
-    from ..protocol.identity import Fields
+from ..protocol.http_options import HTTPOptions, Timeout
+from ..protocol.identity import Fields, check_fields
 
 
 class HandlerOptions(t.TypedDict, total=False):
@@ -81,8 +77,8 @@ def credential(name: str, value: t.Any) -> str:
         raise ConfigurationError(f"{name} is missing: copy it from your registration.")
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"{name} is no string but a {type(value).__name__}. Of an environment variable,"
-            " from_prefixed_env makes what its text means in JSON: put it in double quotes there."
+            f"{name} is no string but a {type(value).__name__}. If it is an environment variable,"
+            " from_prefixed_env reads it as JSON: put double quotes around it there."
         )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(
@@ -90,7 +86,7 @@ def credential(name: str, value: t.Any) -> str:
             " copy it again from your registration."
         )
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        raise ConfigurationError(f"{name} stands in quotation marks: take them away.")
+        raise ConfigurationError(f"{name} is in quotation marks: remove them.")
     return value
 
 
@@ -224,24 +220,28 @@ class Options:
     #: The text that people read on a button. By default it is the login's name.
     label: str | None = None
 
+    #: How requests are sent: ``timeout``, ``verify``, ``cert`` and ``proxies`` together.
+    http_options: HTTPOptions = field(init=False)
+
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
             if check := each.metadata.get("check"):
                 setattr(self, each.name, check(each.name, getattr(self, each.name)))
+        self.http_options = HTTPOptions(self.timeout, self.verify, self.cert, self.proxies)
 
 
 def known_options(handler: type[Options]) -> set[str]:
     """Return the names of all parameters that a handler's class takes."""
     parameters = inspect.signature(handler).parameters.values()
     named = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
-    return named | {each.name for each in dataclasses.fields(Options)}
+    return named | {each.name for each in dataclasses.fields(Options) if each.init}
 
 
 def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
     """Check the names of options.
 
-    :raises TypeError: a handler of this class has no such option. The text names one that is
-        spelled nearly the same, or all of them.
+    :raises TypeError: a handler of this class has no option of a name. The text suggests the one
+        that is spelled most similarly, or lists all.
     """
     known = known_options(handler)
     for name in given:

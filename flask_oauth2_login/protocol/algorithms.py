@@ -1,10 +1,10 @@
-"""The algorithms of signatures that are known: RFC 7518, section 3.1; RFC 8037; RFC 9864."""
+"""The supported signature algorithms: RFC 7518, section 3.1; RFC 8037; RFC 9864."""
 
 from __future__ import annotations
 
 import typing as t
 
-#: What a key must be for each algorithm: its type, and its curve.
+#: The key type and the curves that each algorithm requires.
 KINDS: t.Mapping[str, tuple[str, tuple[str, ...]]] = {
     **{f"{family}{bits}": ("RSA", ()) for family in ("RS", "PS") for bits in (256, 384, 512)},
     "ES256": ("EC", ("P-256",)),
@@ -14,5 +14,5 @@ KINDS: t.Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Ed25519": ("OKP", ("Ed25519",)),
     "Ed448": ("OKP", ("Ed448",)),
 }
-#: Those of a shared secret: used only where the developer names them.
+#: The algorithms with a shared secret. They are accepted only if the developer names them.
 HMACS = ("HS256", "HS384", "HS512")

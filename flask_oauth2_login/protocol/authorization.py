@@ -44,10 +44,10 @@ def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) 
     """
     if iss is None:
         if metadata.get("authorization_response_iss_parameter_supported") is True:
-            raise AuthorizationError("invalid_issuer", "the answer does not say whose it is")
+            raise AuthorizationError("invalid_issuer", "the response does not name its issuer")
         return
     template = str(metadata.get("issuer", issuer))
     prefix, placeholder, suffix = template.partition(TENANT)
     filled = placeholder and iss.startswith(prefix) and iss.endswith(suffix)
     if iss != issuer and not filled:
-        raise AuthorizationError("invalid_issuer", "the answer is another provider's")
+        raise AuthorizationError("invalid_issuer", "the response is from another provider")

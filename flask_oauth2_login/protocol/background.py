@@ -1,4 +1,4 @@
-"""Requests to a provider that nobody has to wait for."""
+"""Run functions in threads and wait at most :data:`WAIT_TIMEOUT` seconds for them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import threading
 import time
 import typing as t
 
-#: Seconds that a visitor waits for what is done for him on the side; it goes on without him.
+#: How long (s) a request waits for work that it does not depend on, such as a revocation.
 WAIT_TIMEOUT = 0.5
 
 
 def run_briefly(*functions: t.Callable[[], object]) -> None:
-    """Call functions, each in a thread, and wait :data:`WAIT_TIMEOUT` at the most.
+    """Call each function in a thread of its own, and wait at most :data:`WAIT_TIMEOUT` seconds.
 
-    They may take longer. What they raise is lost: they see to that themselves.
+    Functions that take longer go on in the background. Exceptions are not propagated; the functions
+    must handle their own.
     """
     deadline = time.monotonic() + WAIT_TIMEOUT
     threads = [
-        threading.Thread(target=function, daemon=True, name="oauth2-aside")
+        threading.Thread(target=function, daemon=True, name="oauth2-background")
         for function in functions
     ]
     for thread in threads:

@@ -6,15 +6,16 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 
 def encode(data: bytes) -> str:
-    """Bytes as text."""
+    """Return bytes as base64url text."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:
-    """The bytes of a text, with padding or without.
+    """Return the bytes of a base64url text, with or without padding.
 
-    :raises ValueError: it has another length, or is not ASCII. Characters that are not of the
-        alphabet are left out.
+    Characters outside the alphabet are ignored.
+
+    :raises ValueError: the text is not ASCII, or no base64 text has its length.
     """
     text = text.rstrip("=")
     return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))

@@ -1,4 +1,4 @@
-"""A cache for what a provider serves to everybody: its metadata and its keys."""
+"""A cache for the documents that a provider serves to everybody: its metadata and its keys."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Cache(t.Generic[T]):
         try:
             self._run_single_flight(self._value)
         except ProviderError as error:
-            log.warning("An outdated answer of the provider stays in use. %s", error)
+            log.warning("An outdated response of the provider stays in use. %s", error)
 
     def _run_single_flight(self, known: T | None, *, forced: bool = False) -> T:
         """Return a newer value than ``known``; fetch it, or wait for the thread that does."""

@@ -1,4 +1,4 @@
-"""Challenges: how an API says what is wrong with a token (RFC 6750, section 3, and RFC 9470)."""
+"""Challenges, in which an API says what is wrong with a token: RFC 6750, section 3; RFC 9470."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def bearer_challenge(header: str) -> dict[str, str]:
 
 def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a sign-in that would satisfy the API: RFC 9470, section 3."""
-    asked = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
-    if not re.fullmatch("[0-9]{1,9}", asked.get("max_age", "0")):
-        del asked["max_age"]
-    return asked
+    params = {name: challenge[name] for name in ("acr_values", "max_age") if challenge.get(name)}
+    if not re.fullmatch("[0-9]{1,9}", params.get("max_age", "0")):
+        del params["max_age"]
+    return params
 
 
 def is_invalid_token(challenge: t.Mapping[str, str]) -> bool:

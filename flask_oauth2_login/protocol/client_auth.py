@@ -1,7 +1,7 @@
-"""How a client proves to the token endpoint who it is: RFC 6749, section 2.3.
+"""Client authentication at the token endpoint: RFC 6749, section 2.3.
 
-A way to do so is a function on the token request. Another one (``private_key_jwt``, mutual TLS)
-is another such function, given as ``OAuth2(…, client_auth=function)``.
+Each method is a function that changes a :class:`TokenRequest`. A method that is missing here
+(``private_key_jwt``, mutual TLS) can be given as ``OAuth2(…, client_auth=function)``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,31 @@ from .errors import ConfigurationError
 class TokenRequest:
     """A request to the token or revocation endpoint, before it is sent.
 
-    A client authentication may change everything but the credentials.
+    A client authentication function may change ``url``, ``params``, ``headers`` and ``cert``:
+
+    .. code-block:: python
+
+        def signed_assertion(request):
+            request.params["client_assertion_type"] = "urn:…:jwt-bearer"
+            request.params["client_assertion"] = sign(request.client_id, audience=request.url)
+
+        OAuth2(client_id, client_secret, client_auth=signed_assertion)
     """
 
+    #: The absolute URL of the endpoint.
     url: str
+    #: The parameters of the body. A value of None has been left out already.
     params: dict[str, t.Any] = dataclasses.field(repr=False)
+    #: The client's identifier, as it is registered with the provider.
     client_id: str
+    #: The client's secret; None for a public client.
     client_secret: str | None = dataclasses.field(repr=False)
+    #: The provider's name for the parameter ``client_id``.
     client_id_param: str = "client_id"
+    #: The headers of the request.
     headers: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    #: As in requests: the path of a client certificate, or the paths of it and of its key. None
+    #: means that of the handler, if it has one.
     cert: str | tuple[str, str] | None = None
 
 
@@ -34,32 +50,33 @@ ClientAuth = t.Callable[[TokenRequest], None]
 
 
 def basic_credentials(client_id: str, client_secret: str | None) -> str:
-    """What follows ``Basic`` in the header."""
+    """Return the value that follows ``Basic`` in the ``Authorization`` header."""
     pair = f"{quote_plus(client_id)}:{quote_plus(client_secret or '')}"
     return b64encode(pair.encode()).decode()
 
 
 def client_secret_basic(request: TokenRequest) -> None:
-    """HTTP Basic, with id and secret form-encoded first (RFC 6749, section 2.3.1)."""
+    """Send id and secret by HTTP Basic, form-encoded first: RFC 6749, section 2.3.1."""
     credentials = basic_credentials(request.client_id, request.client_secret)
     request.headers["Authorization"] = f"Basic {credentials}"
 
 
 def client_secret_post(request: TokenRequest) -> None:
-    """Id and secret as parameters of the request (RFC 6749, section 2.3.1)."""
+    """Send id and secret as parameters: RFC 6749, section 2.3.1."""
     request.params[request.client_id_param] = request.client_id
     request.params["client_secret"] = request.client_secret
 
 
 def no_client_auth(request: TokenRequest) -> None:
-    """A public client: the id alone (RFC 6749, section 3.2.1)."""
+    """Send the id alone, as a public client does: RFC 6749, section 3.2.1."""
     request.params[request.client_id_param] = request.client_id
 
 
-#: Those that prove nothing without a secret: a public client has none.
+#: The methods that need a secret. A client without one uses :func:`no_client_auth` instead.
 SECRET_AUTHS = frozenset({client_secret_basic, client_secret_post})
 
-#: The names in provider metadata (RFC 8414, ``token_endpoint_auth_methods_supported``) and presets.
+#: The methods by their names in provider metadata (``token_endpoint_auth_methods_supported``, RFC
+#: 8414), in presets and in the option ``client_auth``.
 CLIENT_AUTHS: t.Mapping[str, ClientAuth] = {
     "client_secret_basic": client_secret_basic,
     "client_secret_post": client_secret_post,
@@ -68,7 +85,10 @@ CLIENT_AUTHS: t.Mapping[str, ClientAuth] = {
 
 
 def find_client_auth(method: str | ClientAuth) -> ClientAuth:
-    """The function for a method's name; a function is its own."""
+    """Return the function for a method's name. A function is returned as it is.
+
+    :raises ConfigurationError: there is no method of that name.
+    """
     if callable(method):
         return method
     try:

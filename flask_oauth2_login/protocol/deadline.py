@@ -1,8 +1,8 @@
 """Connections that end at a deadline: name lookup, connecting, TLS, sending and reading together.
 
-A timeout alone does not bound a request: it starts anew with each address of a host and with each
+A timeout alone does not limit a request: it starts again with each address of a host and with each
 byte that arrives. So each step gets the time that is left until the deadline. Nothing is sent after
-the deadline, because a token would be spent on an answer that nobody reads.
+the deadline, because a code or a refresh token would be used up for a response that nobody reads.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class DeadlineAdapter(HTTPAdapter):
         pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
         if "_socks_options" in pool.conn_kw:
             raise ConfigurationError(
-                "Requests to a provider's own endpoints can't go through a SOCKS proxy, which knows"
-                " no deadline. Take an HTTP proxy, or none for this host (proxies={}, NO_PROXY)."
+                "Requests to a provider's own endpoints can't use a SOCKS proxy, because their"
+                " duration can't be limited there. Use an HTTP proxy, or none for this host"
+                " (proxies={}, NO_PROXY)."
             )
         https = pool.scheme == "https"
         pool.ConnectionCls = functools.partial(
@@ -159,7 +160,7 @@ def _limit(sock: socket.socket, deadline: float) -> None:
 
 
 class _DeadlineFiles:
-    """The part of a socket that `http.client.HTTPResponse` needs: a file to read from."""
+    """The part of a socket that `http.client.HTTPResponse` uses: a file to read from."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock

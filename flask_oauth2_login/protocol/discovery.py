@@ -1,4 +1,4 @@
-"""Provider metadata: OpenID Connect Discovery 1.0, RFC 8414."""
+"""Provider metadata: OpenID Connect Discovery 1.0; RFC 8414."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .urls import is_secure_url
 
 Document = t.Mapping[str, t.Any]
 
-#: Seconds for which nobody tries again after a failure: visitors would queue up behind it.
+#: How long (s) all visitors get the same failure, so that they don't queue behind one another.
 REMEMBER_FAILURE = 2
 
-#: What a document calls the endpoints of a handler. They get, or lead to, something secret.
+#: The names of a handler's endpoints in the metadata. All of them must be https: they receive a
+#: secret, or lead to one.
 ENDPOINTS = {
     "authorization_url": "authorization_endpoint",
     "token_url": "token_endpoint",
@@ -25,19 +26,22 @@ ENDPOINTS = {
     "end_session_url": "end_session_endpoint",
     "jwks_url": "jwks_uri",
 }
-#: Entra's issuers for any tenant: the document's issuer has a placeholder in their place.
+#: The last part of Microsoft Entra's issuers for any tenant. The issuer in their metadata has
+#: :data:`TENANT` in its place.
 ANY_TENANT = ("common", "organizations", "consumers")
 TENANT = "{tenantid}"
-#: Other names under which issuers are known to sign.
+#: Other values of ``iss`` that an issuer is known to use.
 ALIASES: t.Mapping[str, t.Sequence[str]] = {
     "https://accounts.google.com": ("accounts.google.com",),
 }
 
 
-def fetch_metadata(transport: HTTPOptions, issuer: str, http_hosts: t.Collection[str]) -> Document:
-    """Fetch an issuer's document: Discovery 4.1, or RFC 8414, section 3.1, where there is none.
+def fetch_metadata(options: HTTPOptions, issuer: str, http_hosts: t.Collection[str]) -> Document:
+    """Fetch an issuer's metadata: Discovery, section 4.1, or else RFC 8414, section 3.1.
 
-    :raises ProviderError: it can't be had, or is not one to trust.
+    :param options: how the request is sent.
+    :param http_hosts: hosts that may be reached by plain http.
+    :raises ProviderError: the metadata can't be fetched, or a check of :func:`find_problem` failed.
     """
     parts = urlsplit(issuer)
     rfc8414 = parts._replace(
@@ -45,7 +49,7 @@ def fetch_metadata(transport: HTTPOptions, issuer: str, http_hosts: t.Collection
     ).geturl()
     response = None
     for url in (issuer.rstrip("/") + "/.well-known/openid-configuration", rfc8414):
-        response = http.send(transport, "GET", url, headers={"Accept": "application/json"})
+        response = http.send(options, "GET", url, headers={"Accept": "application/json"})
         if response.status != 404:
             break
     assert response is not None  # noqa: S101  (there are two URLs)
@@ -53,8 +57,8 @@ def fetch_metadata(transport: HTTPOptions, issuer: str, http_hosts: t.Collection
     document = response.json_object() if response.status == 200 else None
     if document is None:
         raise ProviderAnswerError(
-            f"Discovery at {issuer} answered {response.status} and no JSON object: is the issuer"
-            " right?"
+            f"Discovery at {issuer} answered with status {response.status} and no JSON object: is"
+            " the issuer right?"
         )
     if problem := find_problem(document, issuer, http_hosts):
         raise ProviderAnswerError(problem)
@@ -62,8 +66,8 @@ def fetch_metadata(transport: HTTPOptions, issuer: str, http_hosts: t.Collection
 
 
 def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str]) -> str | None:
-    """What is wrong with a document, if anything."""
-    # Discovery 4.3, RFC 8414 3.3: character by character.
+    """Return a sentence that says what is wrong with a metadata document, or None."""
+    # Discovery, section 4.3, and RFC 8414, section 3.3: the issuers must be identical.
     found = document.get("issuer")
     if found != issuer and not (isinstance(found, str) and is_template_of(found, issuer)):
         return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
@@ -75,14 +79,21 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
 
 
 def is_template_of(template: str, issuer: str) -> bool:
-    """Whether a document's issuer is a template, and the configured one stands for any tenant."""
+    """Return True if ``issuer`` is for any tenant, and ``template`` is that of its metadata."""
     if template.count(TENANT) != 1:
         return False
     return any(template.replace(TENANT, tenant) == issuer for tenant in ANY_TENANT)
 
 
 def is_issuer(iss: t.Any, claims: Document, document: Document, issuer: str) -> bool:
-    """Whether ``iss`` is a provider's, a template filled in and its aliases included."""
+    """Return True if an ``iss`` is this provider's.
+
+    An alias of the issuer is, and so is a template that is filled in with the tenant of the claims.
+
+    :param claims: the claims of the token that has the ``iss``.
+    :param document: the provider's metadata.
+    :param issuer: the issuer, as it is configured.
+    """
     if not isinstance(iss, str):
         return False
     template = str(document.get("issuer", issuer))
@@ -94,9 +105,9 @@ def is_issuer(iss: t.Any, claims: Document, document: Document, issuer: str) -> 
 
 
 def check_given(document: Document, issuer: str, http_hosts: t.Collection[str]) -> None:
-    """Check a document that the developer gave.
+    """Check a metadata document that the developer gave.
 
-    :raises ConfigurationError: it is not the issuer's.
+    :raises ConfigurationError: it is another issuer's, or has an endpoint that is not https.
     """
     if problem := find_problem(document, issuer, http_hosts):
-        raise ConfigurationError(f"{problem} It was given as metadata={{…}}.")
+        raise ConfigurationError(f"{problem} Correct the option metadata={{…}}.")

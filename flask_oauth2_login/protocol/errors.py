@@ -1,7 +1,7 @@
-"""What can go wrong, one class for each answer that a program or a visitor gets.
+"""The errors that this extension raises.
 
-Those that can end a request are HTTP exceptions as well, so that a view may leave them
-unhandled. No text, attribute or chained exception of theirs holds a token, code or secret.
+Errors that can end a request are HTTP exceptions as well, so that a view may leave them unhandled.
+No text, attribute or chained exception of an error contains a token, a code or a secret.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .json_input import to_one_line
 
 
 class OAuth2Error(Exception):
-    """The base of every error that this extension raises."""
+    """The base class of every error that this extension raises."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else type(self).__name__
@@ -25,17 +25,21 @@ class OAuth2Error(Exception):
 
 
 class ConfigurationError(OAuth2Error):
-    """The developer's mistake. The text says what is wrong and how to mend it."""
+    """A mistake in the app's code or configuration. The text says what is wrong and how to fix it.
+
+    It is not an HTTP exception: unhandled in a view, it becomes a 500 like any other bug.
+    """
 
 
 class _Refusal(OAuth2Error, BadRequest):
-    """The provider said no, or its answer does not belong to the question.
+    """The base class of errors with an OAuth error code; unhandled in a view they are a 400.
 
-    :param error: the error code: the provider's (``"access_denied"``), or one of ours:
+    :param error: the error code: the provider's, such as ``"access_denied"``, or one of ours:
         ``"invalid_state"``, ``"invalid_issuer"``, ``"invalid_id_token"``.
-    :param error_description: a sentence for people, where there is one. It may have come from
-        the provider: escape it.
-    :param status_code: the HTTP status that it came with, where it came by HTTP.
+    :param error_description: a sentence for people, or None. It may be the provider's, so escape
+        it in HTML.
+    :param status_code: the status of the HTTP response that had the error; None if it was not in a
+        response to one of our requests.
     """
 
     _what: t.ClassVar[str]
@@ -43,7 +47,7 @@ class _Refusal(OAuth2Error, BadRequest):
     def __init__(
         self, error: str, error_description: str | None = None, status_code: int | None = None
     ) -> None:
-        # What a provider sends may hold what it should not: RFC 6749, sections 4.1.2.1 and 5.2.
+        # A provider may send characters that RFC 6749, sections 4.1.2.1 and 5.2 forbid.
         error = to_one_line(error)
         error_description = to_one_line(error_description) if error_description else None
         sentence = f"{self._what}: {error}"
@@ -57,45 +61,49 @@ class _Refusal(OAuth2Error, BadRequest):
 
 
 class AuthorizationError(_Refusal):
-    """The answer at the callback is a refusal, or does not belong to this browser's sign-in.
+    """The authorization response is an error, or does not belong to this browser's sign-in.
 
-    RFC 6749, section 4.1.2.1; ``error`` is ``"access_denied"`` where the person cancelled.
+    RFC 6749, section 4.1.2.1. Its attributes are ``error`` (``"access_denied"`` if the person
+    cancelled), ``error_description`` and ``status_code``.
     """
 
     _what = "The sign-in was not completed"
 
 
 class TokenError(_Refusal):
-    """The provider refused what was asked for, or of, a token.
+    """The provider refused a token request, or a revocation.
 
-    RFC 6749, section 5.2; of a revocation RFC 7009, section 2.2.1.
+    RFC 6749, section 5.2; RFC 7009, section 2.2.1. Its attributes are ``error`` (such as
+    ``"invalid_grant"``), ``error_description`` and ``status_code``.
     """
 
     _what = "The provider refused"
 
 
 class IDTokenError(_Refusal):
-    """What the provider says of a person is not to be trusted.
+    """A check of an ID token, of a UserInfo response or of a logout token failed.
 
-    An ID token (OpenID Connect Core 1.0, section 3.1.3.7), what UserInfo says (section 5.3.2), or a
-    logout token (Back-Channel Logout 1.0, section 2.6).
+    OpenID Connect Core 1.0, sections 3.1.3.7 and 5.3.2; Back-Channel Logout 1.0, section 2.6.
+    ``error`` is ``"invalid_id_token"``, and ``error_description`` says which check failed.
     """
 
-    _what = "What the provider says was rejected"
+    _what = "A response of the provider was rejected"
 
     def __init__(self, error_description: str) -> None:
         super().__init__("invalid_id_token", error_description)
 
 
 class ProviderError(OAuth2Error, HTTPException):
-    """The provider can't be reached (503), or talks nonsense (502).
+    """The provider can't be reached or can't answer now (503), or its response is wrong (502).
 
-    It has no ``code`` of its own, so that a handler for this class gets both kinds.
+    ``code`` is the status that a visitor gets. The class itself has none, so that an error handler
+    for this class is called for both.
 
-    :param retry_after: seconds after which the provider asked to be tried again, if it did.
+    :param retry_after: the seconds after which the provider wants to be asked again, or None if it
+        does not say (``Retry-After``: RFC 9110, section 10.2.3).
     """
 
-    #: Also what werkzeug's 503 has under this name.
+    #: The seconds after which to try again, or None. The type is that of Werkzeug's exception.
     retry_after: datetime | int | None
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
@@ -107,19 +115,22 @@ class ProviderError(OAuth2Error, HTTPException):
 
 
 class ProviderAnswerError(ProviderError, BadGateway):
-    """The provider answered with something that the protocol does not know."""
+    """The provider's response does not follow the protocol."""
 
 
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
-    """The provider says that it can't answer now (5xx, 429), or closes the connection."""
+    """The provider says that it can't answer now (5xx, 429), or has closed the connection."""
 
 
 class ProviderUnreachableError(ProviderUnavailableError):
-    """The provider can't be reached, or does not answer in time."""
+    """The provider can't be reached, or does not respond in time."""
 
 
 class StoreError(OAuth2Error, ServiceUnavailable):
-    """The store of the records can't be reached. Nothing is lost, and nobody is let in."""
+    """The store can't be reached or does not work. Unhandled in a view it is a 503.
+
+    Logins are not lost: they are there again once the store is.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -127,14 +138,21 @@ class StoreError(OAuth2Error, ServiceUnavailable):
 
 
 class LoginRequired(OAuth2Error, HTTPException):
-    """Nobody is signed in, or signed in no longer.
+    """Nobody is signed in, the login has ended, or it does not suffice.
 
-    Unhandled in a view it becomes the guard's answer: a browser is sent to sign in, an API
-    client gets a 401. It is no ``Unauthorized``, so that an app's page for every 401 does not
-    take the place of the way to sign in.
+    Unhandled in a view it has the effect of the guard: a browser is redirected to the login, an API
+    client gets a 401. You may raise it yourself:
 
-    :param login: the name of the login to sign in at, or None for any.
-    :param params: what to ask of the provider, such as ``{"scope": "repo"}``.
+    .. code-block:: python
+
+        raise LoginRequired(params={"scope": "repo"})
+
+    It is not a subclass of ``Unauthorized``, so that an app's error handler for 401 does not
+    replace the redirect.
+
+    :param message: a sentence for people.
+    :param login: the name of the login to sign in with, or None for any.
+    :param params: parameters for the authorization request, such as ``{"scope": "repo"}``.
     """
 
     code = 401

@@ -1,4 +1,4 @@
-"""One request to a provider, bounded in time and size."""
+"""One request to a provider, limited in time and size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .http_options import HTTPOptions
 from .json_input import parse_json
 from .urls import is_loopback_http, origin
 
-#: The longest body, in bytes, after decompression.
+#: The largest body (bytes) that is read, before and after decompression.
 MAX_BODY = 1024 * 1024
 
 _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
@@ -27,18 +27,18 @@ _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """What a provider answered."""
+    """A provider's response."""
 
     status: int
     headers: t.Mapping[str, str] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
 
     def require_in_order(self, what: str) -> None:
-        """See that the provider is not out of order.
+        """Check that the provider does not say that it is unavailable.
 
-        :param what: who has answered, to begin a sentence with.
-        :raises ProviderUnavailableError: it says so (5xx, 429); with its Retry-After (RFC 9110,
-            section 10.2.3), where that is a number of seconds.
+        :param what: what has answered, as the subject of the error's sentence.
+        :raises ProviderUnavailableError: the status is 5xx or 429. The error has the provider's
+            ``Retry-After`` (RFC 9110, section 10.2.3), if that is a number of seconds.
         """
         if self.status >= 500 or self.status == 429:
             pause = self.headers.get("Retry-After", "")
@@ -48,11 +48,11 @@ class Response:
             )
 
     def json(self) -> t.Any:
-        """The body as JSON, or None where it is something else."""
+        """Return the body's JSON value, or None if it is not JSON."""
         return parse_json(self.body)
 
     def json_object(self) -> dict[str, t.Any] | None:
-        """The body as a JSON object, or None where it is anything else."""
+        """Return the body if it is a JSON object, else None."""
         value = self.json()
         return value if isinstance(value, dict) else None
 
@@ -65,19 +65,21 @@ def send(
     sign: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
     **request: t.Any,
 ) -> Response:
-    """Send one request over a connection of its own; follow no redirect, try nothing twice.
+    """Send one request over a connection of its own, once, and follow no redirect.
 
-    :param sign: puts credentials on the prepared request.
-    :raises ProviderUnreachableError: the provider was not reached, or did not answer in time.
-    :raises ProviderUnavailableError: the connection was closed without an answer.
-    :raises ProviderAnswerError: the body is too large, or can't be decoded.
+    :param sign: adds credentials to the prepared request.
+    :param request: as in requests.
+    :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
+    :raises ProviderUnavailableError: the connection was closed without a response.
+    :raises ProviderAnswerError: the response is not HTTP, or its body is too large or can't be
+        decoded.
     """
     problem, nonsense = "", False
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
     with _OneRequest() as session:
         deadline = time.monotonic() + options.max_request_seconds
         adapter = DeadlineAdapter(deadline)
-        # No proxy of the environment's reads what is for this machine alone.
+        # A proxy that the environment names must not read plain http to this machine itself.
         session.trust_env = not is_loopback_http(url)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -86,7 +88,7 @@ def send(
             with session.request(
                 method,
                 url,
-                # Whatever signs here, nothing of the machine's .netrc does.
+                # Always pass auth=, so that requests ignores ~/.netrc.
                 auth=sign or (lambda prepared: prepared),
                 timeout=options.pair,
                 verify=options.verify,
@@ -104,19 +106,19 @@ def send(
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
             problem, nonsense = type(error).__name__, _is_nonsense(error)
             if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
-                problem = f"no complete answer within {options.max_request_seconds:g} seconds"
+                problem = f"no complete response within {options.max_request_seconds:g} seconds"
             if _is_broken_off(error):
                 unavailable = ProviderUnavailableError
-    # Raised out here: a chained exception would carry the request, and with it the secret.
+    # Raised outside the handler: a chained exception would contain the request and its secrets.
     if nonsense:
         raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
     raise unavailable(f"{_host(url)} can't be reached: {problem}.")
 
 
 class _OneRequest(requests.Session):
-    """Sends one request and looks no further.
+    """A session that ignores redirects.
 
-    Of a redirect that it is not to follow, requests still reads the body, however long.
+    Even with ``allow_redirects=False``, requests reads the whole body of a redirect.
     """
 
     def resolve_redirects(self, *_: t.Any, **__: t.Any) -> t.Iterator[t.Any]:
@@ -128,7 +130,7 @@ def _host(url: str) -> str:
 
 
 def _is_nonsense(error: Exception) -> bool:
-    """Whether what came was not HTTP at all."""
+    """Return True if the response was not HTTP."""
     return any(
         isinstance(inner, HTTPException) and not isinstance(inner, ConnectionError)
         for outer in error.args
@@ -137,12 +139,15 @@ def _is_nonsense(error: Exception) -> bool:
 
 
 def _is_broken_off(error: Exception) -> bool:
-    """Return True if a connection was made, and then closed."""
+    """Return True if the connection was closed after it had been made."""
     return any(isinstance(inner, ProtocolError) for inner in error.args)
 
 
 def _read(response: requests.Response) -> bytes:
-    """The body, decompressed, of :data:`MAX_BODY` bytes at the most."""
+    """Return the decompressed body.
+
+    :raises ProviderAnswerError: it is larger than :data:`MAX_BODY`, or can't be decompressed.
+    """
     body = b""
     while chunk := response.raw.read(65536, decode_content=False):
         body += chunk
@@ -152,7 +157,7 @@ def _read(response: requests.Response) -> bytes:
     if coding in {"gzip", "x-gzip", "deflate"} and body:
         body = _inflate(body)
     elif coding not in {"identity", ""}:
-        raise ProviderAnswerError(f"{_host(response.url)} answered in a coding that is not known.")
+        raise ProviderAnswerError(f"{_host(response.url)} answered in an unknown content coding.")
     if len(body) > MAX_BODY:
         raise ProviderAnswerError(
             f"{_host(response.url)} answered with more than {MAX_BODY} bytes."
@@ -161,9 +166,9 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _inflate(body: bytes) -> bytes:
-    """Inflate gzip or zlib data, stopping just beyond :data:`MAX_BODY` bytes."""
-    gzip_or_zlib = 47
+    """Decompress gzip or zlib data. Stop one byte after :data:`MAX_BODY`."""
+    gzip_or_zlib = 47  # wbits: the header tells which of the two it is
     try:
         return zlib.decompressobj(gzip_or_zlib).decompress(body, MAX_BODY + 1)
     except zlib.error:
-        raise ProviderAnswerError("The provider's answer can't be decompressed.") from None
+        raise ProviderAnswerError("The provider's response can't be decompressed.") from None

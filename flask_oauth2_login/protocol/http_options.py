@@ -1,4 +1,4 @@
-"""How requests to one provider are sent, checked as early as can be."""
+"""How requests to one provider are sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typing as t
 
 from .errors import ConfigurationError
 
-#: The longest that one request may take, in seconds.
+#: The most seconds that one request to a provider's own endpoint may take.
 MAX_SECONDS = 30.0
 
 Timeout = float | tuple[float, float]
@@ -20,9 +20,11 @@ class HTTPOptions:
     """How requests to one provider are sent.
 
     :param timeout: seconds to connect and seconds between two bytes, or one number for both.
-    :param verify: as in requests: False, or the path of a CA bundle. None: the environment's.
-    :param cert: as in requests: a client certificate's path, or the paths of it and its key.
-    :param proxies: as in requests: proxy URLs by scheme. None: the environment's.
+    :param verify: as in requests: False, or the path of a CA bundle. None means the environment's.
+    :param cert: as in requests: the path of a client certificate, or the paths of it and its key.
+    :param proxies: as in requests: proxy URLs by scheme. None means the environment's.
+    :raises ConfigurationError: the timeout is not a number of seconds or two, or a file of
+        ``verify`` or ``cert`` does not exist.
     """
 
     timeout: Timeout = (5.0, 15.0)
@@ -39,30 +41,40 @@ class HTTPOptions:
 
     @property
     def max_request_seconds(self) -> float:
-        """The most that a request may take in all."""
+        """The most seconds that one request takes in all."""
         return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
 
     @property
     def pair(self) -> tuple[float, float]:
-        """Seconds to connect, which a TLS handshake may take once more, and between two bytes."""
+        """Seconds to connect and seconds between two bytes.
+
+        The TLS handshake has the first of them once more, so it is half of the total at the most.
+        """
         connect, read = timeout_pair(self.timeout)
         return min(connect, self.max_request_seconds / 2), read
 
 
 def timeout_pair(timeout: t.Any) -> tuple[float, float]:
-    """Seconds to connect and seconds between two bytes."""
+    """Return seconds to connect and seconds between two bytes.
+
+    :raises ConfigurationError: the timeout is neither a positive number nor a pair of them.
+    """
     pair = tuple(timeout) if isinstance(timeout, (tuple, list)) else (timeout, timeout)
     if len(pair) != 2 or not all(_is_duration(seconds) for seconds in pair):
         raise ConfigurationError(
-            f"timeout={timeout!r} is not a number of seconds, nor (connect, read): (5, 15)."
+            f"timeout={timeout!r} is neither a number of seconds nor two of them, (connect, read):"
+            " timeout=(5, 15)."
         )
     return pair
 
 
 def require_file(name: str, path: str) -> None:
-    """See that a file, or a folder of them, is there."""
+    """Check that a file or folder exists.
+
+    :raises ConfigurationError: it does not.
+    """
     if not os.path.exists(path):
-        raise ConfigurationError(f"{name}={path!r}: there is no such file.")
+        raise ConfigurationError(f"{name}={path!r}: there is no such file. Correct the path.")
 
 
 def _is_duration(value: t.Any) -> bool:

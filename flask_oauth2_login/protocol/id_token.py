@@ -1,7 +1,7 @@
-"""ID tokens and logout tokens, validated: each check is a line, in the specification's order.
+"""Validation of ID tokens, signed UserInfo responses and logout tokens.
 
-OpenID Connect Core 1.0, sections 2, 3.1.3.6, 3.1.3.7 and 12.2; Back-Channel Logout 1.0, section
-2.6; RFC 8725.
+The checks are in the order of the specifications: OpenID Connect Core 1.0, sections 2, 3.1.3.6,
+3.1.3.7, 5.3.2 and 12.2; Back-Channel Logout 1.0, section 2.6; RFC 8725.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from .scope import split_scope
 
 Claims = dict[str, t.Any]
 
-#: Seconds by which clocks may differ: a minute, and what a request takes.
+#: How far (s) the provider's clock may differ from ours when ``exp``, ``iat``, ``nbf`` and
+#: ``auth_time`` are compared: a minute, and 30 seconds that a request takes.
 CLOCK_SKEW = 90
-#: Seconds that a new ID token may be old when it comes with a renewal.
+#: How old (s) an ID token of a refresh response may be by its ``iat``.
 REFRESHED_MAX_AGE = 300
 #: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
 LOGOUT_SECONDS = 120
+#: The most characters of a token.
 MAX_LENGTH = 100_000
+#: The member of ``events`` that makes a JWT a logout token.
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 _ANY_HEADER = JWSRegistry(
@@ -41,23 +44,25 @@ _ANY_HEADER = JWSRegistry(
 
 @dataclasses.dataclass(frozen=True)
 class Verifier:
-    """What tells whether a token is this provider's, and for this client."""
+    """What a check compares a token with: the provider's keys and issuer, and the client."""
 
+    #: The provider's keys.
     keys: Keys
-    #: Those expected of this provider: HMAC only where the developer asked for it.
+    #: The algorithms that are accepted. HMAC is among them only if the developer names it.
     algorithms: t.Collection[str]
     client_id: str
     client_secret: str | None = dataclasses.field(repr=False)
+    #: Other audiences that ``aud`` may name beside this client.
     trusted_audiences: t.Collection[str]
-    #: Whether an ``iss`` is this provider's, given the claims it stands among.
+    #: Returns True if an ``iss`` is this provider's, called with it and with the token's claims.
     is_issuer: t.Callable[[t.Any, Claims], bool]
 
 
 def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
-    """A JWT's header and claims, once its signature is right.
+    """Return the header and the claims of a JWT, after a check of its signature.
 
-    :raises IDTokenError: it is not, or the token is no such thing.
-    :raises ProviderError: the keys can't be had.
+    :raises IDTokenError: the token is not a JWT, or its signature is wrong.
+    :raises ProviderError: the keys can't be fetched.
     """
     header, claims = _parse(token, verifier)
     _check_signature(token, header, verifier)
@@ -67,23 +72,23 @@ def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
 def _parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
     """Return the header and the claims of a JWT, without checking its signature."""
     if not isinstance(token, str) or len(token) > MAX_LENGTH:
-        raise IDTokenError("it is no JWT")
+        raise IDTokenError("it is not a JWT")
     parts = token.split(".")
     if len(parts) == 5:
-        raise IDTokenError("it is encrypted, and no keys are configured for that")
+        raise IDTokenError("it is encrypted, which is not supported")
     if len(parts) != 3:
-        raise IDTokenError("it is no JWT")
+        raise IDTokenError("it is not a JWT")
     header = _json_object(parts[0])
-    # RFC 7515, section 4.1.11. There is no extension that we know.
+    # RFC 7515, section 4.1.11. No extensions are supported.
     if "crit" in header:
-        raise IDTokenError("its header has critical extensions that are not known")
+        raise IDTokenError("its header has unknown critical extensions")
     # RFC 8725, section 3.1.
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in verifier.algorithms or alg not in (*KINDS, *HMACS):
         raise IDTokenError(f"its algorithm {str(alg)[:20]!r} is not expected of this provider")
     kid = header.get("kid")
     if kid is not None and not isinstance(kid, str):
-        raise IDTokenError("its kid is no string")
+        raise IDTokenError("its kid is not a string")
     return header, _json_object(parts[1])
 
 
@@ -91,10 +96,10 @@ def _check_signature(token: str, header: Claims, verifier: Verifier) -> None:
     alg, kid = header["alg"], header.get("kid")
 
     def is_signed(key: t.Any) -> bool:
-        # Of `jku`, `x5u`, `x5c` and `jwk` in the header nothing is used: the key is given.
+        # Keys that the header names (`jku`, `x5u`, `x5c`, `jwk`) are never used.
         try:
             if alg == "EdDSA":
-                # joserfc has this name for deprecated, by RFC 9864. Providers go on with it.
+                # joserfc refuses this name, which RFC 9864 deprecates. Providers still use it.
                 signed, _, signature = token.rpartition(".")
                 key.public_key.verify(base64url.decode(signature), signed.encode())
             else:
@@ -109,7 +114,7 @@ def _check_signature(token: str, header: Claims, verifier: Verifier) -> None:
     else:
         good = verifier.keys.try_each(alg, kid, is_signed)
     if not good:
-        raise IDTokenError("its signature is not by a key of this provider")
+        raise IDTokenError("its signature is not from a key of this provider")
 
 
 def validate_id_token(
@@ -122,36 +127,39 @@ def validate_id_token(
     access_token: str | None = None,
     code: str | None = None,
 ) -> Claims:
-    """The claims of an ID token, all checked: Core, section 3.1.3.7.
+    """Return the claims of an ID token after all checks: Core, section 3.1.3.7.
 
-    :param nonce: what the authentication request sent; None where it sent none.
-    :param max_age: seconds, if the request demanded that.
-    :param acr_values: allowed values of ``acr``, as a string or a list, if the request had them.
-    :raises IDTokenError: a check failed.
+    :param nonce: the nonce of the authentication request, or None if it had none.
+    :param max_age: the most seconds since the person signed in, if the request had ``max_age``.
+    :param acr_values: the allowed values of ``acr`` as a string or a list, if the request had them.
+    :param access_token: the access token of the response, to compare ``at_hash`` with.
+    :param code: the code of the response, to compare ``c_hash`` with.
+    :raises IDTokenError: a check failed. The text says which.
+    :raises ProviderError: the provider's keys can't be fetched.
     """
     header, claims = verify(token, verifier)
-    # RFC 8725, section 3.11: not another kind of JWT.
+    # RFC 8725, section 3.11: another kind of JWT must not pass.
     if str(header.get("typ", "JWT")).lower().removeprefix("application/") != "jwt":
         raise IDTokenError("it is another kind of token")
-    # 2 to 5: iss, aud, azp; and sub.
+    # Points 2 to 5: iss, aud and azp; and sub.
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
     if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_intact(claims["sub"]):
-        raise IDTokenError("its sub is missing or no string of 1 to 255 characters")
-    # 9 and 10: exp, iat, and RFC 7519, section 4.1.5: nbf.
+        raise IDTokenError("its sub is missing or not a string of 1 to 255 characters")
+    # Points 9 and 10: exp and iat; RFC 7519, section 4.1.5: nbf.
     _check_times(claims)
-    # 11: nonce.
+    # Point 11: nonce.
     if nonce is not None and not _equal(claims.get("nonce"), nonce):
         raise IDTokenError("its nonce is not the one that was sent")
-    _check_rest(claims)
-    # 12: acr.
+    _check_types(claims)
+    # Point 12: acr.
     wanted = split_scope(acr_values)
     if wanted and claims.get("acr") not in wanted:
-        raise IDTokenError("its acr is none of those that were demanded")
-    # 13: auth_time.
+        raise IDTokenError("its acr is not one of those that the request demanded")
+    # Point 13: auth_time.
     if max_age is not None:
         _check_auth_time(claims, max_age)
-    # 3.1.3.6 and 3.3.2.11.
+    # Sections 3.1.3.6 and 3.3.2.11.
     _check_hash(claims, "at_hash", access_token, header["alg"])
     _check_hash(claims, "c_hash", code, header["alg"])
     return claims
@@ -160,9 +168,11 @@ def validate_id_token(
 def validate_refreshed(
     token: t.Any, verifier: Verifier, former: t.Mapping[str, t.Any], access_token: str
 ) -> Claims:
-    """The claims of an ID token that came with a renewal: Core, section 12.2.
+    """Return the claims of an ID token of a refresh response: Core, section 12.2.
 
-    :param former: claims of the ID token of the sign-in.
+    :param former: the claims of the ID token of the sign-in.
+    :raises IDTokenError: a check failed.
+    :raises ProviderError: the provider's keys can't be fetched.
     """
     claims = validate_id_token(token, verifier, access_token=access_token)
     _compare(claims, former)
@@ -170,23 +180,32 @@ def validate_refreshed(
 
 
 def read_refreshed(token: t.Any, former: t.Mapping[str, t.Any]) -> Claims:
-    """As :func:`validate_refreshed`, without the signature: for when the keys can't be had."""
+    """Return the claims of an ID token of a refresh response without checking its signature.
+
+    It is for the case that the provider's keys can't be fetched.
+
+    :param former: the claims of the ID token of the sign-in.
+    :raises IDTokenError: a check failed.
+    """
     if not isinstance(token, str) or len(token) > MAX_LENGTH or token.count(".") != 2:
-        raise IDTokenError("it is no JWT")
+        raise IDTokenError("it is not a JWT")
     claims = _json_object(token.split(".")[1])
     _check_times(claims)
-    _check_rest(claims)
+    _check_types(claims)
     _compare(claims, former)
     return claims
 
 
 def validate_userinfo(token: str, verifier: Verifier) -> Claims:
-    """The claims of a signed UserInfo answer: Core, section 5.3.2. Whose it is, is the caller's.
+    """Return the claims of a signed UserInfo response: Core, section 5.3.2.
+
+    The caller must compare ``sub`` with that of the ID token.
 
     :raises IDTokenError: a check failed.
+    :raises ProviderError: the provider's keys can't be fetched.
     """
     _, claims = verify(token, verifier)
-    # They should be there, and need not.
+    # The specification recommends both, but requires neither.
     if "iss" in claims:
         _check_issuer(claims, verifier)
     if "aud" in claims:
@@ -196,7 +215,7 @@ def validate_userinfo(token: str, verifier: Verifier) -> Claims:
 
 
 def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
-    """That an ID token of a renewal is of the same sign-in: Core, section 12.2."""
+    """Check that a refreshed ID token belongs to the same sign-in: Core, section 12.2."""
     for name in ("iss", "sub", "aud"):
         if name in former and claims.get(name) != former[name]:
             raise IDTokenError(f"its {name} is not that of the sign-in")
@@ -209,12 +228,13 @@ def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
 
 
 def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
-    """The claims of a logout token: Back-Channel Logout, section 2.6. Its ``jti`` is the caller's.
+    """Return the claims of a logout token: Back-Channel Logout 1.0, section 2.6.
 
-    ``exp`` is always among them: a token without it is valid for two minutes.
+    The caller must refuse a ``jti`` that it has seen before.
 
-    The signature is checked last, because it may need a fetch of the keys, and anybody may send a
-    token.
+    The signature is checked last, because that may fetch the keys, and anybody may send a token.
+
+    :returns: the claims, always with ``exp``. A token without it is valid for two minutes.
 
     :raises IDTokenError: a check failed.
     :raises ProviderError: the keys can't be fetched.
@@ -232,7 +252,7 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
         raise IDTokenError("its jti is missing")
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(BACK_CHANNEL_LOGOUT), dict):
-        raise IDTokenError("its events say nothing of a logout")
+        raise IDTokenError("its events don't contain a logout")
     if "nonce" in claims:
         raise IDTokenError("it has a nonce")
     named = [name for name in ("sub", "sid") if name in claims]
@@ -251,11 +271,11 @@ def _check_audience(claims: Claims, verifier: Verifier) -> None:
     aud = claims.get("aud")
     audiences = [aud] if isinstance(aud, str) else aud
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
-        raise IDTokenError("its aud is missing or no string")
+        raise IDTokenError("its aud is missing or not a string")
     if verifier.client_id not in audiences:
-        raise IDTokenError("its aud is another client")
+        raise IDTokenError("its aud does not name this client")
     if set(audiences) - {verifier.client_id, *verifier.trusted_audiences}:
-        raise IDTokenError("its aud names others that are not in trusted_audiences")
+        raise IDTokenError("its aud names other clients that are not in trusted_audiences")
     if "azp" in claims and claims["azp"] != verifier.client_id:
         raise IDTokenError("its azp is another client")
 
@@ -264,7 +284,7 @@ def _check_times(claims: Claims, needed: t.Collection[str] = ("exp", "iat")) -> 
     now = time.time()
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
-            raise IDTokenError(f"its {name} is missing or no number")
+            raise IDTokenError(f"its {name} is missing or not a number")
     if claims.get("exp", now) <= now - CLOCK_SKEW:
         raise IDTokenError("it has expired")
     if claims.get("iat", now) > now + CLOCK_SKEW:
@@ -273,11 +293,11 @@ def _check_times(claims: Claims, needed: t.Collection[str] = ("exp", "iat")) -> 
         raise IDTokenError("it is not valid yet")
 
 
-def _check_rest(claims: Claims) -> None:
-    """What need not be there, and is kept where it is: by type."""
+def _check_types(claims: Claims) -> None:
+    """Check the types of optional claims that are stored."""
     for name, fits in (("auth_time", _is_time), ("acr", _is_text), ("sid", _is_text)):
         if name in claims and not fits(claims[name]):
-            raise IDTokenError(f"its {name} is of another type")
+            raise IDTokenError(f"its {name} has the wrong type")
 
 
 def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
@@ -287,7 +307,7 @@ def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
     try:
         oldest = time.time() - CLOCK_SKEW - float(max_age)
     except (TypeError, ValueError):
-        raise IDTokenError("max_age is no number") from None
+        raise IDTokenError("the max_age of the request is not a number") from None
     if auth_time < oldest:
         raise IDTokenError("the person signed in too long ago")
 
@@ -295,12 +315,12 @@ def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
 def _check_hash(claims: Claims, name: str, value: str | None, alg: str) -> None:
     if name not in claims or value is None:
         return
-    # Ed25519 hashes with SHA-512; the other names end in their hash's bits.
+    # Ed25519 uses SHA-512. The names of the other algorithms end in the bits of their hash.
     bits = alg[-3:] if alg[-3:] in {"256", "384", "512"} else "512"
     digest = hashlib.new(f"sha{bits}", value.encode()).digest()
     half = base64url.encode(digest[: len(digest) // 2])
     if not _equal(claims[name], half):
-        raise IDTokenError(f"its {name} does not fit")
+        raise IDTokenError(f"its {name} is not the hash of what came with it")
 
 
 def _is_text(value: t.Any) -> bool:
@@ -321,5 +341,5 @@ def _json_object(part: str) -> Claims:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise IDTokenError("it is no JWT")
+        raise IDTokenError("it is not a JWT")
     return value

@@ -1,4 +1,4 @@
-"""Who signed in: the fields of a provider's answer, mapped to the same few words everywhere."""
+"""`Identity`: who signed in, read from what any provider says of a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typing as t
 from .errors import ConfigurationError, ProviderAnswerError
 from .json_input import is_intact
 
-#: Where most providers have what an :class:`Identity` holds: the first path that leads somewhere.
+#: Where most providers have an identity's fields. The first path that leads to a value counts.
 DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
     "id": ("sub", "id", "user_id", "uid"),
     "name": ("name", "display_name", "displayName", "preferred_username", "username", "login"),
@@ -25,39 +25,47 @@ Fields = t.Mapping[str, str | t.Sequence[str]]
 class Identity:
     """Who somebody is at a provider.
 
-    ``provider`` and ``id`` together (and ``tenant``, where there is one) name one account, for
-    good; nothing else does.
+    Use ``provider`` and ``id`` (and ``tenant``, if there is one) as the key of an account: nothing
+    else names one account for ever. A name, and an e-mail address too, may change hands.
+
+    .. code-block:: python
+
+        user = User.query.filter_by(provider=identity.provider, sub=identity.id).one_or_none()
     """
 
     #: The name of the login, as it is registered with the app.
     provider: str
-    #: The account's identifier at the provider, always a string; None where nothing says who.
+    #: The account's identifier at the provider. It is None if the provider does not tell it: the
+    #: handler has no ``userinfo_url``.
     id: str | None
+    #: The person's name, as it is shown to people.
     name: str | None = None
+    #: The person's e-mail address. Check ``email_verified`` before you rely on it.
     email: str | None = None
-    #: True only where the provider vouches that the address is this person's.
+    #: True if the provider states that the address belongs to this person.
     email_verified: bool = False
     #: The URL of a picture.
     picture: str | None = None
+    #: The tenant that the account belongs to, for providers with tenants.
     tenant: str | None = None
-    #: The claims that the login was told to keep.
+    #: The claims that the login keeps: ``OAuth2Login(…, claims=[…])``.
     claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    #: The app's own key for this person, as ``on_login`` set it.
+    #: The app's own key for this person, as ``on_login`` has set it.
     owner: str | None = None
 
     def __bool__(self) -> bool:
-        """True: an identity is somebody. The proxy `current_identity` is false where nobody is."""
+        """Return True. The proxy `current_identity` is false if nobody is signed in."""
         return True
 
     def to_dict(self) -> dict[str, t.Any]:
-        """All of it as a dictionary that ``jsonify`` can take."""
+        """Return all fields as a dictionary, for ``jsonify``."""
         return dataclasses.asdict(self)
 
 
 def check_fields(fields: Fields | None) -> Fields | None:
-    """The ``identity`` of a handler, as given.
+    """Return a handler's option ``identity``.
 
-    :raises ConfigurationError: it is no such thing.
+    :raises ConfigurationError: it is not a mapping, or has a field that identities don't have.
     """
     if fields is not None and not isinstance(fields, t.Mapping):
         raise ConfigurationError("identity is a dictionary of paths: identity={'id': 'user.id'}.")
@@ -70,7 +78,7 @@ def check_fields(fields: Fields | None) -> Fields | None:
 
 
 def make_identity(
-    answer: t.Mapping[str, t.Any],
+    members: t.Mapping[str, t.Any],
     *,
     fields: Fields | None = None,
     token: t.Mapping[str, t.Any] | None = None,
@@ -78,18 +86,19 @@ def make_identity(
 ) -> Identity:
     """Read an identity from what a provider says of a person.
 
-    :param answer: the claims of an ID token, or the answer of ``userinfo_url``.
-    :param fields: paths for the words that differ from :data:`DEFAULT_FIELDS`.
-    :param token: what ``token:`` paths start from.
+    :param members: the claims of an ID token, or the members of the response of ``userinfo_url``.
+    :param fields: the paths of fields that differ from :data:`DEFAULT_FIELDS`.
+    :param token: the token, in which paths with ``token:`` start.
     :param claims: names of members to keep in ``claims``.
-    :raises ProviderAnswerError: the answer does not say who it is.
+    :returns: an identity whose ``provider`` is empty.
+    :raises ProviderAnswerError: there is no identifier of the account.
     """
     fields = fields or {}
 
     def find(word: str) -> t.Any:
         paths = fields.get(word, DEFAULT_FIELDS[word])
         for path in [paths] if isinstance(paths, str) else paths:
-            value = find_path(answer, path, token or {})
+            value = find_path(members, path, token or {})
             if value is not None and value != "":
                 return value
         return None
@@ -97,7 +106,7 @@ def make_identity(
     found = find("id")
     if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_intact(str(found)):
         raise ProviderAnswerError(
-            "The provider's answer does not say who signed in."
+            "The provider's response does not say who signed in."
             " Name the field that does: identity={'id': 'path.to.it'}."
         )
     verified = find("email_verified")
@@ -106,25 +115,25 @@ def make_identity(
         id=str(found),
         name=_text(find("name")),
         email=_text(find("email")),
-        # By a path that the developer gave, a provider's spelling counts; else only a boolean.
+        # The strings that some providers send count only at a path that the developer has given.
         email_verified=verified is True
         or ("email_verified" in fields and str(verified).lower() in {"true", "1"}),
         picture=_text(find("picture")),
-        claims={name: answer[name] for name in claims if name in answer},
+        claims={name: members[name] for name in claims if name in members},
     )
 
 
-def find_path(answer: t.Any, path: str, token: t.Mapping[str, t.Any] | None = None) -> t.Any:
-    """Follow a dotted path; None where it leads nowhere.
+def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = None) -> t.Any:
+    """Return the value at a dotted path, or None if there is none.
 
-    A number is a list's index; ``a+b`` joins two values with a space; ``[x]``, ``[x,y]``,
-    ``[k=v]`` take the first element of a list whose members are true, or equal;
-    ``token:`` in front starts from the token answer.
+    A number is an index of a list. ``a+b`` joins two values with a space. ``[x]`` and ``[x,y]``
+    pick the first element of a list whose members of these names are true, ``[k=v]`` the first
+    whose member equals the value. A path that begins with ``token:`` starts in the token.
     """
     if "+" in path:
-        parts = (_text(find_path(answer, part, token)) for part in path.split("+"))
+        parts = (_text(find_path(members, part, token)) for part in path.split("+"))
         return " ".join(filter(None, parts)) or None
-    value = answer
+    value = members
     if path.startswith("token:"):
         value, path = token, path.removeprefix("token:")
     for step in re.findall(r"\[[^\]]*\]|[^.\[]+", path):

@@ -1,24 +1,23 @@
-"""JSON that somebody else wrote, made into what the rest of the code can work with."""
+"""JSON and text from other servers, limited to what the rest of the code can handle."""
 
 from __future__ import annotations
 
 import json
 import typing as t
 
-#: Objects and lists inside of one another; more than that, and code that follows them fails.
+#: The most objects and lists inside one another: recursive code fails on more.
 MAX_DEPTH = 50
 
-# What a float can hold. Python refuses to read integers of some thousand digits, and to compare
-# those in between with numbers that it can.
+# The most digits of an integer that a float can hold. Python refuses to read integers of some
+# thousand digits, and to compare the integers in between with floats.
 _MAX_DIGITS = 300
 
 
 def parse_json(data: bytes) -> t.Any:
-    """The value that a JSON text stands for, or None where it is no such text.
+    """Return the value of a JSON text, or None if it is not JSON or nested too deeply.
 
-    One that is nested beyond all measure stands for nothing, too. A number beyond all measure is
-    infinite. Half a surrogate pair, which a provider leaves that cuts names too short, is U+FFFD,
-    for no encoding has it (RFC 8259, section 8.2).
+    Integers that are too large for a float become infinite. Half a surrogate pair becomes U+FFFD,
+    because it can't be encoded (RFC 8259, section 8.2). Providers that cut names send such halves.
     """
     try:
         value = json.loads(data, parse_int=_parse_int)
@@ -31,17 +30,17 @@ def parse_json(data: bytes) -> t.Any:
 
 
 def is_intact(text: str) -> bool:
-    """Whether no character was lost on the way. What names an account must be whole."""
+    """Return False if decoding inserted U+FFFD. Identifiers of accounts must be intact."""
     return "\N{REPLACEMENT CHARACTER}" not in text
 
 
 def to_one_line(text: str) -> str:
-    """A text for a log: nothing in it begins a line or moves a cursor."""
+    """Return a text for a log: characters that begin a line or move a cursor become spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _is_deeper(value: t.Any, depth: int) -> bool:
-    """Whether there are more than so many objects and lists inside of one another."""
+    """Return True if more than ``depth`` objects and lists are inside one another."""
     level = [value]
     for _ in range(depth):
         level = [

@@ -1,4 +1,4 @@
-"""A provider's keys: JWK (RFC 7517), and which of them may verify what (RFC 8725)."""
+"""A provider's key set (JWKS): RFC 7517. Which key may verify a token: RFC 8725."""
 
 from __future__ import annotations
 
@@ -14,50 +14,53 @@ from .cache import Cache
 Key = RSAKey | ECKey | OKPKey
 JWK = t.Mapping[str, t.Any]
 
-#: RFC 7518, section 3.3.
+#: The least bits of an RSA key: RFC 7518, section 3.3.
 MIN_RSA_BITS = 2048
 
 _TYPES: t.Mapping[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
 class Keys:
-    """A key set, fetched when it is needed.
+    """A key set that is fetched when it is needed.
 
-    :param fetch: fetches the set's keys. Its :exc:`ProviderError` is not remembered.
+    :param fetch: fetches the keys, as JWKs. Its :exc:`ProviderError` is not remembered.
     """
 
     def __init__(self, fetch: t.Callable[[], list[t.Any]]) -> None:
         self._cache = Cache(fetch)
 
     def try_each(self, alg: str, kid: t.Any, verify: t.Callable[[Key], bool]) -> bool:
-        """Whether one of the keys that fit verifies a token.
+        """Return True if a suitable key verifies a token.
 
-        If none does, the set is fetched again: a key may be new, under a name that was another's
-        too. Any number of bad tokens cause one fetch in 30 seconds; after a good token that needed
-        a fetch, the next fetch may follow at once.
+        If none does, the set is fetched again, because the token may be signed by a new key. That
+        key may have the ``kid`` of an older one. Any number of bad tokens cause one fetch in 30
+        seconds. After a good token that needed a fetch, the next fetch may follow at once.
 
-        :raises ProviderError: the keys can't be had.
+        :param alg: the token's algorithm.
+        :param kid: the key ID in the token's header, or None.
+        :param verify: returns True if a key verifies the token.
+        :raises ProviderError: the keys can't be fetched.
         """
-        came_at = time.monotonic()
+        started_at = time.monotonic()
         keys = self._cache.get()
         good = any(map(verify, find_keys(keys, alg, kid)))
-        if not good and self._cache.fetched_at < came_at:
+        if not good and self._cache.fetched_at < started_at:
             newer = self._cache.refetch(keys)
             good = newer is not keys and any(map(verify, find_keys(newer, alg, kid)))
-        if good and self._cache.fetched_at >= came_at:
+        if good and self._cache.fetched_at >= started_at:
             self._cache.allow_refetch()
         return good
 
 
 def find_keys(keys: list[t.Any], alg: str, kid: t.Any) -> t.Iterator[Key]:
-    """The keys that may verify a token; a malformed one among them spoils nothing."""
+    """Yield the keys that may verify a token. Malformed keys are ignored."""
     for jwk in keys:
         if isinstance(jwk, dict) and fits(jwk, alg, kid) and (key := import_key(jwk)):
             yield key
 
 
 def fits(jwk: JWK, alg: str, kid: t.Any) -> bool:
-    """Whether a key is meant for this: RFC 7517, section 4; RFC 8725, sections 3.1 and 3.2."""
+    """Return True if a key may be used: RFC 7517, section 4; RFC 8725, sections 3.1 and 3.2."""
     kty, curves = KINDS[alg]
     ops = jwk.get("key_ops")
     return (
@@ -71,17 +74,17 @@ def fits(jwk: JWK, alg: str, kid: t.Any) -> bool:
 
 
 def import_key(jwk: JWK) -> Key | None:
-    """The key, or None where it is malformed or too short."""
+    """Return the key, or None if it is malformed or too short."""
     members = ("kty", "n", "e", "crv", "x", "y")
     try:
-        # Some write base64 with its padding.
+        # Some providers write base64url with padding.
         public = {name: jwk[name].rstrip("=") for name in members if name in jwk}
         if jwk["kty"] == "RSA" and _bits(jwk["n"]) < MIN_RSA_BITS:
             return None
         key = _TYPES[str(jwk["kty"])].import_key(public)
-        # Some are looked at more closely only when they are used.
+        # joserfc checks some keys only when they are used.
         _ = key.public_key
-    except Exception:  # libraries make errors of many kinds of a stranger's bytes
+    except Exception:  # malformed keys cause many kinds of errors in the libraries
         return None
     return key
 

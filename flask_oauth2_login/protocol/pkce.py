@@ -1,4 +1,4 @@
-"""Proof Key for Code Exchange: RFC 7636. Never ``plain``."""
+"""Proof Key for Code Exchange: RFC 7636. The method ``plain`` is not supported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from . import base64url
 
 
 def make_code_verifier() -> str:
-    """A PKCE verifier of 256 random bits: RFC 7636, section 4.1."""
+    """Return a PKCE verifier of 256 random bits: RFC 7636, section 4.1."""
     return secrets.token_urlsafe(32)
 
 
 def code_challenge(code_verifier: str) -> str:
-    """The S256 challenge of a PKCE verifier: RFC 7636, section 4.2."""
+    """Return the S256 challenge of a PKCE verifier: RFC 7636, section 4.2."""
     return base64url.encode(sha256(code_verifier.encode()).digest())

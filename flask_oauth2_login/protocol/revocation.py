@@ -29,7 +29,10 @@ def revoke(
         refusal = find_refusal(members, response.status, secrets)
         if refusal:
             raise refusal
-    raise ProviderAnswerError(f"The provider answered {response.status} to a revocation.")
+    raise ProviderAnswerError(
+        f"The revocation endpoint answered with status {response.status} and no error code:"
+        " is revoke_url right?"
+    )
 
 
 def revoke_both(token: Token, revoke: t.Callable[[str, str], object]) -> None:

@@ -9,13 +9,13 @@ Scope = str | t.Iterable[str]
 
 
 def split_scope(scope: Scope | None) -> list[str]:
-    """Scopes, each once, in their order."""
+    """Return scopes as a list, each once, in their order."""
     items = scope.split() if isinstance(scope, str) else (scope or ())
     return list(dict.fromkeys(item for item in items if item))
 
 
 def split_granted(scope: str, separator: str) -> list[str]:
-    """The scopes of a token answer, whatever the provider joins them by."""
+    """Return the scopes of a token response, separated by spaces, commas or ``separator``."""
     return split_scope(re.split(rf"[\s,{re.escape(separator)}]+", scope))
 
 

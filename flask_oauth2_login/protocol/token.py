@@ -15,45 +15,55 @@ from .http import Response
 if t.TYPE_CHECKING:
     from .identity import Identity
 
-#: A lifetime beyond this (ten years, in seconds) is taken for "unknown".
+#: The longest lifetime (s) that is believed: ten years. Longer ones count as unknown.
 MAX_LIFETIME = 10 * 365 * 24 * 3600
 
-# RFC 6749, appendix A.12: visible ASCII. Anything else could not be sent in a header.
+# RFC 6749, appendix A.12: printable ASCII. Anything else could not be sent in a header.
 _ACCESS_TOKEN = re.compile(r"[\x20-\x7e]+")
 _FORM = re.compile(rb"[A-Za-z0-9_.-]+=[^\s<>]*")
 _SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "id_token"})
 
 
 class Token(dict[str, t.Any]):
-    """What the token endpoint answered, as a dictionary.
+    """A token response as a dictionary: RFC 6749, section 5.1.
 
-    ``token["access_token"]`` is always there; ``expires_at`` (Unix seconds) is, where the provider
-    said how long the token lives. Its repr shows no secret.
+    ``token["access_token"]`` and ``token["token_type"]`` are always present. ``expires_at`` (Unix
+    seconds) and ``expires_in`` (seconds) are if the provider says how long the token is valid.
+    ``scope`` is the string of granted scopes, if the provider sends it. Other members are kept as
+    the provider sends them.
+
+    The ``repr()`` of a token shows no secrets.
     """
 
-    #: Who signed in, by the validated ID token: set by :meth:`OpenIDConnect.get_token`.
+    #: Who signed in according to the validated ID token. :meth:`OpenIDConnect.get_token` sets it.
     identity: Identity | None = None
-    #: The validated claims of the ID token, likewise.
+    #: The claims of the validated ID token. :meth:`OpenIDConnect.get_token` sets them.
     id_claims: dict[str, t.Any] | None = None
 
     @property
     def access_token(self) -> str:
+        """The access token."""
         return t.cast(str, self["access_token"])
 
     @property
     def refresh_token(self) -> str | None:
+        """The refresh token, or None."""
         return self.get("refresh_token")
 
     @property
     def expires_at(self) -> float | None:
+        """When the access token expires, in Unix seconds; None if that is not known."""
         return self.get("expires_at")
 
     def expires_within(self, seconds: float) -> bool:
-        """Whether it has expired, or will in so many seconds. False where nobody knows."""
+        """Return True if the access token has expired, or expires within this many seconds.
+
+        It is False if the provider does not say when the token expires.
+        """
         return self.expires_at is not None and self.expires_at - time.time() <= seconds
 
     def copy(self) -> Token:
-        """Another of the same, and as discreet."""
+        """Return a Token copy (dict.copy would lose the masking repr)."""
         return Token(self)
 
     def __or__(self, other: t.Any) -> Token:  # type: ignore[override]
@@ -80,13 +90,13 @@ def read_token(
     token_types: t.Collection[str] = ("bearer",),
     secrets: t.Iterable[str] = (),
 ) -> Token | None:
-    """Make a :class:`Token` of an response, or None of a success without content.
+    """Return the token of a token response, or None if it is a success without content.
 
-    :param token_path: dotted path of the object that holds the token, where it is nested.
-    :param token_types: accepted token types, in lower case.
-    :param secrets: what was sent; it is blotted out where the provider quotes it in an error.
-    :raises TokenError: the provider refused.
-    :raises ProviderUnavailableError: it is out of order (5xx, 429).
+    :param token_path: the dotted path of the object that holds the token, if it is nested.
+    :param token_types: the accepted token types, in lower case.
+    :param secrets: secrets of the request. They are removed from an error that quotes them.
+    :raises TokenError: the provider refused (RFC 6749, section 5.2).
+    :raises ProviderUnavailableError: the provider says that it can't answer now (5xx, 429).
     :raises ProviderAnswerError: the response is neither a token nor a refusal.
     """
     response.require_in_order("The token endpoint")
@@ -112,11 +122,11 @@ def read_token(
 
 
 def read_object(response: Response) -> dict[str, t.Any] | None:
-    """The members of a JSON object or a form, whatever the Content-Type says."""
+    """Return the members of a JSON object or of a form. The Content-Type does not count."""
     members = response.json_object()
     body = response.body.strip()
     if members is None and _FORM.fullmatch(body):
-        # A repeated parameter has no meaning (RFC 6749, section 3.2): the first one counts.
+        # RFC 6749, section 3.2, forbids repeated parameters. The first one counts.
         pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)
         members = dict(reversed(pairs))
     return members
@@ -125,11 +135,18 @@ def read_object(response: Response) -> dict[str, t.Any] | None:
 def find_refusal(
     members: t.Mapping[str, t.Any], status: int | None, secrets: t.Iterable[str]
 ) -> TokenError | None:
-    """The refusal that an answer holds (RFC 6749, section 5.2), with status 200 too."""
+    """Return the refusal in a response, or None: RFC 6749, section 5.2.
+
+    Some providers send a refusal with status 200.
+
+    :param members: the response's members.
+    :param status: its HTTP status.
+    :param secrets: secrets of the request. They are removed from what the error quotes.
+    """
     error = members.get("error")
     description = members.get("error_description")
     if isinstance(error, dict):
-        # Facebook's: {"error": {"type": …, "message": …, "code": …}}.
+        # Facebook sends {"error": {"type": …, "message": …, "code": …}}.
         description = error.get("message")
         error = error.get("type") or error.get("code") or "invalid_request"
     if not error:
@@ -180,7 +197,7 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
 
 
 def _set_expiry(token: Token) -> None:
-    """Turn ``expires_in``, or ``expires`` as it was once spelled, into ``expires_at``."""
+    """Set ``expires_at`` from ``expires_in``, or from ``expires``, its name in old drafts."""
     now = time.time()
     lifetime = _seconds(token.pop("expires_in", None)) or _seconds(token.pop("expires", None))
     stated = _number(token.pop("expires_at", None))
@@ -192,7 +209,10 @@ def _set_expiry(token: Token) -> None:
 
 
 def _seconds(value: t.Any) -> int | None:
-    """A lifetime in whole seconds; None for what is none, zero ("never", for some) included."""
+    """Return a lifetime in whole seconds, or None if it is unknown.
+
+    Zero is unknown too: some providers send it for tokens that never expire.
+    """
     number = _number(value)
     return int(number) if number is not None and 1 <= number <= MAX_LIFETIME else None
 
@@ -208,7 +228,7 @@ def _number(value: t.Any) -> float | None:
 
 
 def _redact(text: str, secrets: t.Iterable[str]) -> str:
-    """Take secrets out of a text, as they are and as a form or JSON spells them."""
+    """Remove secrets from a text, also as a form or JSON encodes them."""
     spellings = {
         spelling
         for secret in secrets

@@ -10,7 +10,7 @@ from contextlib import suppress
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
 
-# The packages that handle secrets: this one, and those that it passes them to.
+# The packages that handle secrets: this one, and those that it passes secrets to.
 _PACKAGES = frozenset({"flask_oauth2_login", "requests", "urllib3"})
 
 

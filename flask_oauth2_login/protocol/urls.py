@@ -1,4 +1,4 @@
-"""URLs: joining, adding parameters, and which hosts a secret may go to."""
+"""URLs: joining them, adding parameters, and which of them may receive a secret."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_absolute(url: str) -> bool:
-    """Whether a URL begins with a scheme and a host. One in its query makes none."""
+    """Return True if a URL begins with a scheme. A URL within its query does not count."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url))
 
 
 def join(base: str, path: str) -> str:
-    """Append ``path`` to ``base`` with one slash between; an absolute URL stands as it is."""
+    """Append ``path`` to ``base`` with one slash between. Return an absolute ``path`` unchanged."""
     if is_absolute(path):
         return path
     if not path:
@@ -31,10 +31,10 @@ def join(base: str, path: str) -> str:
 
 
 def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
-    """Add query parameters, each encoded once. The URL's own stay, unless they have the same name.
+    """Return a URL with query parameters added. They replace the URL's own of the same name.
 
-    A list or tuple repeats the parameter. A dictionary, such as ``claims``, is sent as JSON. None
-    leaves the parameter out.
+    :param params: a list or tuple repeats a parameter. A mapping, such as ``claims``, is sent as
+        JSON. None removes the parameter.
     """
     parts = urlsplit(url)
     added = [
@@ -51,9 +51,9 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL, as the HTTP client will read it; ``""`` where it has none.
+    """Return the scheme, host and port of a URL; ``""`` if it has none.
 
-    Parsed by urllib3, which also opens the connection: two parsers that differ over
+    urllib3 parses the URL, because it also opens the connection. Two parsers that differ over
     ``https://a\\@b/`` would check one host and send the token to another.
     """
     try:
@@ -66,7 +66,7 @@ def origin(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return True if a host name or address is the loopback interface's."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -79,13 +79,13 @@ def is_loopback(host: str) -> bool:
 def is_loopback_http(url: str) -> bool:
     """Return True if a URL is plain http to this machine itself.
 
-    What may go there in the clear must not pass by a proxy that the environment names.
+    Such requests must not go through a proxy that the environment names.
     """
     return origin(url).startswith("http://") and is_loopback(parse_url(url).host or "")
 
 
 def is_secure_url(url: str, http_hosts: t.Collection[str] = ()) -> bool:
-    """Whether nobody can listen in: https, or a loopback host, or one named in ``http_hosts``."""
+    """Return True if a URL is https, or http to a loopback host or one of ``http_hosts``."""
     try:
         parts = parse_url(url)
     except LocationParseError:
@@ -98,13 +98,17 @@ def is_secure_url(url: str, http_hosts: t.Collection[str] = ()) -> bool:
 
 
 def require_https(url: str, what: str, http_hosts: t.Collection[str] = ()) -> str:
-    """Return ``url``, or raise :exc:`ConfigurationError` where a secret would go in the clear.
+    """Return a URL that receives secrets.
 
-    RFC 6749, section 3.2 and RFC 9700, section 2.6: TLS, but for a provider on this machine.
+    RFC 6749, section 3.2, and RFC 9700, section 2.6 require TLS.
+
+    :param what: the URL's name, as the subject of the error's sentence.
+    :raises ConfigurationError: the URL is not https, nor http to a loopback host or one of
+        ``http_hosts``.
     """
     if not is_secure_url(url, http_hosts):
         raise ConfigurationError(
-            f"{what} is {url!r}. It gets secrets, so it must be an absolute https:// URL"
+            f"{what} is {url!r}. It receives secrets, so it must be an absolute https:// URL"
             " (http:// for a provider on this machine only, or for a host named in http_hosts)."
         )
     return url

@@ -103,7 +103,7 @@ def test_the_imports_are_found() -> None:
         ("blueprint", "jobs"),  # from . import
         ("signin.flow", "protocol.errors"),  # from ..protocol.errors import
         ("signin.flow", "signin.attempt"),  # from .attempt import
-        ("client.options", "protocol.http_options"),  # for the sake of a type
+        ("client.userinfo", "protocol.id_token"),  # for the sake of a type
         ("session.store_option", "stores.redis"),  # in a function
     } <= found
 

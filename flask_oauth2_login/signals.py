@@ -1,6 +1,14 @@
-"""The four signals. The app is the sender; the arguments are keywords.
+"""The signals of this extension.
 
-A receiver that raises is logged. It changes nothing about what has happened.
+They are sent after the fact, with the app as sender and with keyword arguments:
+
+.. code-block:: python
+
+    @logged_in.connect_via(app)
+    def count(sender, login, identity, token):
+        ...
+
+A receiver that raises is logged; the request goes on.
 """
 
 from __future__ import annotations
@@ -15,25 +23,28 @@ log = logging.getLogger("flask_oauth2_login")
 
 _signals = Namespace()
 
-#: Sent after a sign-in, or after an account was added: ``login`` (the login's name),
-#: ``identity`` (:class:`Identity`), ``token`` (:class:`Token`).
+#: Sent when somebody has signed in, after ``on_login`` and after the login is stored. Arguments:
+#: ``login`` (the name of the login, a string), ``identity`` (an `Identity`) and ``token`` (the
+#: `Token`).
 logged_in = _signals.signal("oauth2-logged-in")
 
-#: Sent after a login has ended: ``login``, ``identity``, and ``reason``, which is ``"asked"`` (the
-#: person signed out), ``"expired"`` (the provider refused to refresh the token), ``"replaced"``
-#: (by another sign-in), ``"back-channel"`` or ``"front-channel"`` (the provider ended it), or
-#: ``"unlinked"`` (`OAuth2Login.unlink`).
+#: Sent when a login has ended. Arguments: ``login`` (its name), ``identity`` (an `Identity`) and
+#: ``reason``: ``"asked"`` (the person or the app has signed out), ``"expired"`` (the provider does
+#: not refresh the token any more), ``"replaced"`` (by another sign-in), ``"back-channel"`` or
+#: ``"front-channel"`` (the provider has signed the person out), ``"unlinked"`` (the app has called
+#: `OAuth2Login.unlink`).
 logged_out = _signals.signal("oauth2-logged-out")
 
-#: Sent when a sign-in has failed: ``login``, ``error`` (:class:`OAuth2Error`).
+#: Sent when a sign-in has failed. Arguments: ``login`` (its name) and ``error`` (an `OAuth2Error`).
 login_failed = _signals.signal("oauth2-login-failed")
 
-#: Sent after a token was refreshed, also outside a request: ``login``, ``identity``, ``token``.
+#: Sent when a token has been refreshed and stored, in a request or in a job. Arguments: ``login``
+#: (its name), ``identity`` (an `Identity`) and ``token`` (the new `Token`).
 token_refreshed = _signals.signal("oauth2-token-refreshed")
 
 
 def send(signal: t.Any, **arguments: t.Any) -> None:
-    """Call every receiver of this app. An exception that one raises is logged."""
+    """Send a signal to its receivers in the current app. Log the errors of receivers."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     for receiver in signal.receivers_for(app) if signal.receivers else ():
         try:

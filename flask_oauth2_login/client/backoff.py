@@ -1,7 +1,8 @@
-"""Pauses after failed renewals, which this process keeps before it tries again.
+"""Back-off: pauses of this process after failed refresh requests.
 
-An answer about one token pauses that login only. All logins of a provider pause only if the
-provider can't be reached, or fails for several people in a row; then one request tries again.
+A response about one token causes a pause for that login only. All logins of a provider pause only
+if the provider can't be reached, or fails for several people in a row. After such a pause one
+request tries again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ BACKOFF_SECONDS = 3
 MAX_BACKOFF_SECONDS = 300
 #: After failing (5xx, 429) for this many people in a row, a provider counts as down for everybody.
 MAX_FAILING_PEOPLE = 3
-#: Seconds without a renewal after the API rejected a token that had just been renewed.
+#: The pause (s) after the API has rejected a token that had just been refreshed.
 REJECTED_SECONDS = 300
 #: The most logins to remember. Beyond it the oldest are forgotten.
 MAX_REMEMBERED = 10_000
@@ -48,18 +49,18 @@ class BackOff:
         self._pauses_of_all: dict[str, _Pause] = {}
         #: The people for whom a provider has failed since its last success, by the login's name.
         self._failing: dict[str, set[str]] = {}
-        #: When a rejected token may be renewed again (`time.monotonic`), by the login's key.
+        #: When a rejected token may be refreshed again (`time.monotonic`), by the login's key.
         self._rejected: dict[str, float] = {}
 
     def check(self, source: TokenSource) -> None:
-        """Check that the provider may be asked now.
+        """Check that a refresh request may be sent now.
 
-        After a pause for everybody, the first caller tries again, and the pause is extended for
-        all other callers while that request runs. They do not wait for the
-        caller for whom the provider failed before: it may fail for that person alone.
+        After a pause for everybody the first caller tries again. While its request runs, the pause
+        is extended for all others. It is not extended by the login for which the provider failed
+        before, because the provider may fail for that person alone.
 
-        :raises ProviderError: this login, or everybody, has to wait. It repeats the failure that
-            caused the pause.
+        :raises ProviderError: this login, or every login of the provider, has to wait. The error
+            repeats the failure that caused the pause.
         """
         now = time.monotonic()
         with self._lock:
@@ -72,13 +73,13 @@ class BackOff:
                 )
 
     def succeeded(self, source: TokenSource) -> None:
-        """Note that the provider works: it has renewed a token or refused to renew it."""
+        """Remember that the provider works: it has refreshed a token, or refused to."""
         with self._lock:
             self._pauses_of_all.pop(source.name, None)
             self._failing.pop(source.name, None)
 
     def failed(self, source: TokenSource, error: ProviderError) -> None:
-        """Pause after a failure: everybody if the provider itself fails, else this login."""
+        """Start a pause: for all logins if the provider itself fails, else for this one."""
         seconds = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
         now = time.monotonic()
         pause = _Pause(now + min(seconds, MAX_BACKOFF_SECONDS), type(error), str(error), source.key)
@@ -100,14 +101,14 @@ class BackOff:
         return len(people) >= MAX_FAILING_PEOPLE
 
     def rejected(self, source: TokenSource) -> None:
-        """Note that the API rejects a token just renewed: another renewal won't help."""
+        """Remember that the API rejects a token just refreshed: another refresh won't help."""
         now = time.monotonic()
         with self._lock:
             until = now + REJECTED_SECONDS
             _remember(self._rejected, source.key, until, lambda known: known <= now)
 
     def is_rejected(self, source: TokenSource) -> bool:
-        """Return True if the API rejected a token of this login that had just been renewed."""
+        """Return True if the API has rejected a token that had just been refreshed."""
         return self._rejected.get(source.key, 0.0) > time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""`OpenIDConnect`: a handler that finds its endpoints, and validates who signed in."""
+"""`OpenIDConnect`: a provider with metadata and ID tokens. OpenID Connect Core 1.0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import typing as t
 from urllib.parse import urlsplit
 
-from ..protocol import authorization, discovery, http, urls
+from ..protocol import authorization, discovery, urls
 from ..protocol.algorithms import HMACS, KINDS
 from ..protocol.cache import Cache
 from ..protocol.client_auth import ClientAuth, client_secret_basic, client_secret_post
@@ -33,28 +33,38 @@ if t.TYPE_CHECKING:
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: The claims that a scope is asked for (Core, section 5.4), as far as an identity has them.
+#: The claims that a scope requests (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
 
 
 class OpenIDConnect(OAuth2):
-    """A provider that knows OpenID Connect, and one client registration there.
+    """A provider with OpenID Connect, and one client that is registered there.
 
     .. code-block:: python
 
         sso = OpenIDConnect(client_id, client_secret, "https://sso.example.com/realms/staff")
 
-    Its endpoints come from the provider's metadata, fetched on first use and kept for a day. ID
-    tokens are validated: OpenID Connect Core 1.0, section 3.1.3.7.
+    The endpoints come from the provider's metadata (OpenID Connect Discovery 1.0, RFC 8414), which
+    is fetched on first use and kept for a day. ID tokens are validated: OpenID Connect Core 1.0,
+    section 3.1.3.7.
 
-    :param issuer: as the provider writes it, character by character.
-    :param metadata: the whole document, if it is not to be fetched.
-    :param authorization_url: in place of the metadata's; so are ``token_url``, ``userinfo_url``,
-        ``revoke_url``, ``jwks_url`` and ``end_session_url``.
-    :param algorithms: of ID tokens' signatures; by default the asymmetric ones of the metadata.
-        HMAC, with the client secret, only where it is named here.
-    :param trusted_audiences: others that an ID token may be for, beside this client.
-    :param options: those of :class:`OAuth2`.
+    :param client_id: the client's identifier, as it is registered with the provider.
+    :param client_secret: the client's secret; None or ``""`` for a public client.
+    :param issuer: the provider's issuer, exactly as the provider writes it.
+    :param redirect_uri: the URL that the provider sends the browser back to, as it is registered.
+    :param metadata: the whole metadata document. It is not fetched then.
+    :param authorization_url: the authorization endpoint, in place of the metadata's.
+    :param token_url: the token endpoint, in place of the metadata's.
+    :param jwks_url: the URL of the key set, in place of the metadata's.
+    :param end_session_url: the endpoint for signing out at the provider (RP-Initiated Logout 1.0),
+        in place of the metadata's.
+    :param algorithms: the accepted signature algorithms of ID tokens. By default they are the
+        asymmetric ones of the metadata. HMAC with the client secret must be named here.
+    :param trusted_audiences: clients that an ID token may name in ``aud`` beside this one.
+    :param options: the options of :class:`OAuth2`. ``userinfo_url`` and ``revoke_url`` are used in
+        place of the metadata's.
+    :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
+    :raises TypeError: there is no option of that name.
     """
 
     openid: t.ClassVar[bool] = True
@@ -81,8 +91,8 @@ class OpenIDConnect(OAuth2):
         parts = urlsplit(issuer)
         if not urls.is_secure_url(issuer, self.http_hosts) or parts.query or parts.fragment:
             raise ConfigurationError(
-                f"issuer={issuer!r} is not an https URL without a query (http for this machine, or"
-                " a host named in http_hosts). Copy it from the provider's metadata."
+                f"issuer={issuer!r} is not an https URL without a query (http only for this machine"
+                " or a host named in http_hosts). Copy it from the provider's metadata."
             )
         self.issuer = issuer
         self.jwks_url = jwks_url
@@ -101,20 +111,25 @@ class OpenIDConnect(OAuth2):
 
     @property
     def registration(self) -> tuple[str, ...]:
-        """A key for this provider and client, made without a request to the provider."""
+        """A key that names this provider and client. No request is needed for it."""
         return (self.issuer, self.client_id)
 
     # -- metadata
 
     @property
     def metadata(self) -> t.Mapping[str, t.Any]:
-        """The provider's metadata.
+        """The provider's metadata. It is fetched on first use and once a day.
 
-        :raises ProviderError: it can't be had, or is not one to trust.
+        :raises ProviderError: it can't be fetched, or is another issuer's.
         """
         return self._metadata.get()
 
     def endpoint(self, name: str) -> str:
+        """Return the absolute URL of an endpoint: the option's, or else the metadata's.
+
+        :param name: the option that may have it, such as ``"token_url"``.
+        :raises ProviderError: it is not in the metadata, or the metadata can't be fetched.
+        """
         given = getattr(self, name)
         url = urls.join(self.site, given) if given else self.metadata.get(ENDPOINTS[name])
         if not url:
@@ -122,12 +137,18 @@ class OpenIDConnect(OAuth2):
         return str(url)
 
     def has_endpoint(self, name: str) -> bool:
+        """Return True if an option or the metadata has this endpoint.
+
+        :raises ProviderError: the metadata can't be fetched.
+        """
         return bool(getattr(self, name) or self.metadata.get(ENDPOINTS[name]))
 
     def check_issuer(self, iss: str | None) -> None:
         """Check the ``iss`` of an authorization response: RFC 9207, section 2.4.
 
-        :raises AuthorizationError: it is another's, or missing though the provider promised it.
+        :raises AuthorizationError: it names another issuer, or is missing although the metadata
+            promises it.
+        :raises ProviderError: the metadata can't be fetched.
         """
         authorization.check_issuer(iss, self.issuer, self.metadata)
 
@@ -137,7 +158,7 @@ class OpenIDConnect(OAuth2):
         return discovery.fetch_metadata(self.http_options, self.issuer, self.http_hosts)
 
     def _client_auth(self) -> ClientAuth:
-        """The method that the provider names; Core, section 9: Basic, if it names none."""
+        """Return the method that the metadata names. The default is Basic: Core, section 9."""
         if self.client_auth is not None or not self.client_secret:
             return super()._client_auth()
         methods = self.metadata.get("token_endpoint_auth_methods_supported")
@@ -157,21 +178,28 @@ class OpenIDConnect(OAuth2):
         acr_values: t.Any = None,
         **params: t.Any,
     ) -> Token | None:
-        """Redeem a code, and validate the ID token that comes with it.
+        """Exchange a code for a token, and validate the ID token: Core, section 3.1.3.
 
-        :param nonce: what the authorization request sent.
-        :param max_age: seconds, where the request demanded a recent sign-in.
-        :param acr_values: where it demanded one of these.
-        :returns: the token, with ``identity`` and ``id_claims``; see :meth:`OAuth2.get_token`.
-        :raises IDTokenError: the ID token is missing or not valid. The tokens that came with it
-            are revoked, if the provider can.
+        :param code: the ``code`` of the authorization response.
+        :param nonce: the nonce of the authorization request, or None if it had none.
+        :param max_age: the most seconds since the person signed in, if the request had ``max_age``.
+        :param acr_values: the allowed values of ``acr``, if the request had them.
+        :param params: more parameters, such as ``code_verifier`` (RFC 7636). They replace defaults
+            of the same name, such as ``redirect_uri``.
+        :returns: the token with its ``identity`` and ``id_claims``, or None if the response is a
+            success without content.
+        :raises IDTokenError: the ID token is missing, or a check failed. The tokens of the response
+            are then revoked, if the provider has a revocation endpoint.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         token = super().get_token(code, **params)
         if token is None:
             return None
         try:
             if "id_token" not in token:
-                raise IDTokenError("the answer has none")
+                raise IDTokenError("the token response has no ID token")
             from ..protocol.id_token import validate_id_token
 
             token.id_claims = validate_id_token(
@@ -191,11 +219,21 @@ class OpenIDConnect(OAuth2):
 
     @without_locals
     def renew(self, token: Token, id_claims: t.Mapping[str, t.Any] | None = None) -> Token | None:
-        """As :meth:`OAuth2.renew`; an ID token in the answer must be the same person's.
+        """Refresh a token as :meth:`OAuth2.renew` does, and check a new ID token.
 
-        Core, section 12.2.
+        It must belong to the same sign-in: Core, section 12.2. If the provider's keys can't be
+        fetched, its signature is not checked, because TLS protects the response.
 
-        :raises IDTokenError: it is not. The new token is revoked, if the provider can.
+        :param token: a token with a refresh token.
+        :param id_claims: the claims of the ID token of the sign-in.
+        :returns: the new token, with ``id_claims`` if it has an ID token; None if the response is a
+            success without content.
+        :raises IDTokenError: a check of the ID token failed. The new token is then revoked, if the
+            provider has a revocation endpoint.
+        :raises ConfigurationError: the token has no refresh token.
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response is neither a token
+            nor a refusal.
         """
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
@@ -216,49 +254,48 @@ class OpenIDConnect(OAuth2):
             # The old refresh token is used up, so rejecting the new one would end the login. TLS to
             # the token endpoint may replace the signature check (Core, section 3.1.3.7, point 6).
             # The claims are still checked.
-            log.warning("A renewed ID token is accepted without checking its signature: %s", error)
+            log.warning("The signature of a refreshed ID token was not checked: %s", error)
             return read_refreshed(id_token, id_claims)
 
     @without_locals
     def fetch_identity(
         self, token: Token, claims: t.Iterable[str] = (), scopes: t.Iterable[str] = ()
     ) -> Identity:
-        """Who signed in, by the ID token; by UserInfo what is wanted and not in it.
+        """Return who signed in. UserInfo is asked only for claims that the ID token lacks.
 
-        :param claims: names of claims to keep.
-        :param scopes: what was granted: it tells which claims to want.
-        :raises IDTokenError: UserInfo is about somebody else.
-        :raises ProviderError: UserInfo is needed, and can't be had.
+        :param token: a token as :meth:`get_token` returns it.
+        :param claims: names of claims to keep in ``identity.claims``.
+        :param scopes: the requested scopes, for a token that does not name the granted ones.
+        :returns: an identity whose ``provider`` is empty.
+        :raises IDTokenError: UserInfo is about somebody else, or a check of its signature failed.
+        :raises ProviderError: UserInfo is needed and can't be fetched.
         """
         known = dict(token.id_claims or {})
         granted = split_scope(token.get("scope")) or list(scopes)
         wanted = [*claims, *(name for scope in granted for name in SCOPE_CLAIMS.get(scope, ()))]
         if any(name not in known for name in wanted) and self.has_endpoint("userinfo_url"):
-            url = self.endpoint("userinfo_url")
-            known = userinfo.merge_claims(
-                known,
-                userinfo.fetch_claims(
-                    self.resource_server, self.userinfo_method, url, token, self._verifier
-                ),
-            )
+            api, url = self.resource_server, self.endpoint("userinfo_url")
+            more = userinfo.fetch_claims(api, self.userinfo_method, url, token, self._verifier)
+            known = userinfo.merge_claims(known, more)
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
     @without_locals
     def validate_logout_token(self, logout_token: str) -> dict[str, t.Any]:
-        """The claims of a back-channel logout token; its ``jti`` is the caller's to remember.
+        """Validate a logout token: Back-Channel Logout 1.0, section 2.6.
 
-        Back-Channel Logout 1.0, section 2.6.
+        The caller must refuse a ``jti`` that it has seen before.
 
-        :returns: the claims, which always include ``exp``.
-        :raises IDTokenError: it is not one to act on.
-        :raises ProviderError: the provider's keys can't be had.
+        :param logout_token: the parameter ``logout_token`` of the provider's request.
+        :returns: the claims, always with ``exp``.
+        :raises IDTokenError: a check failed.
+        :raises ProviderError: the provider's keys can't be fetched.
         """
         from ..protocol.id_token import validate_logout_token
 
         return validate_logout_token(logout_token, self._verifier())
 
     def preload(self) -> None:
-        """Import what validation needs now, not in the first visitor's request."""
+        """Import at registration what validation needs, to save the first visitor the wait."""
         from ..protocol import id_token  # noqa: F401
 
     @functools.cached_property
@@ -268,16 +305,10 @@ class OpenIDConnect(OAuth2):
         return Keys(self._fetch_keys)
 
     def _fetch_keys(self) -> list[t.Any]:
+        from ..protocol.jwks import fetch_keys
+
         url = urls.require_https(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
-        response = http.send(self.http_options, "GET", url, headers={"Accept": "application/json"})
-        response.require_in_order(url)
-        document = response.json_object() if response.status == 200 else None
-        keys = document.get("keys") if document is not None else None
-        if not isinstance(keys, list):
-            raise ProviderAnswerError(
-                f"{url} answered with status {response.status} and no key set: is jwks_url right?"
-            )
-        return keys
+        return fetch_keys(self.http_options, url)
 
     def _verifier(self) -> Verifier:
         from ..protocol.id_token import Verifier

@@ -1,4 +1,4 @@
-"""Connections to providers' APIs, shared by all visitors of an app. They carry no one's token."""
+"""Connections to providers' APIs, which all visitors of an app share. They have no credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests.utils import get_environ_proxies
 from ..protocol.fork_safe import PerProcess
 from ..protocol.urls import is_loopback_http
 
-#: Hosts to keep connections to, and connections to keep for each.
+#: The number of hosts to keep connections to, and of connections to keep for each.
 POOL_HOSTS = 32
 POOL_CONNECTIONS = 64
 
@@ -20,7 +20,7 @@ _VARIABLES = (*_CA_BUNDLES, *_PROXIES, *map(str.upper, _PROXIES), "REQUEST_METHO
 
 
 class Pool:
-    """One app's connections, and what it remembers of the environment."""
+    """One app's connections, and its cache of the environment's proxies."""
 
     def __init__(self) -> None:
         self._adapter = PerProcess(
@@ -30,12 +30,14 @@ class Pool:
 
     @property
     def adapter(self) -> HTTPAdapter:
+        """This process's adapter."""
         return self._adapter.get()
 
     def environment(self, url: str) -> tuple[dict[str, str], str | None]:
-        """The proxies and the CA bundle for a URL, looked up anew when a variable changes.
+        """Return the environment's proxies and CA bundle for a URL.
 
-        requests looks them up for each call, at a tenth of the cost of a call on loopback.
+        They are cached until a variable changes: requests looks them up for each call, which costs
+        a tenth of a call on loopback.
         """
         variables = tuple(map(os.environ.get, _VARIABLES))
         known, proxies = self._environment
@@ -44,7 +46,7 @@ class Pool:
             self._environment = (variables, proxies)
         site = "/".join(url.split("/", 3)[:3])
         if site not in proxies:
-            # No proxy of the environment's reads what is for this machine alone.
+            # A proxy that the environment names must not read plain http to this machine itself.
             alone = is_loopback_http(url)
             proxies[site] = {} if alone else dict(get_environ_proxies(url))
         return proxies[site], variables[0] or variables[1]

@@ -1,8 +1,8 @@
-"""Renewal of an access token: exactly once, for any number of requests at the same time.
+"""Refresh of an access token: exactly once, for any number of requests at the same time.
 
-A provider that rotates refresh tokens revokes the whole login when one is used twice
-(RFC 9700, section 4.14). So the threads of a process queue behind one, and that one asks for a
-lease where all processes ask; what it receives is kept where they all look.
+A provider that rotates refresh tokens ends the whole login if one is used twice (RFC 9700, section
+4.14). So one thread of a process refreshes, and the others wait for it. That thread first gets a
+lease, which only one process can have, and then stores the new token for all processes.
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ from .token_source import StoredToken, TokenSource
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: Renew this many seconds before expiry, or a tenth of the token's life before, if that is less.
+#: Refresh this many seconds before the token expires, or a tenth of its lifetime before, if that
+#: is less.
 MARGIN = 60
-#: Pauses, in seconds, between tries to keep a token that the store does not take.
+#: The pauses (s) between attempts to store a new token while the store fails.
 STORE_PAUSES = (0.1, 0.3, 1.0, 2.0)
 
 
 class _InFlight:
-    """The renewals that run in this process."""
+    """The refreshes that run in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        #: The end of each refresh, by the login's key.
         self.futures: dict[str, Future[None]] = {}
 
 
 class Refresher:
-    """One app's renewals."""
+    """Refreshes the tokens of one app, and backs off from providers that fail."""
 
     def __init__(self) -> None:
         self._in_flight = PerProcess(_InFlight)
@@ -54,13 +56,15 @@ class Refresher:
     def valid_token(
         self, source: TokenSource, rejected: Token | None = None, again: bool = False
     ) -> Token | None:
-        """The token to send: fresh, renewed if that is due.
+        """Return a token that is valid now. Refresh it if it expires soon, or is rejected.
 
-        :param rejected: a token that the API called invalid.
+        :param source: where the token is stored, and how it is refreshed.
+        :param rejected: a token that the API has rejected as invalid.
         :param again: True if ``rejected`` itself had just replaced another rejected token.
-        :returns: the token, or None where there is no other than the rejected one.
-        :raises LoginRequired: the login has ended, or its token has expired for good.
-        :raises ProviderError: it had to be renewed, and the provider can't do it now.
+        :returns: the token, or None if there is no other token than the rejected one.
+        :raises LoginRequired: the login has ended, or its token has expired and can't be refreshed.
+        :raises ProviderError: the token had to be refreshed, and the provider can't do it now.
+        :raises StoreError: the store can't be reached.
         """
         stored = source.current()
         if stored is None:
@@ -88,7 +92,7 @@ class Refresher:
         return token
 
     def _refresh(self, source: TokenSource, expired: Token) -> Token:
-        """A newer token than ``stale``: fetched by this thread, or by whoever is at it already."""
+        """Return a newer token than ``expired``: refresh it, or wait for the thread that does."""
         in_flight = self._in_flight.get()
         while True:
             with in_flight.lock:
@@ -113,29 +117,31 @@ class Refresher:
         finally:
             with in_flight.lock:
                 in_flight.futures.pop(source.key, None)
-            # SystemExit or the end of a greenlet concerns this thread only. It is no result for the
-            # waiting threads: one of them takes over.
+            # SystemExit or the end of a greenlet concerns this thread only, so the waiting threads
+            # don't get it as a result. One of them takes over.
             future.set_exception(failure) if failure else future.set_result(None)
 
     def _refresh_leased(self, source: TokenSource, expired: Token) -> Token:
-        """Renew while no other process does; take what another has renewed meanwhile."""
-        # The holder of the lease may send one request, and then needs a little time to keep it.
+        """Refresh while this process has the lease; return a token that another has refreshed."""
+        # The holder of the lease may send one request and store the new token.
         seconds = source.max_request_seconds + sum(STORE_PAUSES) + 2
-        patience = time.monotonic() + 2 * seconds
+        deadline = time.monotonic() + 2 * seconds
         pause = 0.01
         if newer := _if_newer(source, source.reload(), expired):
             return newer
         while (ticket := source.lease(seconds)) is None:
-            if time.monotonic() > patience:
-                raise ProviderUnavailableError("The renewal of the token takes too long.")
+            if time.monotonic() > deadline:
+                raise ProviderUnavailableError(
+                    "Another process takes too long to refresh the token. Try again later."
+                )
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
             stored = source.reload()
             if newer := _if_newer(source, stored, expired):
                 return newer
             if stored is not None and (fallback := source.load_fallback(stored.version)):
-                # It takes the place of this version only, so nobody has to wait for the lease.
-                return _keep(source, fallback, stored.version)
+                # It replaces this version only, so the lease is not needed for it.
+                return _store(source, fallback, stored.version)
         ends = time.monotonic() + seconds
         try:
             return self._send_refresh_request(source, expired)
@@ -148,13 +154,13 @@ class Refresher:
             return newer
         assert stored is not None  # noqa: S101  (None has been raised as LoginRequired)
         if fallback := source.load_fallback(stored.version):
-            return _keep(source, fallback, stored.version)
+            return _store(source, fallback, stored.version)
         back_off = self._back_off.get()
         back_off.check(source)
         try:
             token = source.refresh(stored.token)
             if token is None:
-                raise ProviderAnswerError("The provider answered a renewal with no content.")
+                raise ProviderAnswerError("The provider's response to a refresh is empty.")
         except IDTokenError:
             back_off.succeeded(source)
             source.end()
@@ -166,32 +172,42 @@ class Refresher:
                     return newer
                 source.end()
                 raise _ended(source) from None
-            log.warning("%s: %s The login goes on.", source.name, refusal)
+            log.warning("%s: a token was not refreshed. %s", source.name, refusal)
             error: ProviderError = ProviderAnswerError(
-                f"The provider refused to renew the token: {refusal.error}."
+                f"The provider refused to refresh the token: {refusal.error}."
             )
             back_off.failed(source, error)
             raise error from None
         except ProviderError as error:
-            log.warning("%s: the token was not renewed. %s", source.name, error)
+            log.warning("%s: a token was not refreshed. %s", source.name, error)
             back_off.failed(source, error)
             raise
         back_off.succeeded(source)
-        return _keep(source, token, stored.version)
+        return _store(source, token, stored.version)
 
 
-def _keep(source: TokenSource, token: Token, version: str) -> Token:
-    """Put a new token where the old one was. The old one is spent: this must not be lost."""
+def _store(source: TokenSource, token: Token, version: str) -> Token:
+    """Store a refreshed token and return it, or the token that another process has stored.
+
+    The old refresh token is used up, so the new one must not be lost.
+
+    :raises LoginRequired: the login has ended meanwhile, or the token can't be stored.
+    """
     try:
         outcome = _replace(source, token, version)
     except ProviderError as error:
-        # The token can't be kept, and the old one is spent: the login can't go on.
-        log.warning("%s: a renewed token can't be kept. %s", source.name, error)
+        # The new token can't be stored, and the old one is used up: the login can't go on.
+        log.warning(
+            "%s: a login ends, because its new token can't be stored. %s", source.name, error
+        )
         source.end()
         source.revoke(token)
         raise _ended(source) from None
     if outcome is None:
-        log.error("%s: a renewed token waits on this machine for the store.", source.name)
+        log.error(
+            "%s: the store fails. Until it works again, a new token is on this machine only.",
+            source.name,
+        )
         return token
     if outcome == "replaced":
         return token
@@ -202,13 +218,13 @@ def _keep(source: TokenSource, token: Token, version: str) -> Token:
 
 
 def _replace(source: TokenSource, token: Token, version: str) -> str | None:
-    """As `Home.replace`, several times if need be; None where the store is out of order."""
+    """Call `TokenSource.replace`, and retry if the store fails. Return None if it always does."""
     for attempt, pause in enumerate((*STORE_PAUSES, None)):
         try:
             return source.replace(token, version)
         except StoreError:
             if attempt == 0:
-                # Whoever is next at this login, in another process, must not use the old one.
+                # Another process on this machine must not send the old refresh token again.
                 source.save_fallback(token, version)
             if pause is not None:
                 time.sleep(pause)
@@ -216,7 +232,7 @@ def _replace(source: TokenSource, token: Token, version: str) -> str | None:
 
 
 def _release(source: TokenSource, ticket: str, ends: float) -> None:
-    """Release a lease; retry if the store is away, so that the next caller needn't wait it out."""
+    """Release a lease. Retry if the store fails, so that others need not wait until it ends."""
     try:
         source.release(ticket)
     except StoreError:

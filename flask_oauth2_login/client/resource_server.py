@@ -1,4 +1,4 @@
-"""`ResourceServer`: a provider's API, and how a request to it carries a token. RFC 6750."""
+"""`ResourceServer`: a provider's API, and how a request to it carries a token: RFC 6750."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..protocol.token import Token
 
 @dataclasses.dataclass(frozen=True)
 class ResourceServer:
-    """What there is to know of a provider's API, to call it.
+    """A provider's API, and how a request to it carries a token.
 
-    :param base_url: what relative URLs are appended to.
-    :param origins: where the token may go: scheme, host and port each.
+    :param base_url: the URL that relative URLs are appended to.
+    :param origins: the origins that the token may be sent to.
     :param bearer_method: ``"header"`` (``Authorization``), ``"query"`` (``access_token``), or one
         of these with another name: ``"header:X-Token"``, ``"query:auth"``.
     :param bearer_scheme: the word before the token in ``Authorization``.
-    :param headers: sent with each call, to these origins alone.
-    :param http_options: how requests are sent.
+    :param headers: headers to send with each request to these origins.
     :param http_hosts: hosts that may be called by plain http.
+    :param http_options: how requests are sent.
     """
 
     base_url: str
@@ -36,12 +36,13 @@ class ResourceServer:
     http_options: HTTPOptions = dataclasses.field(default_factory=HTTPOptions)
 
     def allows_token(self, url: str) -> bool:
+        """Return True if the token may be sent to a URL."""
         return urls.origin(url) in self.origins and urls.is_secure_url(url, self.http_hosts)
 
     def add_token(
         self, request: requests.PreparedRequest, token: Token
     ) -> requests.PreparedRequest:
-        """Put the token on a request, in place of whatever was there."""
+        """Add the token to a request, in place of any credentials that it has."""
         self.remove_token(request)
         request.headers.update(self.headers)
         method, _, name = self.bearer_method.partition(":")
@@ -56,12 +57,12 @@ class ResourceServer:
         return request
 
     def hide_token(self, url: str) -> str:
-        """A request's URL, without the token where that is a part of it."""
+        """Return a request's URL without the token, if the token is a part of it."""
         method, _, name = self.bearer_method.partition(":")
         return urls.add_params(url, {name or "access_token": None}) if method == "query" else url
 
     def remove_token(self, request: requests.PreparedRequest) -> None:
-        """Take every credential off a request."""
+        """Remove the token, and any other credentials, from a request."""
         method, _, name = self.bearer_method.partition(":")
         if method == "query":
             request.url = self.hide_token(str(request.url))
@@ -70,7 +71,7 @@ class ResourceServer:
 
 
 def hide_queries_in_logs() -> None:
-    """Take the queries out of what urllib3 logs of URLs at DEBUG: some have a token in them."""
+    """Remove queries from the URLs that urllib3 logs at DEBUG, because they may contain a token."""
     for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
         logging.getLogger(name).addFilter(_hide_queries)
 

@@ -1,4 +1,4 @@
-"""Revoking tokens without waiting for the provider: RFC 7009."""
+"""Revocation of tokens without a long wait for the provider: RFC 7009."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def revoke(*tokens: tuple[OAuth2, Token]) -> None:
-    """Revoke access and refresh tokens, if their provider can.
+    """Revoke tokens whose provider has a revocation endpoint.
 
-    Callers don't wait long for a provider that is down, and its errors are logged.
+    A provider that is down delays the caller by half a second only. Errors are logged, not raised.
     """
     run_briefly(*(functools.partial(_revoke, *pair) for pair in tokens))
 

@@ -1,7 +1,4 @@
-"""`OAuth2Session`: a `requests.Session` that sends a token, to the provider and nobody else.
-
-Bearer tokens: RFC 6750.
-"""
+"""`OAuth2Session`: a `requests.Session` that sends a token to one provider: RFC 6750."""
 
 from __future__ import annotations
 
@@ -29,31 +26,44 @@ Tokens = t.Callable[[Token | None, bool], Token | None]
 
 
 class Connections(t.Protocol):
-    """Connections that outlive a session: what an app shares between its visitors."""
+    """Connections that an app shares between its visitors. :class:`Pool` has them."""
 
     @property
-    def adapter(self) -> requests.adapters.BaseAdapter: ...
+    def adapter(self) -> requests.adapters.BaseAdapter:
+        """The adapter that keeps the connections."""
 
     def environment(self, url: str) -> tuple[dict[str, str], str | None]:
-        """The proxies and the CA bundle that the environment names for a URL."""
+        """Return the proxies and the CA bundle that the environment names for a URL."""
 
 
 class OAuth2Session(requests.Session):
     """A `requests.Session` that sends an access token with every request.
 
-    A URL may be relative to the API's base. The token goes to the provider's origins only; any
-    other URL is refused with a :exc:`ConfigurationError`, and a redirect elsewhere is followed
-    without it. ``Host`` and other headers that could lead the token to another host are removed,
-    unless the handler's ``headers`` have them. A provider that can't be reached is a
-    :exc:`ProviderError`; an API's 4xx and 5xx are answers. Requests without a ``timeout`` of their
-    own have the provider's.
+    .. code-block:: python
 
-    :param api: what to call.
-    :param tokens: called with None it returns the token to send; called with a token that the API
-        rejected as invalid, it returns a newer one, or None if there is none. The second argument
-        is True if that token had just replaced another rejected one; the call then only notes
-        this for the next request. May raise :exc:`LoginRequired`.
-    :param connections: a pool to share; without it the session has its own.
+        response = current_oauth_session.get("/user/repos", params={"page": 2})
+        response.raise_for_status()
+
+    - A URL may be relative to the handler's ``api_url``.
+    - The token is sent to the provider's origins only: the origin of ``api_url`` (without it, those
+      of ``site`` and the endpoints) and ``api_origins``. Any other URL is refused with a
+      :exc:`ConfigurationError`. A redirect to another origin is followed without the token.
+    - ``Host`` and other headers that could lead the token to another host are removed, unless the
+      handler's ``headers`` contain them.
+    - If the API rejects the token as invalid, the request is sent once more with a newer one.
+    - A provider that can't be reached is a :exc:`ProviderError`. A response with status 4xx or 5xx
+      is returned.
+    - A request without ``timeout`` has the handler's.
+
+    Handlers and `OAuth2Login` make sessions; you need not.
+
+    :param api: the API to call.
+    :param tokens: a function that returns the token to send if it is called with None. If it is
+        called with a token that the API has rejected as invalid, it returns a newer one, or None if
+        there is none. The second argument is True if that token had just replaced another rejected
+        one; the function then only remembers this for the next request. It may raise
+        :exc:`LoginRequired`.
+    :param connections: connections to share. Without it, the session has its own.
     """
 
     def __init__(
@@ -73,106 +83,111 @@ class OAuth2Session(requests.Session):
     def request(
         self, method: str | bytes, url: str | bytes, *args: t.Any, **kwargs: t.Any
     ) -> requests.Response:
-        """As in requests, with a URL relative to the API.
+        """Send a request, as `requests.Session.request` does.
 
-        :raises ConfigurationError: the URL is not the provider's.
-        :raises ProviderError: the provider can't be reached, or sends us to where nobody can go.
-        :raises LoginRequired: the login has ended, or must be a stronger one (RFC 9470).
+        :param method: the HTTP method.
+        :param url: a URL, absolute or relative to the API's.
+        :raises ConfigurationError: the token may not be sent to the URL.
+        :raises ProviderError: the provider can't be reached, or redirects endlessly or to something
+            that is not a URL.
+        :raises LoginRequired: the login has ended, or the API requires a stronger one (RFC 9470).
         """
         url = url.decode("utf-8", "replace") if isinstance(url, bytes) else str(url)
         if not self._api.base_url and not urls.is_absolute(url):
             raise ConfigurationError(
-                f"{url!r} is relative, and this provider's handler has no api_url to append it to."
-                " Give it one (api_url='https://api.…'), or call an absolute URL."
+                f"{url!r} is relative, and the handler has no api_url to append it to. Give it one"
+                " (api_url='https://api.…'), or call an absolute URL."
             )
         if url.startswith("//"):
-            # A browser would take it for another host, and so may whoever wrote it.
+            # Browsers read such a URL as one of another host, and so may its author.
             self._refuse(url)
         try:
             return super().request(method, urls.join(self._api.base_url, url), *args, **kwargs)
         except _NO_URL:
-            self._refuse("This URL")
+            self._refuse("this URL")
 
     def close(self) -> None:
-        """Close the session's own connections; those that it shares are not its to close."""
+        """Close the session's own connections. Shared connections stay open."""
         if self._connections is None:
             super().close()
 
     @without_locals
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        # Whatever the caller, a netrc file or the URL has to say about credentials, ours count. On
-        # a copy: the caller's may be everybody's.
+        # The token replaces credentials from the caller, a netrc file or the URL. The request is
+        # copied, because the caller may use it for several people.
         request = copy.copy(request)
-        request.auth = self._sign
+        request.auth = self._add_token
         return super().prepare_request(request)
 
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _add_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = str(request.url)
         if not self._api.allows_token(url):
-            self._refuse(urls.origin(url) or "This URL")
+            self._refuse(urls.origin(url) or "this URL")
         token = self._tokens(None, False)
         if token is None:
             raise LoginRequired
-        return self._sign_with(request, token)
+        return self._add_token_to(request, token)
 
     def _refuse(self, origin: str) -> t.NoReturn:
         known = ", ".join(sorted(self._api.origins))
         if origin in self._api.origins:
             raise ConfigurationError(
-                f"{origin} is not encrypted, so the token does not go there. Use https, or name"
-                " the host in http_hosts=[…] of the handler."
+                f"{origin} is not encrypted, so the token is not sent there. Use https, or name the"
+                " host in the handler's option http_hosts=[…]."
             )
         raise ConfigurationError(
-            f"{origin} is not where this provider's token may go ({known or 'no origin is known'})."
-            " Add it to the handler: api_origins=['https://…'], or call it with requests itself."
+            f"The token may not be sent to {origin}, but to {known or 'no origin'}. Add it to the"
+            " handler: api_origins=['https://…'], or call it with requests itself, without a token."
         )
 
-    def _sign_with(
+    def _add_token_to(
         self, request: requests.PreparedRequest, token: Token
     ) -> requests.PreparedRequest:
         self._api.add_token(request, token)
-        # For `send`, which may learn that this is the token that is bad.
+        # `send` needs it, if the API rejects this token.
         request._token = token  # type: ignore[attr-defined]
-        request._cleared = request.url  # type: ignore[attr-defined]
+        request._token_allowed_url = request.url  # type: ignore[attr-defined]
         return request
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """Sign a redirected request again if the token may go there; else send it unsigned.
+        """Add the token to a redirected request, if it may be sent to the new URL.
 
-        After a redirect to another site the request stays unsigned, even if it comes back to the
-        API: the other site chose the URL.
+        After a redirect to another site no token is sent, even if a further redirect leads back to
+        the API: the other site has chosen that URL.
         """
         self._api.remove_token(prepared_request)
-        prepared_request._cleared = prepared_request.url  # type: ignore[attr-defined]
+        prepared_request._token_allowed_url = prepared_request.url  # type: ignore[attr-defined]
         was_elsewhere = getattr(response.request, "_was_elsewhere", False)
         if was_elsewhere or not self._api.allows_token(str(prepared_request.url)):
             prepared_request._was_elsewhere = True  # type: ignore[attr-defined]
         else:
-            self._sign(prepared_request)
+            self._add_token(prepared_request)
 
     @without_locals
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
-        """As in requests; a request whose token was bad is sent once more, with a newer one.
+        """Send a prepared request, and once more with a newer token if the API rejects the first.
 
-        :raises ConfigurationError: the request was prepared for somebody else.
+        :raises ConfigurationError: the token may not be sent to the request's URL.
+        :raises ProviderError: the provider can't be reached.
+        :raises LoginRequired: the login has ended, or the API requires a stronger one (RFC 9470).
         """
         url = str(request.url)
-        if getattr(request, "_cleared", None) != url and not self._api.allows_token(url):
-            self._refuse(urls.origin(url) or "This URL")
+        if getattr(request, "_token_allowed_url", None) != url and not self._api.allows_token(url):
+            self._refuse(urls.origin(url) or "this URL")
         for name in _ROUTING_HEADERS - {name.lower() for name in self._api.headers}:
             request.headers.pop(name, None)
         response = self._send(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
-        # A response with a history was a redirected request's, which came through here itself.
+        # The last request of a redirected response has been through this method itself.
         if response.status_code != 401 or response.history or token is None:
             return response
         challenge = _challenge_of(response)
         if challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
-                "The provider's API asks for a stronger sign-in.", params=step_up(challenge)
+                "The provider's API requires a stronger sign-in.", params=step_up(challenge)
             )
         if not is_invalid_token(challenge) or not _rewind(request):
             return response
@@ -180,7 +195,7 @@ class OAuth2Session(requests.Session):
         if newer is None:
             return response
         response.close()
-        response = self._send(self._sign_with(request, newer), **kwargs)
+        response = self._send(self._add_token_to(request, newer), **kwargs)
         if response.status_code == 401 and is_invalid_token(_challenge_of(response)):
             self._tokens(newer, True)
         return response
@@ -197,10 +212,10 @@ class OAuth2Session(requests.Session):
             kind = type(error).__name__
         else:
             return self._without_token(response)
-        # Raised out here: a chained exception would carry the request, and with it the token.
+        # Raised outside the handler: a chained exception would contain the request and its token.
         host = urls.origin(str(request.url)) or "The provider's API"
         if problem is ProviderAnswerError:
-            raise problem(f"{host} redirects in circles, or to nowhere: {kind}.")
+            raise problem(f"{host} redirects endlessly, or to something that is not a URL: {kind}.")
         raise problem(f"{host} can't be reached: {kind}.")
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
@@ -208,15 +223,15 @@ class OAuth2Session(requests.Session):
             target = super().get_redirect_target(resp)
             urlsplit(target or "")
         except ValueError:
-            # Or its connection would be lost to the pool.
+            # Without this, the pool would lose the connection.
             resp.close()
-            raise ProviderAnswerError("The provider's API redirects to no URL.") from None
+            raise ProviderAnswerError("The provider's API redirects to an invalid URL.") from None
         return target
 
     def _without_token(self, response: requests.Response) -> requests.Response:
-        for answered in (response, *response.history):
-            # Its URL is in the text of what `raise_for_status` raises.
-            answered.url = self._api.hide_token(answered.url)
+        for each in (response, *response.history):
+            # The error of `raise_for_status` contains the URL.
+            each.url = self._api.hide_token(each.url)
         return response
 
     def merge_environment_settings(
@@ -229,7 +244,7 @@ class OAuth2Session(requests.Session):
             proxies = dict(options.proxies)
         own_settings = proxies or self.proxies or self.verify is not True or not self.trust_env
         if self._connections is None and not own_settings and urls.is_loopback_http(url):
-            # No proxy of the environment's reads what is for this machine alone.
+            # A proxy that the environment names must not read plain http to this machine itself.
             proxies = {"no_proxy": urlsplit(url).hostname}
         if self._connections is None or own_settings:
             return super().merge_environment_settings(url, proxies, stream, verify, cert)
@@ -270,7 +285,7 @@ def _challenge_of(response: requests.Response) -> dict[str, str]:
 
 
 def _rewind(request: requests.PreparedRequest) -> bool:
-    """Make a request's body ready to be sent again; False where that can't be."""
+    """Prepare a request's body to be sent again. Return False if that is not possible."""
     body: object = request.body
     if body is None or isinstance(body, (str, bytes)):
         return True

@@ -1,4 +1,4 @@
-"""`TokenSource`: what a refresh needs to know of the place where a token is stored."""
+"""`TokenSource`: what a refresh needs of a place where a token is stored."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from ..protocol.token import Token
 
 
 class StoredToken(t.NamedTuple):
-    """A token as it is stored, and the version of its record."""
+    """A token as it is stored."""
 
     token: Token
+    #: The version of its record, which changes with each write.
     version: str
 
 
 class TokenSource:
     """Where one login's token is stored, and how a newer one is fetched.
 
-    The methods that do nothing here are for tokens that can be fetched again at any time.
+    Methods that do nothing here are not needed for a token that can be fetched again at any time,
+    such as the app's own.
     """
 
     @property
@@ -27,12 +29,12 @@ class TokenSource:
 
     @property
     def name(self) -> str:
-        """The login's name, which everybody with a token of this provider shares."""
+        """The login's name. All people who sign in there share it."""
         raise NotImplementedError
 
     @property
     def person(self) -> str:
-        """The key of the person, who may have several logins."""
+        """A key of the person, who may have several logins."""
         raise NotImplementedError
 
     @property
@@ -41,46 +43,58 @@ class TokenSource:
         raise NotImplementedError
 
     def can_refresh(self, token: Token) -> bool:  # noqa: ARG002
-        """Return True if there is a way to a newer token."""
+        """Return True if a newer token can be fetched, such as with a refresh token."""
         return True
 
     def current(self) -> StoredToken | None:
-        """Return the token as this request knows it; None if the login has ended."""
+        """Return the token as this request has read it, or None if the login has ended."""
         raise NotImplementedError
 
     def reload(self) -> StoredToken | None:
-        """Return the token as it is stored now, whoever changed it; None if the login has ended."""
+        """Read the token again, and return it; None if the login has ended."""
         raise NotImplementedError
 
     def refresh(self, token: Token) -> Token | None:
-        """Ask the provider for a newer token."""
+        """Ask the provider for a newer token. Return None for a response without content.
+
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response is wrong.
+        """
         raise NotImplementedError
 
     def replace(self, token: Token, version: str) -> t.Literal["replaced", "changed", "gone"]:
-        """Store a new token, if the stored one still has this version and the login lives."""
+        """Store a new token, if the stored one still has this version.
+
+        :returns: ``"changed"`` if it has another version, ``"gone"`` if the login has ended.
+        :raises StoreError: the store can't be reached.
+        """
         raise NotImplementedError
 
     def save_fallback(self, token: Token, version: str) -> None:
-        """Save a new token on this machine, because the store can't take it now.
+        """Save a new token on this machine, because the store fails.
 
-        :param version: the version of the stored token that it is to replace.
+        :param version: the version of the stored token that it replaces.
         """
 
     def load_fallback(self, version: str) -> Token | None:  # noqa: ARG002
-        """Return the token that was saved by :meth:`save_fallback` for this version, or None."""
+        """Return the token that :meth:`save_fallback` has saved for this version, or None."""
         return None
 
     def revoke(self, token: Token) -> None:
-        """Revoke a new token that can't be stored."""
+        """Revoke a new token that can't be stored, or that nobody needs."""
 
     def end(self) -> object:
         """End the login, because its refresh token can't be used any more."""
         raise NotImplementedError
 
     def lease(self, seconds: float) -> str | None:
-        """Return a ticket for the right to refresh; None while another process has it."""
+        """Get the lease: the right to refresh, which one process at a time can have.
+
+        :param seconds: how long the lease lasts if it is not released.
+        :returns: a ticket for :meth:`release`, or None while another process has the lease.
+        """
         raise NotImplementedError
 
     def release(self, ticket: str) -> None:
-        """Give back the right to refresh."""
+        """Release the lease that :meth:`lease` gave this ticket for."""
         raise NotImplementedError

@@ -27,7 +27,7 @@ def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Resp
         method,
         url,
         headers={"Accept": "application/json", **api.headers},
-        sign=lambda request: api.add_token(request, token),
+        auth=lambda request: api.add_token(request, token),
     )
     response.require_in_order(url.partition("?")[0])
     return response

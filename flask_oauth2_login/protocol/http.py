@@ -62,12 +62,12 @@ def send(
     method: str,
     url: str,
     *,
-    sign: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
+    auth: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
     **request: t.Any,
 ) -> Response:
     """Send one request over a connection of its own, once, and follow no redirect.
 
-    :param sign: adds credentials to the prepared request.
+    :param auth: adds credentials to the prepared request.
     :param request: as in requests.
     :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
     :raises ProviderUnavailableError: the connection was closed without a response.
@@ -89,7 +89,7 @@ def send(
                 method,
                 url,
                 # Always pass auth=, so that requests ignores ~/.netrc.
-                auth=sign or (lambda prepared: prepared),
+                auth=auth or (lambda prepared: prepared),
                 timeout=options.pair,
                 verify=options.verify,
                 cert=request.pop("cert", None) or options.cert,

@@ -7,9 +7,11 @@ import typing as t
 
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from . import base64url
+from . import base64url, http
 from .algorithms import KINDS
 from .cache import Cache
+from .errors import ProviderAnswerError
+from .http_options import HTTPOptions
 
 Key = RSAKey | ECKey | OKPKey
 JWK = t.Mapping[str, t.Any]
@@ -50,6 +52,22 @@ class Keys:
         if good and self._cache.fetched_at >= started_at:
             self._cache.allow_refetch()
         return good
+
+
+def fetch_keys(options: HTTPOptions, url: str) -> list[t.Any]:
+    """Fetch a key set and return its keys, as they are: RFC 7517, section 5.
+
+    :raises ProviderError: the provider can't be reached, or its response is not a key set.
+    """
+    response = http.send(options, "GET", url, headers={"Accept": "application/json"})
+    response.require_in_order(url)
+    document = response.json_object() if response.status == 200 else None
+    keys = document.get("keys") if document is not None else None
+    if not isinstance(keys, list):
+        raise ProviderAnswerError(
+            f"{url} answered with status {response.status} and no key set: is jwks_url right?"
+        )
+    return keys
 
 
 def find_keys(keys: list[t.Any], alg: str, kid: t.Any) -> t.Iterator[Key]:

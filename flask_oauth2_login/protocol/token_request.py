@@ -26,7 +26,7 @@ def request_token(
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
 ) -> Token | None:
-    """Send a token request and read the response: RFC 6749, sections 4.1.3 and 5. It is sent once.
+    """Send a token request once, and read the response: RFC 6749, sections 4.1.3 and 5.
 
     :param request: the endpoint, the grant's parameters and the client's credentials.
     :param client_auth: adds the credentials to the request.

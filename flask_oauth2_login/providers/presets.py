@@ -1,6 +1,6 @@
-"""Providers that are known by name. A preset is a row of data in ``presets.json``.
+"""Presets: providers that are known by name. Each is an object in ``presets.json``.
 
-Its words are those of :class:`OAuth2` and :class:`OpenIDConnect`, and ``scope`` beside them.
+Its members are parameters and options of :class:`OAuth2` or :class:`OpenIDConnect`, and ``scope``.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ log = logging.getLogger("flask_oauth2_login")
 
 Preset = t.Mapping[str, t.Any]
 
-#: The options that say where a provider's tokens come from.
+#: The parameters that say where a provider's tokens come from.
 SOURCES = ("site", "issuer", "authorization_url", "token_url")
 
 
 def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
-    """The row of a provider, with the app's own words for it laid over.
+    """Return a preset, in which the app's configuration replaces or adds members.
 
-    :param own: the app's rows; one is enough by itself for a provider that has none here.
-    :raises ConfigurationError: there is no provider of that name, or the app's rows move only
-        some of its endpoints.
+    :param own: ``app.config["OAUTH2_LOGIN_PROVIDERS"]``: members by the provider's name. It may
+        describe a provider that has no preset.
+    :raises ConfigurationError: there is no provider of that name, or the configuration moves only
+        some of its endpoints to another server.
     """
     own = {} if own is None else own
     overlay = own.get(name, {}) if isinstance(own, t.Mapping) else None
@@ -53,8 +54,10 @@ def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
     """Return the preset's row, without its own URLs if the overlay moves the provider elsewhere.
 
     The overlay moves the provider if it moves one of :data:`SOURCES`. Tokens of the new server,
-    such as a company's own, must not go to the public server that the row names.
+    such as a company's own, must not be sent to the public server that the row names.
 
+    :param row: the preset.
+    :param overlay: the app's configuration for it.
     :raises ConfigurationError: the overlay moves the provider, but does not name all endpoints.
     """
     merged = {**row, **overlay}
@@ -72,13 +75,13 @@ def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
     if endpoints and not overlay.get("issuer") and not {"issuer", *endpoints}.isdisjoint(left):
         raise ConfigurationError(
             f"OAUTH2_LOGIN_PROVIDERS moves the preset {name!r} to {', '.join(sorted(moved_to))}, so"
-            " the preset's URLs elsewhere don't count. Add the"
+            " the preset's URLs on other servers are not used. Add the"
             f" {' and '.join(sorted(endpoints))} of that server, or its issuer."
         )
     if left:
         log.warning(
-            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these options of the preset don't"
-            " count: %s. Set each of them to its URL there, or to None if there is none.",
+            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these options of the preset are"
+            " not used: %s. Set each of them to its URL there, or to None if there is none.",
             name,
             ", ".join(sorted(moved_to)),
             ", ".join(left),
@@ -95,30 +98,31 @@ def _origin(preset: Preset, word: str) -> str:
 
 
 def credential_key(name: str, what: str) -> str:
-    """The key of ``app.config`` with a preset's credential, as a variable can be called."""
+    """Return the key of ``app.config`` for a preset's credential, such as ``GITHUB_CLIENT_ID``."""
     return f"{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_{what}"
 
 
 def make_handler(
     name: str, preset: Preset, client_id: str, client_secret: str | None
 ) -> OAuth2 | OpenIDConnect:
-    """The handler that a preset describes: by its ``issuer``, or else by its endpoints.
+    """Return a handler for a preset: :class:`OpenIDConnect` if it has an ``issuer``.
 
-    :raises ConfigurationError: the preset has a word that the handler does not know.
+    :raises ConfigurationError: the preset has members that are not options, or has neither an
+        issuer nor endpoints.
     """
     options = {word: value for word, value in preset.items() if word != "scope"}
     kind = OpenIDConnect if "issuer" in options else OAuth2
     known = known_options(OAuth2) | known_options(kind)
     if unknown := set(options) - known:
         raise ConfigurationError(
-            f"The preset {name!r} has words that are not known: {', '.join(sorted(unknown))}."
-            f" Known are: {', '.join(sorted(known - {'client_id'}))}."
+            f"The preset {name!r} has unknown options: {', '.join(sorted(unknown))}."
+            f" Known options: {', '.join(sorted(known - {'client_id'}))}."
         )
     if mine := {"client_id", "client_secret"} & set(options):
         keys = [credential_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
         raise ConfigurationError(
-            f"The preset {name!r} has {' and '.join(sorted(mine))}: these are settings of their"
-            f" own, {' and '.join(keys)}."
+            f"The preset {name!r} has {' and '.join(sorted(mine))}. Set them as"
+            f" app.config keys of their own: {' and '.join(keys)}."
         )
     if kind is OAuth2 and not {"site", "token_url"} & set(options):
         raise ConfigurationError(

@@ -488,6 +488,8 @@ def test_a_key_that_is_a_number_is_refused(provider: Provider) -> None:
 
 
 def test_a_type_checker_knows_every_option() -> None:
-    assert set(HandlerOptions.__annotations__) == {each.name for each in fields(HandlerDefaults)}
+    assert set(HandlerOptions.__annotations__) == {
+        each.name for each in fields(HandlerDefaults) if each.init
+    }
     of_flask = set(inspect.signature(Blueprint).parameters) - {"name", "import_name"}
     assert set(BlueprintOptions.__annotations__) == of_flask

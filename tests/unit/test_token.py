@@ -15,7 +15,7 @@ from flask_oauth2_login.protocol.token import MAX_LIFETIME, find_refusal, read_t
 
 def read(body: t.Any, status: int = 200, **options: t.Any) -> Token | None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_token(http.Answer(status, {}, data), **options)
+    return read_token(http.Response(status, {}, data), **options)
 
 
 def token_of(**members: t.Any) -> Token:

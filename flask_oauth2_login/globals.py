@@ -10,7 +10,7 @@ from .client.session import OAuth2Session
 from .protocol.errors import LoginRequired
 from .protocol.identity import Identity
 from .protocol.tracebacks import without_locals
-from .session.api_session import make_session
+from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
 from .session.signed_in import find_identity, find_login, find_registration
@@ -29,7 +29,7 @@ def find_session(registration: Registration | None) -> OAuth2Session:
         login = login.token_source if login is not None else None
         if login is None:
             raise LoginRequired(login=registration.name)
-        sessions[registration.name] = make_session(registration, login)
+        sessions[registration.name] = current_extension().make_session(registration, login)
     return sessions[registration.name]
 
 

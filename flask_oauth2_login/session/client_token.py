@@ -9,7 +9,7 @@ from ..client.token_source import StoredToken, TokenSource
 from ..protocol.token import Token
 from ..stores.base import Outcome
 from ..stores.sealing import hashed_name
-from .api_session import make_session
+from .extension import current_extension
 from .registration import Registration
 
 #: How long (s) a token is stored if the provider does not say how long it lives.
@@ -20,7 +20,7 @@ NONE_YET = Token(access_token="", expires_at=0)
 
 def client_session(registration: Registration, scope: str) -> OAuth2Session:
     """Return a session with the app's own token, which all of its processes share."""
-    return make_session(registration, ClientToken(registration, scope))
+    return current_extension().make_session(registration, ClientToken(registration, scope))
 
 
 class ClientToken(TokenSource):

@@ -11,8 +11,11 @@ from flask import Flask, current_app, has_app_context
 from ..client.oauth2 import OAuth2
 from ..client.pool import Pool
 from ..client.refresh import Refresher
+from ..client.session import OAuth2Session
+from ..client.token_source import TokenSource
 from ..config import Config
 from ..protocol.errors import ConfigurationError
+from ..protocol.token import Token
 from ..stores.base import SharedStore, TokenStore
 from ..stores.local import LocalStore, open_local_store
 from ..stores.sealing import Sealer
@@ -51,6 +54,18 @@ class Extension:
         if has_app_context() and current_app == self._app:
             return contextlib.nullcontext()
         return self._app.app_context()
+
+    def make_session(self, registration: Registration, source: TokenSource) -> OAuth2Session:
+        """Return a session that uses the app's connections and refreshes the token when it is due.
+
+        The session can be handed to a thread: it needs no active context.
+        """
+
+        def valid_token(rejected: Token | None, again: bool) -> Token | None:
+            with self.context():
+                return self.refresher.valid_token(source, rejected, again)
+
+        return OAuth2Session(registration.handler.resource_server, valid_token, self.pool)
 
     def once(self, what: str) -> bool:
         """Return True for the first call with this word in this process."""

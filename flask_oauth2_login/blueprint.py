@@ -27,7 +27,7 @@ from .session.registration import LoginHooks, LoginOptions, OnLogin, OnLogout, R
 from .session.request_scope import request_scope
 from .session.signed_in import find_identity, find_login
 from .web.demands import check_params
-from .web.urls import VIEWS, endpoint_of
+from .web.view_urls import VIEWS, endpoint_of
 
 
 class BlueprintOptions(t.TypedDict, total=False):

@@ -14,8 +14,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from .globals import current_identity
 from .protocol.errors import StoreError
 from .session.browser_record import BrowserRecords
-from .session.entries import KEY, parse_entries
 from .session.extension import current_extension, extension_of
+from .session.flask_session import KEY, parse_entries
 from .session.request_scope import request_scope
 from .session.signed_in import live_records
 from .session.superseded import was_superseded
@@ -23,7 +23,7 @@ from .web.error_handlers import exempt_configuration_errors, register_error_hand
 from .web.guard import refuse_unguarded
 from .web.links import login_url, logout_button
 from .web.pages import render_error, set_no_store
-from .web.urls import is_own_view
+from .web.view_urls import is_own_view
 
 if t.TYPE_CHECKING:
     from werkzeug.routing import MapAdapter

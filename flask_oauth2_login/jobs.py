@@ -9,8 +9,8 @@ from .client.session import OAuth2Session
 from .protocol.errors import LoginRequired
 from .protocol.identity import Identity
 from .session.extension import current_extension
-from .session.labels import owner_key
 from .session.registration import Registration
+from .session.store_labels import owner_key
 from .session.stored_login import StoredLogin, end_and_revoke, find_stored_logins
 
 

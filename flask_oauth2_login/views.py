@@ -33,8 +33,8 @@ from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
 from .web.next_url import own_path, safe_next
 from .web.pages import error_page, render_error, set_no_store
-from .web.urls import login_url_of, url_of
 from .web.user_agent import is_prefetch
+from .web.view_urls import login_url_of, url_of
 
 log = logging.getLogger("flask_oauth2_login")
 

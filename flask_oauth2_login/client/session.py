@@ -11,7 +11,6 @@ from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from ..protocol import urls
-from ..protocol.challenge import bearer_challenge, is_invalid_token, step_up
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -20,6 +19,7 @@ from ..protocol.errors import (
 )
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
+from ..protocol.www_authenticate import bearer_challenge, is_invalid_token, step_up
 from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]

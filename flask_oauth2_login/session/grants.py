@@ -7,9 +7,9 @@ import secrets
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.token import Token
-from .labels import grant_labels, owner_of
 from .record import Record
 from .registration import Registration
+from .store_labels import grant_labels, owner_of
 from .stored_login import StoredLogin, expires_at, find_stored_logins, seal_record, server_store
 
 

@@ -9,7 +9,7 @@ import typing as t
 from flask import Response, request, session
 
 from ..client.session import OAuth2Session
-from .entries import KEY, SessionEntries, parse_entries
+from .flask_session import KEY, SessionEntries, parse_entries
 
 
 class PendingCopy(t.NamedTuple):

@@ -6,8 +6,8 @@ import typing as t
 
 from ..protocol.identity import Identity
 from ..stores.sealing import hashed_name
-from .entries import SessionEntries, SessionEntry, this_minute, touch_entry
 from .extension import current_extension
+from .flask_session import SessionEntries, SessionEntry, this_minute, touch_entry
 from .registration import Registration
 from .request_scope import request_scope
 from .stored_login import StoredLogin

@@ -8,8 +8,8 @@ from ..protocol.errors import StoreError
 from ..stores.base import SharedStore
 from ..stores.local import overwrite
 from ..stores.sealing import hashed_name
-from .entries import SessionEntries, parse_entries
 from .extension import current_extension
+from .flask_session import SessionEntries, parse_entries
 from .request_scope import request_scope
 
 #: How long (s) a superseded session is remembered, to recognise slow requests that still carry it.

@@ -22,7 +22,7 @@ from ..session.request_scope import request_scope
 from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
-from ..web.urls import redirect_uri
+from ..web.redirect_uris import redirect_uri
 from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
 from .response import check_response
 from .session_setup import linking_owner, sign_in

@@ -20,7 +20,7 @@ from ..session.cookies import SealedCookie, cookie_name, fits
 from ..session.registration import Registration
 from ..stores.sealing import hashed_name
 from ..web.pages import redirect_page
-from ..web.urls import url_of
+from ..web.view_urls import url_of
 from .attempt import attempts_come_by_post, find_attempt
 
 #: How long (s) a response is held.

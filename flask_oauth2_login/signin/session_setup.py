@@ -15,20 +15,21 @@ from ..config import csrf_field
 from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
-from ..session.entries import (
+from ..session.flask_session import (
     SessionEntries,
     SessionEntry,
+    clear_session,
     renew_entries_id,
+    restore_session,
     this_minute,
     write_entries,
 )
-from ..session.flask_session import clear_session, restore_session
 from ..session.grants import keep_grant
-from ..session.labels import labels_of, owner_key, owner_of
 from ..session.record import Record, default_owner
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.signed_in import find_identity, find_logins, find_registration
+from ..session.store_labels import labels_of, owner_key, owner_of
 from ..session.stored_login import StoredLogin, expires_at, seal_record, server_store
 from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name

@@ -12,8 +12,7 @@ from flask import Response, redirect, request, session
 
 from ..client.revocation import revoke
 from ..protocol.errors import StoreError
-from ..session.entries import SessionEntries, write_entries
-from ..session.flask_session import restore_session
+from ..session.flask_session import SessionEntries, restore_session, write_entries
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.signed_in import find_login, find_logins
@@ -22,8 +21,8 @@ from ..session.superseded import mark_superseded, was_superseded
 from ..web.links import login_links, logout_token
 from ..web.next_url import safe_next
 from ..web.pages import error_page, redirect_page, render_page, set_no_store
-from ..web.urls import url_of
 from ..web.user_agent import UserAgent, find_user_agent, is_same_origin
+from ..web.view_urls import url_of
 from .provider_logout import (
     finish_round_trip,
     forget_round_trip,

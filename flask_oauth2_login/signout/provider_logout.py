@@ -24,7 +24,8 @@ from ..session.registration import Registration
 from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins, server_store
 from ..stores.base import TokenStore
 from ..web.pages import render_page, set_no_store
-from ..web.urls import post_logout_redirect_uri, url_of
+from ..web.redirect_uris import post_logout_redirect_uri
+from ..web.view_urls import url_of
 
 log = logging.getLogger("flask_oauth2_login")
 

@@ -34,9 +34,9 @@ from secrets import token_hex
 import pytest
 
 from ..stores.base import TokenStore
-from .competition import Call, call_in_processes, call_in_threads
-from .competition import Elsewhere as Elsewhere
-from .records import RecordTests, create, new_labels, new_name, read, scan_all, soon, wait_for
+from .store_races import Call, call_in_processes, call_in_threads
+from .store_races import Elsewhere as Elsewhere
+from .store_records import RecordTests, create, new_labels, new_name, read, scan_all, soon, wait_for
 
 #: How often each competition is repeated.
 ROUNDS = 5

@@ -21,7 +21,7 @@ from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
 from .pages import error_page
-from .urls import is_own_view
+from .view_urls import is_own_view
 
 View = t.TypeVar("View", bound=t.Callable[..., t.Any])
 

@@ -25,7 +25,7 @@ from ..session.stored_login import server_store
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next
 from .pages import render_page
-from .urls import login_url_of, url_of
+from .view_urls import login_url_of, url_of
 
 #: Parameters for the provider that a link may have without a signature.
 UNSIGNED_PARAMS = frozenset({"login_hint", "prompt", "ui_locales"})

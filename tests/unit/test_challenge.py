@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login.protocol.challenge import bearer_challenge, is_invalid_token, step_up
+from flask_oauth2_login.protocol.www_authenticate import bearer_challenge, is_invalid_token, step_up
 
 
 @pytest.mark.security("C7")

@@ -7,7 +7,7 @@ import typing as t
 import pytest
 from flask import Flask, session
 
-from flask_oauth2_login.session.entries import (
+from flask_oauth2_login.session.flask_session import (
     EPOCH,
     KEY,
     SessionEntry,

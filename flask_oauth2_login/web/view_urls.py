@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import typing as t
-from urllib.parse import urlsplit
 
 from flask import current_app, request, url_for
 
-from ..config import prefers_https, server_name
 from ..protocol.urls import is_absolute
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -42,7 +40,7 @@ def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:
     Variables that its URL rule shares with this request's (``/<lang>/…``) keep their values.
     """
     endpoint = f"{registration.name}.{view}"
-    return url_for(endpoint, **{**_variables(endpoint), **params})
+    return url_for(endpoint, **{**rule_variables(endpoint), **params})
 
 
 def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:
@@ -54,34 +52,8 @@ def login_url_of(registration: Registration, target: str | None, /, **params: t.
     return url_of(registration, "login", **params) if target and is_absolute(url) else url
 
 
-def redirect_uri(registration: Registration) -> str:
-    """Return the redirect URI, as it is registered with the provider.
-
-    It is the handler's own; else it is made of SERVER_NAME, or else of the request's host.
-    """
-    if registration.handler.redirect_uri:
-        return registration.handler.redirect_uri
-    host = server_name()
-    if not host:
-        return url_of(registration, "callback", _external=True)
-    endpoint = f"{registration.name}.callback"
-    secure = request.is_secure or prefers_https()
-    adapter = current_app.url_map.bind(
-        host, request.script_root or "/", url_scheme="https" if secure else "http"
-    )
-    values = _variables(endpoint)
-    current_app.inject_url_defaults(endpoint, values)
-    return adapter.build(endpoint, values, force_external=True)
-
-
-def post_logout_redirect_uri(registration: Registration) -> str:
-    """Return where the provider sends the browser back to after signing out there."""
-    callback = urlsplit(redirect_uri(registration))
-    path = url_of(registration, "logout", _external=False)
-    return callback._replace(path=urlsplit(path).path, query="", fragment="").geturl()
-
-
-def _variables(endpoint: str) -> dict[str, t.Any]:
+def rule_variables(endpoint: str) -> dict[str, t.Any]:
+    """Return the variables that an endpoint's URL rule shares with this request's."""
     expects = current_app.url_map.is_endpoint_expecting
     given = request.view_args or {}
     return {name: value for name, value in given.items() if expects(endpoint, name)}

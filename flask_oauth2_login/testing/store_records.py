@@ -14,7 +14,7 @@ from secrets import token_hex
 import pytest
 
 from ..stores.base import LABELS, Stored, TokenStore
-from .competition import TIMEOUT
+from .store_races import TIMEOUT
 
 
 def new_name() -> str:

@@ -70,8 +70,8 @@ def credential(name: str, value: t.Any) -> str:
     """Return a credential as it is given, unless a copy has changed it.
 
     :param name: the parameter's name, for the error.
-    :raises ConfigurationError: the credential is missing, is not a string, or has white space,
-        control characters or quotation marks around it.
+    :raises ConfigurationError: the credential is missing, is not a string, has white space or
+        quotation marks around it, or contains a control character.
     """
     if value is None or value == "":
         raise ConfigurationError(f"{name} is missing: copy it from your registration.")
@@ -82,8 +82,8 @@ def credential(name: str, value: t.Any) -> str:
         )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(
-            f"{name} has white space or a control character at its ends or in it:"
-            " copy it again from your registration."
+            f"{name} begins or ends with white space, or contains a control character: copy it"
+            " again from your registration."
         )
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ConfigurationError(f"{name} is in quotation marks: remove them.")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import typing as t
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,10 +17,10 @@ import requests
 
 from example_app import create_app
 from flask_oauth2_login import ConfigurationError
+from tests.support import ROOT
 from tests.support.provider import Provider
 from tests.support.provider.browser import Browser
 
-ROOT = Path(__file__).parents[2]
 #: Seconds for a process to end.
 PATIENCE = 20
 

@@ -6,12 +6,7 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import (
-    current_identity,
-    current_oauth_session,
-    login_url,
-    logout_button,
-)
+from flask_oauth2_login import current_identity, current_oauth_session, login_url, logout_button
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

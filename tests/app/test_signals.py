@@ -6,12 +6,7 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import (
-    logged_in,
-    logged_out,
-    login_failed,
-    token_refreshed,
-)
+from flask_oauth2_login import logged_in, logged_out, login_failed, token_refreshed
 from tests.support.provider import REMOVED, Browser, Provider
 
 

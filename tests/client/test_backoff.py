@@ -10,10 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    OAuth2Login,
-    ProviderError,
-)
+from flask_oauth2_login import OAuth2Login, ProviderError
 from tests.conftest import MakeApp
 from tests.support.assertions import refreshes
 from tests.support.clock import Clock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import typing as t
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -34,6 +33,7 @@ from tests.support.provider import (
     Answer,
     Provider,
 )
+from tests.support.provider.authorization import query_of
 
 
 @pytest.mark.security("B1")
@@ -118,10 +118,6 @@ def test_a_public_client_sends_no_secret(make_provider: MakeProvider) -> None:
     (call,) = provider.calls("/token")
     assert call.form["client_id"] == provider.client_id
     assert "client_secret" not in call.form
-
-
-def query_of(url: str) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(url).query, keep_blank_values=True)
 
 
 def test_all_arguments_also_go_by_position() -> None:

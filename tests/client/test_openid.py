@@ -6,10 +6,7 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import (
-    IDTokenError,
-    OAuth2Login,
-)
+from flask_oauth2_login import IDTokenError, OAuth2Login
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid

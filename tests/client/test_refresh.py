@@ -13,27 +13,12 @@ from urllib.parse import parse_qs
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    Identity,
-    LoginRequired,
-    OAuth2Login,
-    ProviderError,
-    token_refreshed,
-)
+from flask_oauth2_login import Identity, LoginRequired, OAuth2Login, ProviderError, token_refreshed
 from tests.conftest import MakeApp, MakeSSO
-from tests.support.apps import (
-    make_sessions_permanent,
-)
+from tests.support.apps import make_sessions_permanent
 from tests.support.assertions import is_signed_in, refreshes
 from tests.support.handlers import make_handler
-from tests.support.provider import (
-    CUT_AFTER,
-    CUT_BEFORE,
-    HANG,
-    Answer,
-    Browser,
-    Provider,
-)
+from tests.support.provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Provider
 from tests.support.servers import Server
 from tests.support.threads import at_once
 from tests.support.visitors import Thief, call_as, set_clock, visits

@@ -281,7 +281,7 @@ def test_a_record_that_is_too_large_revokes_both(
     wait_for_both(provider)
 
 
-class FailingStore(SQLAlchemyStore):
+class StoreWithoutNewRecords(SQLAlchemyStore):
     """Makes no records."""
 
     def create(self, *_: t.Any) -> None:
@@ -292,7 +292,7 @@ class FailingStore(SQLAlchemyStore):
 def test_a_store_that_fails_revokes_both(
     handler: OAuth2, provider: Provider, make_app: MakeApp, tmp_path: Path
 ) -> None:
-    store = FailingStore(f"sqlite:///{tmp_path}/logins.db")
+    store = StoreWithoutNewRecords(f"sqlite:///{tmp_path}/logins.db")
     store.create_tables()
     browser = Browser(make_app(OAuth2Login(handler, store=store)), provider)
     assert_nothing_came_of_it(browser, provider, browser.sign_in())

@@ -29,7 +29,7 @@ from flask_oauth2_login import (
 )
 from flask_oauth2_login.protocol import http_options
 from tests.conftest import MakeApp, MakeProvider
-from tests.support.handlers import make_handler, make_session
+from tests.support.handlers import CALLBACK, make_handler, make_session
 from tests.support.provider import (
     CUT_IN_HEADERS,
     REDIRECT,
@@ -41,8 +41,6 @@ from tests.support.provider import (
 )
 from tests.support.provider.misbehaviour import Behave
 from tests.support.provider.server import Connection
-
-CALLBACK = "http://localhost/callback"
 
 MEGABYTE = 1024 * 1024
 
@@ -511,8 +509,6 @@ def test_every_call_carries_its_own_visitors_token(app: Flask, provider: Provide
 
 @pytest.mark.security("C5")
 def test_no_cookie_of_an_api_reaches_another_visitor(app: Flask, provider: Provider) -> None:
-    from tests.support.provider import Answer
-
     provider.on("/api/*", Answer(body={}, headers={"Set-Cookie": "whose=adas; Path=/"}))
     ada, bob = Browser(app, provider), Browser(app, provider)
     ada.sign_in()
@@ -544,8 +540,6 @@ def test_a_token_that_the_api_rejects_is_renewed_once_and_the_call_sent_once_mor
 
 @pytest.mark.security("C7")
 def test_there_is_no_loop(browser: Browser, provider: Provider) -> None:
-    from tests.support.provider import Answer
-
     challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     provider.on("/api/x", Answer(status=401, body={}, headers=challenge))
     provider.on("/api/y", Answer(status=401, body={}))

@@ -9,23 +9,11 @@ import typing as t
 import pytest
 from hypothesis import given
 
-from flask_oauth2_login import (
-    ConfigurationError,
-    IDTokenError,
-    OAuth2Login,
-    ProviderError,
-)
+from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login, ProviderError
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.clock import Clock
 from tests.support.handlers import Options, issue, make_openid_client, redeem_openid
-from tests.support.provider import (
-    HANG,
-    REMOVED,
-    ZIP_BOMB,
-    Answer,
-    Browser,
-    Provider,
-)
+from tests.support.provider import HANG, REMOVED, ZIP_BOMB, Answer, Browser, Provider
 from tests.support.strategies import anything, quickly
 from tests.support.threads import at_once_numbered
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login import (
-    ConfigurationError,
-    OAuth2Login,
-)
+from flask_oauth2_login import ConfigurationError, OAuth2Login
 from tests.conftest import MakeApp
 from tests.support.assertions import query_of
 from tests.support.handlers import make_handler

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_oauth2_login import (
-    IDTokenError,
-    login_required,
-)
+from flask_oauth2_login import IDTokenError, login_required
 from tests.conftest import MakeProvider, MakeSSO
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
 from tests.support.provider import REMOVED, Provider, make_key

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login import (
-    OAuth2Login,
-)
+from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import make_handler

@@ -10,21 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 
-from flask_oauth2_login import (
-    IDTokenError,
-    ProviderError,
-)
+from flask_oauth2_login import IDTokenError, ProviderError
 from tests.conftest import MakeProvider
 from tests.support.clock import Clock
 from tests.support.handlers import Options, at, issue, make_openid_client, redeem_openid
-from tests.support.provider import (
-    HANG,
-    REMOVED,
-    Answer,
-    Hold,
-    Provider,
-    make_key,
-)
+from tests.support.provider import HANG, REMOVED, Answer, Hold, Provider, make_key
 from tests.support.strategies import anything, quickly
 from tests.support.threads import at_once_numbered
 

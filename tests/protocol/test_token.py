@@ -9,21 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import (
-    ProviderError,
-    TokenError,
-)
+from flask_oauth2_login import ProviderError, TokenError
 from tests.support.handlers import make_client, make_handler, redeem_code
-from tests.support.provider import (
-    Answer,
-    Browser,
-    Provider,
-)
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-)
+from tests.support.provider import Answer, Browser, Provider
+from tests.support.strategies import anything
 
 members = st.dictionaries(
     st.sampled_from(

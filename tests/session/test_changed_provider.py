@@ -23,7 +23,7 @@ CHANGES = pytest.mark.parametrize("change", ["provider", "realm", "client"])
 KINDS = pytest.mark.parametrize("kind", [OAuth2, OpenIDConnect])
 
 
-def make_handler(kind: type[OAuth2], provider: Provider) -> OAuth2:
+def make_handler_of(kind: type[OAuth2], provider: Provider) -> OAuth2:
     """The client that is registered with a provider, in its realm."""
     if kind is OpenIDConnect:
         return OpenIDConnect(
@@ -56,7 +56,7 @@ class Deployment:
         """The app, its login and the browser, which keeps its cookies."""
         app = Flask("the_app", instance_path=str(self._folder))
         app.config |= {"SECRET_KEY": "always the same", "TESTING": True, **(config or {})}
-        handler = make_handler(self._kind, provider)
+        handler = make_handler_of(self._kind, provider)
         login = OAuth2Login(handler, name="sso", store=self._store, **options)
         app.register_blueprint(login)
         add_views(app)
@@ -227,7 +227,7 @@ def test_the_same_provider_and_client_stay_who_they_are(
     assert is_signed_in(browser)
     app = Flask("the_app", instance_path=str(tmp_path))
     app.config["SECRET_KEY"] = "always the same"
-    handler = make_handler(OAuth2, provider)
+    handler = make_handler_of(OAuth2, provider)
     handler.site = f"{provider.url}/"
     handler.authorization_url = f"{provider.url}/authorize?realm="
     store = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store

@@ -32,6 +32,7 @@ from flask_oauth2_login import (
 )
 from flask_oauth2_login.stores.sealing import Sealer
 from tests.conftest import MakeSSO
+from tests.support import ROOT
 from tests.support.apps import EVE, STORES, add_views, own
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
@@ -498,7 +499,7 @@ def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> No
 
 def recipe(heading: str) -> str:
     """The code of a recipe."""
-    pages = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
+    pages = (ROOT / "docs" / "recipes.md").read_text("utf-8")
     return pages.split(f"\n## {heading}\n")[1].split("```python\n")[1].split("```")[0]
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, session
 
-from flask_oauth2_login import (
-    OAuth2Login,
-)
+from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.apps import STORES
 from tests.support.assertions import is_signed_in

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    ConfigurationError,
-    OAuth2Login,
-)
+from flask_oauth2_login import ConfigurationError, OAuth2Login
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.apps import keep_sessions_on_the_server
 from tests.support.assertions import is_signed_in

@@ -15,10 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    OAuth2Login,
-    OpenIDConnect,
-)
+from flask_oauth2_login import OAuth2Login, OpenIDConnect
 from flask_oauth2_login.stores.sealing import Sealer
 from tests.conftest import MakeApp
 from tests.support.assertions import assert_rejected, is_signed_in, query_of

@@ -11,22 +11,11 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import (
-    AuthorizationError,
-    OAuth2Login,
-)
+from flask_oauth2_login import AuthorizationError, OAuth2Login
 from tests.conftest import MakeApp
 from tests.support.assertions import assert_rejected, query_of
-from tests.support.handlers import (
-    make_handler,
-    make_openid_client,
-)
-from tests.support.provider import (
-    REMOVED,
-    Answer,
-    Browser,
-    Provider,
-)
+from tests.support.handlers import make_handler, make_openid_client
+from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 
 class Flood(io.RawIOBase):

@@ -12,9 +12,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from flask_oauth2_login import (
-    OAuth2Login,
-)
+from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp
 from tests.support.apps import add_cart, keep_sessions_on_the_server, make_sessions_permanent
 from tests.support.assertions import is_signed_in, query_of

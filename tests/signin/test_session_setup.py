@@ -22,13 +22,7 @@ from flask_oauth2_login import (
     login_url,
 )
 from tests.conftest import MakeApp, MakeSSO
-from tests.support.apps import (
-    EVE,
-    STORES,
-    accounts,
-    add_cart,
-    own,
-)
+from tests.support.apps import EVE, STORES, accounts, add_cart, own
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import make_handler, make_openid_login
 from tests.support.provider import Browser, Provider

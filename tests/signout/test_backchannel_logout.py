@@ -10,20 +10,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    OAuth2Login,
-    OpenIDConnect,
-    SQLAlchemyStore,
-    StoreError,
-    logged_out,
-)
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, SQLAlchemyStore, StoreError, logged_out
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
-from tests.support.handlers import (
-    Options,
-    at,
-    make_openid_login,
-)
+from tests.support.handlers import Options, at, make_openid_login
 from tests.support.provider import HANG, REMOVED, Answer, Browser, Hold, Provider, make_key
 from tests.support.threads import at_once_numbered
 

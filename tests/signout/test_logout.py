@@ -9,19 +9,9 @@ import pytest
 from flask import Flask, session
 from flask_wtf import CSRFProtect
 
-from flask_oauth2_login import (
-    Identity,
-    OAuth2Login,
-    login_required,
-    logout_button,
-)
+from flask_oauth2_login import Identity, OAuth2Login, login_required, logout_button
 from tests.conftest import MakeApp, MakeSSO
-from tests.support.apps import (
-    EVE,
-    accounts,
-    make_sessions_permanent,
-    own,
-)
+from tests.support.apps import EVE, accounts, make_sessions_permanent, own
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler
@@ -215,8 +205,6 @@ def test_signing_out_nobody_takes_nothing_from_a_visitor(app: Flask, browser: Br
 @pytest.mark.security("D3")
 def test_a_dead_provider_delays_nobody(browser: Browser, provider: Provider) -> None:
     import time
-
-    from tests.support.provider import HANG
 
     browser.sign_in()
     provider.on("/revoke", HANG)

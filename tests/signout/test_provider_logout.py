@@ -8,10 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from flask_oauth2_login import (
-    OAuth2Login,
-    OpenIDConnect,
-)
+from flask_oauth2_login import OAuth2Login, OpenIDConnect
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.provider import Browser, Provider

@@ -11,6 +11,7 @@ import pytest
 import redis
 from rq import Queue
 
+from tests.support import ROOT
 from tests.support.provider import Browser, Provider
 from tests.support.servers import Server
 from tests.support.worker import make_worker
@@ -32,7 +33,6 @@ def test_a_worker_calls_the_api_for_somebody_who_signed_out(
         command = [
             sys.executable, "-m", "rq.cli", "worker", "--burst", "--url", redis_server.url, "jobs",
         ]  # fmt: skip
-        root = Path(__file__).parents[2]
-        subprocess.run(command, cwd=root, env=os.environ, check=True, timeout=60)
+        subprocess.run(command, cwd=ROOT, env=os.environ, check=True, timeout=60)
         assert [job.return_value() for job in jobs] == ["ada"] * 3
     assert len(provider.calls("/token", grant_type="refresh_token")) == 1

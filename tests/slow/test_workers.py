@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support import ROOT
 from tests.support.assertions import refreshes
 from tests.support.provider import Browser, Provider
 from tests.support.servers import free_port, wait_until
@@ -46,8 +47,7 @@ def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) 
         "--log-level", "error", "--bind", f"127.0.0.1:{port}",
         *options, "tests.support.worker:make_worker()",
     ]  # fmt: skip
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, env=environment) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: requests.get(url, timeout=5).ok)
         yield url

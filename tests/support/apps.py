@@ -24,6 +24,7 @@ from flask_oauth2_login import (
     login_required,
 )
 
+from . import ROOT
 from .provider import Provider
 from .servers import free_port, wait_until
 
@@ -159,8 +160,7 @@ class Site:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        root = Path(__file__).parents[2]
-        self._process = subprocess.Popen(self._command, cwd=root, env=self._environment)
+        self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment)
         wait_until(lambda: requests.get(self.url, timeout=5).ok, self._process)
 
     def stop(self) -> None:

@@ -7,11 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    OAuth2Login,
-    OpenIDConnect,
-    login_required,
-)
+from flask_oauth2_login import OAuth2Login, OpenIDConnect, login_required
 from tests.conftest import MakeApp
 from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Provider

@@ -16,9 +16,7 @@ from flask_oauth2_login import (
     logout_button,
 )
 from tests.conftest import MakeApp
-from tests.support.apps import (
-    make_sessions_permanent,
-)
+from tests.support.apps import make_sessions_permanent
 from tests.support.handlers import make_handler
 from tests.support.provider import Browser, Hold, Provider
 from tests.support.visitors import SlowRequest

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import (
-    OAuth2Login,
-)
+from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp
 from tests.support.assertions import query_of
 from tests.support.handlers import make_handler

@@ -100,13 +100,19 @@ def accounts(app: Flask, login: OAuth2Login, owner: str) -> list[str | None]:
 
 
 def make_site(
-    provider: str, instance: str, store: t.Any = None, timeout: tuple[float, float] = TIMEOUT
+    provider: str,
+    instance: str,
+    store: t.Any = None,
+    timeout: tuple[float, float] = TIMEOUT,
+    **login: t.Any,
 ) -> Flask:
     """An app with the views of the tests; each one of a folder continues what the last one did.
 
     :param provider: the provider's URL.
     :param instance: the app's instance folder.
     :param store: what ``OAuth2Login`` takes.
+    :param timeout: seconds to connect to the provider, and to wait for its answer.
+    :param login: further options of ``OAuth2Login``.
     """
     app = Flask("site", instance_path=instance)
     app.config["SECRET_KEY"] = "the same in each process, and after a restart"
@@ -120,7 +126,7 @@ def make_site(
         api_url=f"{provider}/api",
         timeout=timeout,
     )
-    app.register_blueprint(OAuth2Login(handler, store=store))
+    app.register_blueprint(OAuth2Login(handler, store=store, **login))
     add_views(app)
     return app
 

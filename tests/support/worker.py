@@ -7,30 +7,21 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import OAuth2, OAuth2Login
+from flask_oauth2_login import OAuth2Login
 
-from .apps import add_views
+from .apps import make_site
+
+#: Seconds to connect to the provider, and to wait for its answer. There are many at a time.
+TIMEOUT = (5.0, 15.0)
 
 
 def make_worker() -> Flask:
-    provider = os.environ["PROVIDER"]
-    app = Flask("worker", instance_path=os.environ["INSTANCE"])
-    app.config["SECRET_KEY"] = "the same in each worker"
-    handler = OAuth2(
-        "the-client",
-        "the-secret",
-        provider,
-        authorization_url="authorize",
-        token_url="token",
-        userinfo_url="userinfo",
-        api_url=f"{provider}/api",
-    )
+    """An app as the environment says; in a database, a login leaves a token for jobs."""
     store = os.environ.get("STORE")
-    app.register_blueprint(
-        OAuth2Login(handler, store=store, offline=store not in {None, "session"})
+    offline = store not in {None, "session"}
+    return make_site(
+        os.environ["PROVIDER"], os.environ["INSTANCE"], store, TIMEOUT, offline=offline
     )
-    add_views(app)
-    return app
 
 
 def call_for(owner: str) -> str:

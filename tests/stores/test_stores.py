@@ -516,6 +516,7 @@ class Calls(RuleBasedStateMachine):
             self.release(name, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "file", "sqlalchemy", "postgresql", "redis_server"])
 def test_no_order_of_calls_loses_a_record_or_brings_one_back(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from flask_oauth2_login.session.labels import owner_key, owner_of
 
 from flask_oauth2_login import ConfigurationError, Identity
+from flask_oauth2_login.session.store_labels import owner_key, owner_of
 
 
 @pytest.mark.security("C10")

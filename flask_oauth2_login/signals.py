@@ -23,9 +23,8 @@ log = logging.getLogger("flask_oauth2_login")
 
 _signals = Namespace()
 
-#: Sent when somebody has signed in, after ``on_login`` and after the login is stored. Arguments:
-#: ``login`` (the name of the login, a string), ``identity`` (an `Identity`) and ``token`` (the
-#: `Token`).
+#: Sent when somebody has signed in or added an account, after ``on_login`` and after the login is
+#: stored. Arguments: ``login`` (its name), ``identity`` (an `Identity`) and ``token`` (a `Token`).
 logged_in = _signals.signal("oauth2-logged-in")
 
 #: Sent when a login has ended. Arguments: ``login`` (its name), ``identity`` (an `Identity`) and

@@ -73,8 +73,8 @@ class OAuth2(Endpoints):
         self.redirect_uri = redirect_uri
         if redirect_uri and not urls.is_absolute(redirect_uri):
             raise ConfigurationError(
-                f"redirect_uri={redirect_uri!r} is no absolute URL: write it as it is registered,"
-                " https://<host>/callback."
+                f"redirect_uri={redirect_uri!r} is not an absolute URL: write it as it is"
+                " registered, https://<host>/callback."
             )
         self.authorization_url = authorization_url
         self.token_url = token_url

@@ -77,8 +77,8 @@ def credential(name: str, value: t.Any) -> str:
         raise ConfigurationError(f"{name} is missing: copy it from your registration.")
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"{name} is no string but a {type(value).__name__}. If it is an environment variable,"
-            " from_prefixed_env reads it as JSON: put double quotes around it there."
+            f"{name} is not a string but a {type(value).__name__}. If it is an environment"
+            " variable, from_prefixed_env reads it as JSON: put double quotes around it there."
         )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(
@@ -96,7 +96,7 @@ def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
     :raises ConfigurationError: it is a single string, which would be read as its letters.
     """
     if isinstance(given, str):
-        raise ConfigurationError(f"{name} is a list of strings: {name}=[{given!r}].")
+        raise ConfigurationError(f"{name} must be a list of strings: {name}=[{given!r}].")
     return list(given or ())
 
 

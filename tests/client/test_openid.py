@@ -7,7 +7,7 @@ import typing as t
 import pytest
 
 from flask_oauth2_login import IDTokenError, OAuth2Login
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
 from tests.support.provider import REMOVED, Answer, Browser, Provider, make_key
@@ -152,9 +152,9 @@ def test_client_authentication_follows_the_metadata(provider: Provider) -> None:
     ],
 )
 def test_a_signed_answer_is_rejected_for_each_of_its_claims(
-    provider: Provider, make_sso: MakeSSO, claims: Options
+    provider: Provider, sso: SSO, claims: Options
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     provider.claims_in_id_token, provider.userinfo_signed = False, True
     assert browser.sign_in().status_code == 302
     provider.userinfo_overrides = claims
@@ -238,9 +238,9 @@ def test_keys_that_are_down_cost_no_renewed_token(
 @pytest.mark.security("E8")
 @pytest.mark.parametrize("claims", [{"sub": "eve"}, {"aud": "another"}, {"iat": at(-3600)}])
 def test_keys_that_are_down_make_nobody_else_of_a_person(
-    provider: Provider, make_sso: MakeSSO, claims: Options
+    provider: Provider, sso: SSO, claims: Options
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     browser.sign_in()
     provider.grants.expire_access()
     provider.rotate_keys()
@@ -253,9 +253,9 @@ def test_keys_that_are_down_make_nobody_else_of_a_person(
 @pytest.mark.security("E8")
 @pytest.mark.parametrize("auth_time", [None, "now", [1]])
 def test_an_auth_time_that_is_no_time_ends_the_login(
-    provider: Provider, make_sso: MakeSSO, auth_time: t.Any
+    provider: Provider, sso: SSO, auth_time: t.Any
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     browser.sign_in()
     issue(provider, claims={"auth_time": auth_time})
     provider.grants.expire_access()

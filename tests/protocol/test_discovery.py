@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login, ProviderError
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.clock import Clock
 from tests.support.handlers import Options, issue, make_openid_client, redeem_openid
 from tests.support.provider import HANG, REMOVED, ZIP_BOMB, Answer, Browser, Provider
@@ -171,9 +171,9 @@ def test_six_visitors_at_metadata_that_hang_wait_for_one_timeout(provider: Provi
 
 @pytest.mark.security("E1")
 def test_an_old_document_serves_while_a_new_one_takes_its_time(
-    provider: Provider, make_sso: MakeSSO, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, sso: SSO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     browser.sign_in()
     Clock(monkeypatch).ahead = 25 * 3600
     provider.on("/.well-known/*", HANG)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_oauth2_login import IDTokenError, login_required
-from tests.conftest import MakeProvider, MakeSSO
+from tests.conftest import SSO, MakeProvider
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
 from tests.support.provider import REMOVED, Provider, make_key
 from tests.support.strategies import anything, quickly
@@ -33,9 +33,9 @@ def test_clocks_may_differ_by_a_minute(provider: Provider, name: str) -> None:
     ],
 )
 def test_what_may_be_missing_is_rejected_where_it_is_of_another_type(
-    provider: Provider, make_sso: MakeSSO, claims: Options
+    provider: Provider, sso: SSO, claims: Options
 ) -> None:
-    app, _, browser = make_sso()
+    app, browser = sso.app, sso.browser
     app.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
     issue(provider, claims=claims)
     assert browser.sign_in().status_code == 400

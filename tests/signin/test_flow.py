@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_oauth2_login import OAuth2Login
-from tests.conftest import MakeApp, MakeProvider, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeProvider
 from tests.support.assertions import query_of
 from tests.support.handlers import make_handler
 from tests.support.provider import Answer, Browser, Provider
@@ -39,8 +39,8 @@ def test_two_logins_at_two_providers_live_side_by_side(
     assert (browser.get("/me").get_json() or {})["provider"] == "one"
 
 
-def test_another_site_can_begin_a_sign_in(provider: Provider, make_sso: MakeSSO) -> None:
-    _, _, browser = make_sso()
+def test_another_site_can_begin_a_sign_in(provider: Provider, sso: SSO) -> None:
+    browser = sso.browser
     query = f"iss={provider.issuer}&login_hint=ada&target_link_uri=http://localhost/me"
     response = browser.get(f"/login?{query}", site="cross-site")
     assert query_of(response.location)["login_hint"] == "ada"
@@ -54,14 +54,12 @@ def test_another_site_can_begin_a_sign_in(provider: Provider, make_sso: MakeSSO)
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example/", "http://localhost:1/"]
 )
-def test_another_site_cannot_choose_another_host(
-    provider: Provider, make_sso: MakeSSO, target: str
-) -> None:
-    _, _, browser = make_sso()
+def test_another_site_cannot_choose_another_host(provider: Provider, sso: SSO, target: str) -> None:
+    browser = sso.browser
     response = browser.get(f"/login?iss={provider.issuer}&target_link_uri={target}")
     assert browser.finish(response.location).location == "/"
 
 
-def test_another_issuer_begins_nothing(make_sso: MakeSSO) -> None:
-    _, _, browser = make_sso()
+def test_another_issuer_begins_nothing(sso: SSO) -> None:
+    browser = sso.browser
     assert browser.get("/login?iss=https://evil.example").status_code == 400

@@ -21,7 +21,7 @@ from flask_oauth2_login import (
     current_oauth_session,
     login_url,
 )
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.apps import EVE, STORES, accounts, add_cart, own
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import make_handler, make_openid_login
@@ -376,10 +376,8 @@ def test_who_is_missing_in_on_login_sends_nobody_in_circles(
     assert not is_signed_in(browser)
 
 
-def test_an_account_is_linked_to_nobody_who_has_signed_out(
-    make_sso: MakeSSO,
-) -> None:
-    app, login, browser = make_sso()
+def test_an_account_is_linked_to_nobody_who_has_signed_out(sso: SSO) -> None:
+    app, login, browser = sso.app, sso.login, sso.browser
     login.on_login(own)
     browser.sign_in()
     url = browser.begin(browser.link_path())
@@ -394,9 +392,9 @@ def test_an_account_is_linked_to_nobody_who_has_signed_out(
 @pytest.mark.security("A10")
 @pytest.mark.parametrize("again", ["ada", "eve"])
 def test_signing_in_once_more_as_either_of_ones_accounts_keeps_both(
-    provider: Provider, make_sso: MakeSSO, again: str
+    provider: Provider, sso: SSO, again: str
 ) -> None:
-    app, login, browser = make_sso()
+    app, login, browser = sso.app, sso.login, sso.browser
     login.on_login(lambda identity, _token: setattr(identity, "owner", "user-ada"))
     browser.sign_in()
     browser.sign_in(browser.link_path(), person=EVE)
@@ -497,9 +495,9 @@ def test_refused_by_on_login_nothing_has_happened(app: Flask, browser: Browser) 
 
 
 def test_on_login_with_flask_login_and_flask_sqlalchemy(
-    provider: Provider, make_sso: MakeSSO, tmp_path: Path
+    provider: Provider, sso: SSO, tmp_path: Path
 ) -> None:
-    app, _, browser = make_sso()
+    app, login, browser = sso.app, sso.login, sso.browser
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
     db = SQLAlchemy(app)
 
@@ -510,9 +508,8 @@ def test_on_login_with_flask_login_and_flask_sqlalchemy(
 
     manager = LoginManager(app)
     manager.user_loader(lambda id: db.session.get(User, int(id)))
-    sso = t.cast(OAuth2Login, app.blueprints["sso"])
 
-    @sso.on_login
+    @login.on_login
     def find_or_create(identity: Identity, _token: Token) -> None:
         account = f"{identity.provider}:{identity.tenant}:{identity.id}"
         user = db.session.execute(db.select(User).filter_by(account=account)).scalar()
@@ -525,7 +522,7 @@ def test_on_login_with_flask_login_and_flask_sqlalchemy(
         identity.owner = str(user.id)
         login_user(user, remember=True)
 
-    @sso.on_logout
+    @login.on_logout
     def forget(_identity: Identity) -> None:
         logout_user()
 

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from flask_oauth2_login import OAuth2Login, OpenIDConnect, SQLAlchemyStore, StoreError, logged_out
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import Options, at, make_openid_login
 from tests.support.provider import HANG, REMOVED, Answer, Browser, Hold, Provider, make_key
@@ -27,10 +27,8 @@ MANY = 6
 ONE_TIMEOUT = 2.5 * READ
 
 
-def test_a_back_channel_logout_ends_the_session_it_names(
-    provider: Provider, make_sso: MakeSSO
-) -> None:
-    app, _, browser = make_sso()
+def test_a_back_channel_logout_ends_the_session_it_names(provider: Provider, sso: SSO) -> None:
+    app, browser = sso.app, sso.browser
     reasons: list[str] = []
 
     def note(_sender: t.Any, reason: str, **_: t.Any) -> None:
@@ -50,8 +48,8 @@ def test_a_back_channel_logout_ends_the_session_it_names(
     assert reasons == ["back-channel"]
 
 
-def test_without_sid_all_sessions_of_the_person_end(provider: Provider, make_sso: MakeSSO) -> None:
-    app, _, browser = make_sso()
+def test_without_sid_all_sessions_of_the_person_end(provider: Provider, sso: SSO) -> None:
+    app, browser = sso.app, sso.browser
     other = Browser(app, provider)
     browser.sign_in()
     other.sign_in()
@@ -82,10 +80,8 @@ def test_without_sid_all_sessions_of_the_person_end(provider: Provider, make_sso
         {"sub": 7},
     ],
 )
-def test_bad_logout_tokens_end_nothing(
-    provider: Provider, make_sso: MakeSSO, claims: Options
-) -> None:
-    app, _, browser = make_sso()
+def test_bad_logout_tokens_end_nothing(provider: Provider, sso: SSO, claims: Options) -> None:
+    app, browser = sso.app, sso.browser
     browser.sign_in()
     token = provider.logout_token(claims)
     answer = app.test_client().post("/backchannel-logout", data={"logout_token": token})
@@ -96,10 +92,8 @@ def test_bad_logout_tokens_end_nothing(
 
 @pytest.mark.security("D4")
 @pytest.mark.parametrize("kind", ["none", "id_token", "typ", "missing", "twice"])
-def test_what_is_no_logout_token_ends_nothing(
-    provider: Provider, make_sso: MakeSSO, kind: str
-) -> None:
-    app, _, browser = make_sso()
+def test_what_is_no_logout_token_ends_nothing(provider: Provider, sso: SSO, kind: str) -> None:
+    app, browser = sso.app, sso.browser
     browser.sign_in()
     kinds: dict[str, dict[str, t.Any]] = {
         "none": {"logout_token": provider.logout_token(alg="none")},
@@ -114,9 +108,9 @@ def test_what_is_no_logout_token_ends_nothing(
 
 @pytest.mark.security("D4")
 def test_a_logout_token_counts_once_but_only_if_it_could_be_checked(
-    provider: Provider, make_sso: MakeSSO
+    provider: Provider, sso: SSO
 ) -> None:
-    app, _, browser = make_sso()
+    app, browser = sso.app, sso.browser
     browser.sign_in()
     token = provider.logout_token()
     provider.rotate_keys()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import MakeSSO
+from tests.conftest import SSO, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.handlers import issue
 from tests.support.provider import Provider
 
 
 @pytest.mark.security("D6")
-def test_a_front_channel_logout_needs_the_right_iss_and_sid(
-    provider: Provider, make_sso: MakeSSO
-) -> None:
-    app, _, browser = make_sso()
+def test_a_front_channel_logout_needs_the_right_iss_and_sid(provider: Provider, sso: SSO) -> None:
+    app, browser = sso.app, sso.browser
     browser.sign_in()
     sid, frame = provider.latest_grant.sid, app.test_client()
     for query in (

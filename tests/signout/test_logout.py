@@ -10,7 +10,7 @@ from flask import Flask, session
 from flask_wtf import CSRFProtect
 
 from flask_oauth2_login import Identity, OAuth2Login, login_required, logout_button
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.apps import EVE, accounts, make_sessions_permanent, own
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
@@ -44,9 +44,9 @@ def test_a_copy_of_cookies_that_were_signed_out_never_counts_again(
 @pytest.mark.security("D3")
 @pytest.mark.parametrize("every", ["", "1"])
 def test_signing_out_ends_all_accounts_that_this_browser_linked(
-    provider: Provider, make_sso: MakeSSO, every: str
+    provider: Provider, sso: SSO, every: str
 ) -> None:
-    app, login, browser = make_sso()
+    app, login, browser = sso.app, sso.login, sso.browser
     login.on_login(own)
     browser.sign_in()
     browser.sign_in(browser.link_path(), person=EVE)

@@ -9,17 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from flask_oauth2_login import OAuth2Login, OpenIDConnect
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.provider import Browser, Provider
 from tests.support.provider.browser import next_step
 
 
 @pytest.mark.security("D5")
-def test_signing_out_goes_on_to_the_provider_and_comes_back(
-    provider: Provider, make_sso: MakeSSO
-) -> None:
-    _, _, browser = make_sso()
+def test_signing_out_goes_on_to_the_provider_and_comes_back(provider: Provider, sso: SSO) -> None:
+    browser = sso.browser
     browser.sign_in()
     page = browser.post("/logout", {"next": "/"})
     assert page.status_code == 200, "a redirect after a POST would be blocked by form-action"
@@ -38,8 +36,8 @@ def test_signing_out_goes_on_to_the_provider_and_comes_back(
 
 @pytest.mark.security("D5")
 @pytest.mark.parametrize("state", ["", "forged"])
-def test_a_forged_state_leads_nowhere_after_signing_out(make_sso: MakeSSO, state: str) -> None:
-    _, _, browser = make_sso()
+def test_a_forged_state_leads_nowhere_after_signing_out(sso: SSO, state: str) -> None:
+    browser = sso.browser
     browser.sign_in()
     browser.post("/logout", {"next": "/"})
     back = browser.get(f"/logout?state={state}", site="cross-site")
@@ -49,9 +47,9 @@ def test_a_forged_state_leads_nowhere_after_signing_out(make_sso: MakeSSO, state
 
 
 def test_a_provider_that_is_down_keeps_nobody_from_signing_out(
-    provider: Provider, make_sso: MakeSSO
+    provider: Provider, sso: SSO
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     browser.sign_in()
     provider.down()
     assert browser.post("/logout").status_code < 400

@@ -17,7 +17,7 @@ from flask_oauth2_login import (
     login_required,
     require_login,
 )
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import query_of
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler
@@ -345,10 +345,8 @@ def test_an_age_is_asked_for_whenever_it_is_over_and_met_by_signing_in(
         clock.ahead += late
 
 
-def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
-    provider: Provider, make_sso: MakeSSO
-) -> None:
-    app, _, browser = make_sso()
+def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(provider: Provider, sso: SSO) -> None:
+    app, browser = sso.app, sso.browser
 
     @app.get("/gold")
     @login_required(acr_values="gold")
@@ -372,9 +370,9 @@ def test_a_view_asks_for_a_stronger_or_more_recent_sign_in(
 
 
 def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
-    provider: Provider, make_sso: MakeSSO
+    provider: Provider, sso: SSO
 ) -> None:
-    app, _, browser = make_sso()
+    app, browser = sso.app, sso.browser
 
     @app.get("/stronger")
     @login_required
@@ -394,9 +392,9 @@ def test_a_provider_that_answers_too_little_ends_in_a_page_not_in_a_loop(
 @pytest.mark.security("D1")
 @pytest.mark.parametrize("max_age", ["nan", "-1", "soon", "1e9"])
 def test_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
-    provider: Provider, make_sso: MakeSSO, max_age: str
+    provider: Provider, sso: SSO, max_age: str
 ) -> None:
-    app, _, browser = make_sso()
+    app, browser = sso.app, sso.browser
 
     @app.get("/stronger")
     @login_required
@@ -412,10 +410,8 @@ def test_an_age_that_an_api_makes_up_is_no_demand_and_no_500(
     assert "max_age" not in sent
 
 
-def test_scope_is_asked_for_once_and_earlier_scopes_stay(
-    provider: Provider, make_sso: MakeSSO
-) -> None:
-    app, _, browser = make_sso()
+def test_scope_is_asked_for_once_and_earlier_scopes_stay(provider: Provider, sso: SSO) -> None:
+    app, browser = sso.app, sso.browser
 
     @app.get("/repos")
     @login_required(scope="repo")

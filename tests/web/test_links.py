@@ -18,7 +18,7 @@ from flask_oauth2_login import (
     login_required,
     login_url,
 )
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import SSO, MakeApp
 from tests.support.apps import EVE
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import make_handler
@@ -292,9 +292,9 @@ def test_any_parameter_of_a_signed_link_goes_to_the_provider(
 
 
 def test_a_link_may_ask_the_provider_for_more_but_not_change_the_flow(
-    provider: Provider, make_sso: MakeSSO
+    provider: Provider, sso: SSO
 ) -> None:
-    _, _, browser = make_sso()
+    browser = sso.browser
     query = (
         "prompt=login&ui_locales=de&redirect_uri=https://evil.example&response_type=token&state=x"
     )

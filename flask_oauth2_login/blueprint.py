@@ -22,10 +22,10 @@ from .protocol.token import Token
 from .protocol.tracebacks import without_locals
 from .providers.presets import credential_key, find_preset, make_handler
 from .session.client_token import client_session
+from .session.current_login import find_identity, find_login
 from .session.extension import current_extension, extension_of
 from .session.registration import LoginHooks, LoginOptions, OnLogin, OnLogout, Registration
 from .session.request_scope import request_scope
-from .session.signed_in import find_identity, find_login
 from .web.demands import check_params
 from .web.view_urls import VIEWS, endpoint_of
 

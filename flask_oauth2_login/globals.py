@@ -10,10 +10,10 @@ from .client.session import OAuth2Session
 from .protocol.errors import LoginRequired
 from .protocol.identity import Identity
 from .protocol.tracebacks import without_locals
+from .session.current_login import find_identity, find_login, find_registration
 from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
-from .session.signed_in import find_identity, find_login, find_registration
 
 
 def find_session(registration: Registration | None) -> OAuth2Session:

@@ -14,10 +14,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from .globals import current_identity
 from .protocol.errors import StoreError
 from .session.browser_record import BrowserRecords
+from .session.current_login import live_records
 from .session.extension import current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
 from .session.request_scope import request_scope
-from .session.signed_in import live_records
 from .session.superseded import was_superseded
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.guard import refuse_unguarded

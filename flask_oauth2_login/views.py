@@ -20,10 +20,10 @@ from .protocol.errors import (
     StoreError,
 )
 from .protocol.tracebacks import without_locals
+from .session.current_login import find_login
 from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
-from .session.signed_in import find_login
 from .signin import flow, samesite
 from .signin.attempt import answers_by_form
 from .signin.response import read_response

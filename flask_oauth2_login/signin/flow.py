@@ -16,10 +16,10 @@ from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
+from ..session.current_login import find_login
 from ..session.record import Record
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
-from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.redirect_uris import redirect_uri

@@ -15,6 +15,7 @@ from ..config import csrf_field
 from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
+from ..session.current_login import find_identity, find_logins, find_registration
 from ..session.flask_session import (
     SessionEntries,
     SessionEntry,
@@ -28,7 +29,6 @@ from ..session.grants import keep_grant
 from ..session.record import Record, default_owner
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
-from ..session.signed_in import find_identity, find_logins, find_registration
 from ..session.store_labels import labels_of, owner_key, owner_of
 from ..session.stored_login import StoredLogin, expires_at, seal_record, server_store
 from ..session.superseded import mark_superseded

@@ -12,10 +12,10 @@ from flask import Response, redirect, request, session
 
 from ..client.revocation import revoke
 from ..protocol.errors import StoreError
+from ..session.current_login import find_login, find_logins
 from ..session.flask_session import SessionEntries, restore_session, write_entries
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
-from ..session.signed_in import find_login, find_logins
 from ..session.stored_login import StoredLogin
 from ..session.superseded import mark_superseded, was_superseded
 from ..web.links import login_links, logout_token

@@ -19,9 +19,9 @@ from ..protocol.errors import (
     StoreError,
 )
 from ..protocol.json_input import to_one_line
+from ..session.current_login import find_login, find_registration
 from ..session.extension import current_extension
 from ..session.request_scope import request_scope
-from ..session.signed_in import find_login, find_registration
 from .demands import COMING_BACK, read_demands
 from .links import login_links
 from .next_url import current_page, safe_next

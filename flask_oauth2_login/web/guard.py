@@ -13,10 +13,10 @@ from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
 from ..protocol.tracebacks import without_locals
+from ..session.current_login import find_login, find_registration
 from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
-from ..session.signed_in import find_login, find_registration
 from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import ARGUMENTS, Check, Guard, read_guard

@@ -17,10 +17,10 @@ from flask import Response, render_template, request
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
+from ..session.current_login import find_identity, find_login, find_registration
 from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries
-from ..session.signed_in import find_identity, find_login, find_registration
 from ..session.stored_login import server_store
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next

@@ -174,6 +174,16 @@ def oidc_handler(provider: Provider) -> OpenIDConnect:
     return make_openid(provider)
 
 
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """Leave out pytest-flask's request context around each test: it is no visitor's request."""
+
+
+@pytest.fixture(autouse=True)
+def _monkeypatch_response_class() -> None:
+    """Leave an app's response class as it is, which pytest-flask replaces."""
+
+
 @pytest.fixture
 def app(oauth_handler: OAuth2, make_app: MakeApp) -> Flask:
     """An app with one login, whose records are kept in cookies."""

@@ -8,12 +8,28 @@ from urllib.parse import unquote_to_bytes
 from flask import request
 
 from ..protocol.errors import AuthorizationError
+from ..protocol.json_input import to_one_line
 from ..session.registration import Registration
 
-#: The parameters of a response (RFC 6749, section 4.1.2; RFC 9207).
-RESPONSE_PARAMS = ("code", "state", "iss", "error", "error_description", "error_uri")
+#: The parameters that the protocol acts on (RFC 6749, section 4.1.2; RFC 9207).
+PROTOCOL_PARAMS = ("code", "state", "iss", "error")
+#: Where a refusal without ``error`` has its code, and where it has its text (Facebook and others).
+OTHER_CODES = ("error_code", "errorCode", "error_type", "error_reason", "err", "denied")
+OTHER_TEXTS = (
+    "error_message",
+    "errorMessage",
+    "error_msg",
+    "errorDescription",
+    "message",
+    "msg",
+    "error_reason",
+)
+#: The parameters of a refusal that only people read.
+DISPLAY_PARAMS = ("error_description", "error_uri", *dict.fromkeys((*OTHER_CODES, *OTHER_TEXTS)))
 #: The most characters of a parameter.
 MAX_PARAM = 8192
+#: The most characters that are kept of a parameter that only people read.
+MAX_DISPLAY = 500
 #: The most bytes of a response that comes as a form.
 MAX_FORM = 64 * 1024
 
@@ -21,16 +37,24 @@ MAX_FORM = 64 * 1024
 def read_response() -> dict[str, str]:
     """Return the response's parameters, which come in the query or in a form.
 
-    :raises AuthorizationError: they are not well-formed.
+    In a response without a code, the parameters that only people read are made readable: what
+    can't be shown is replaced. They never decide what the refusal is.
+
+    :raises AuthorizationError: the others are not well-formed.
     """
     posted = request.method == "POST"
     # Werkzeug limits a parsed form, but not the bytes that are checked here before.
     request.max_content_length = MAX_FORM
-    if not _is_utf8(request.get_data() if posted else request.query_string):
-        raise AuthorizationError("invalid_request", "a parameter is not well-formed")
+    encoded = request.get_data() if posted else request.query_string
     given = request.form if posted else request.args
+    display = () if "code" in given else DISPLAY_PARAMS
+    strict, texts = _split_params(encoded, display)
+    if not all(map(_is_utf8, strict)):
+        raise AuthorizationError("invalid_request", "a parameter is not well-formed")
     response = {}
-    for name in RESPONSE_PARAMS:
+    for name in (
+        PROTOCOL_PARAMS if display else (*PROTOCOL_PARAMS, "error_description", "error_uri")
+    ):
         values = given.getlist(name)
         if not values:
             continue
@@ -41,7 +65,7 @@ def read_response() -> dict[str, str]:
         if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
             raise AuthorizationError("invalid_request", "a parameter is not well-formed")
         response[name] = values[0]
-    return response
+    return {**texts, **response}
 
 
 def check_response(registration: Registration, response: t.Mapping[str, str]) -> str:
@@ -59,8 +83,33 @@ def check_response(registration: Registration, response: t.Mapping[str, str]) ->
         raise AuthorizationError(response["error"][:100], description[:500])
     # RFC 6749, section 4.1.2.
     if "code" not in response:
-        raise AuthorizationError("invalid_request", "the answer has no code")
+        code = _first(response, OTHER_CODES)
+        text = _first(response, ("error_description", *OTHER_TEXTS))
+        raise AuthorizationError(
+            code[:100] or "invalid_request", text or ("" if code else "the answer has no code")
+        )
     return response["code"]
+
+
+def _first(response: t.Mapping[str, str], names: t.Iterable[str]) -> str:
+    """Return the first of several parameters that the response has, or ``""``."""
+    return next((response[name] for name in names if name in response), "")
+
+
+def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[bytes], dict[str, str]]:
+    """Return the parts of a query or a form that must be well-formed, and the texts of the others.
+
+    :param display: the names of those that only people read.
+    """
+    strict, texts = [], {}
+    for part in encoded.split(b"&"):
+        key, _, value = part.partition(b"=")
+        name = unquote_to_bytes(key.replace(b"+", b" ")).decode("utf-8", "replace")
+        if name not in display:
+            strict.append(part)
+        elif text := unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "replace").strip():
+            texts.setdefault(name, to_one_line(text)[:MAX_DISPLAY])
+    return strict, texts
 
 
 def _is_clean(value: str) -> bool:

@@ -11,7 +11,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import AuthorizationError, OAuth2Login
+from flask_oauth2_login import AuthorizationError, OAuth2Login, login_failed
 from tests.conftest import MakeApp
 from tests.support.assertions import assert_rejected, query_of
 from tests.support.handlers import make_handler, make_openid_client
@@ -246,3 +246,96 @@ def test_further_malformed_answers_are_rejected(
     # A digit has no upper case; with a letter at its end the two differ for certain.
     query = query.replace("{state}", state).replace("{STATE}", state[:-1] + "G")
     assert_rejected(browser, provider, browser.get(f"/callback?{query}", site="cross-site"))
+
+
+#: What a provider may say of a refusal, percent-encoded.
+ODD_TEXTS = {
+    "line breaks": "AADSTS65004%3A+declined.%0D%0ATrace+ID%3A+1",
+    "no UTF-8": "acc%E8s+refus%E9",
+    "control characters": "no%00%1B%5B2J%7F",
+    "empty": "",
+    "long": "x" * 20_000,
+}
+
+
+@pytest.mark.security("A5", "A6")
+@pytest.mark.parametrize("name", ["error_description", "error_uri"])
+@pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)
+@pytest.mark.parametrize("mode", [None, "form_post"])
+def test_a_text_for_people_does_not_hide_the_refusal(
+    provider: Provider,
+    make_app: MakeApp,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    text: str,
+    mode: t.Any,
+) -> None:
+    login = OAuth2Login(make_handler(provider, response_mode=mode))
+    browser = Browser(make_app(login), provider)
+    state = query_of(browser.begin())["state"]
+    answer = f"error=access_denied&{name}={text}&state={state}"
+    if mode is None:
+        response = browser.get(f"/callback?{answer}", site="cross-site")
+    else:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = browser.send(
+            "POST", "/callback", answer.encode(), site="cross-site", headers=form
+        )
+        response = browser.follow(response)
+    assert_rejected(browser, provider, response)
+    assert "cancelled" in response.text
+    assert len(response.text) < 5000
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+@pytest.mark.security("A6")
+@pytest.mark.parametrize("part", ["error=a%0D%0Ab", "error=%FF", "error=a&iss=%FF", "error="])
+def test_what_decides_stays_strict_in_a_refusal(
+    browser: Browser, provider: Provider, part: str
+) -> None:
+    state = query_of(browser.begin())["state"]
+    query = f"{part}&error_description=%FF&state={state}"
+    response = browser.get(f"/callback?{query}", site="cross-site")
+    assert_rejected(browser, provider, response)
+    assert "not well-formed" in response.text
+
+
+@pytest.mark.parametrize("samesite", ["Lax", "Strict"])
+@pytest.mark.parametrize(
+    ("params", "error", "description"),
+    [
+        (
+            {"error_code": "1349048", "error_message": "App\nnot active"},
+            "1349048",
+            "App not active",
+        ),
+        ({"errorMessage": "no <b>way</b>"}, "invalid_request", "no <b>way</b>"),
+        ({"error_reason": "user_denied"}, "user_denied", "user_denied"),
+        ({"error_code": "7" * 9000, "error_message": "x" * 9000}, "7" * 100, "x" * 500),
+    ],
+)
+def test_a_refusal_in_other_words_is_in_the_log_and_the_signal(
+    provider: Provider,
+    make_app: MakeApp,
+    caplog: pytest.LogCaptureFixture,
+    samesite: str,
+    params: dict[str, str],
+    error: str,
+    description: str,
+) -> None:
+    login = OAuth2Login(make_handler(provider))
+    app = make_app(login, SESSION_COOKIE_SAMESITE=samesite)
+    browser = Browser(app, provider)
+    told: list[t.Any] = []
+
+    def note(_sender: t.Any, error: t.Any, **_: t.Any) -> None:
+        told.append(error)
+
+    with login_failed.connected_to(note, app):
+        response = browser.sign_in(code=REMOVED, **params)
+    assert_rejected(browser, provider, response)
+    assert "<b>" not in response.text
+    assert (told[0].error, told[0].error_description) == (error, description)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert error in line
+    assert description in line

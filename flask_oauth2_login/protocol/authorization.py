@@ -44,10 +44,21 @@ def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) 
     """
     if iss is None:
         if metadata.get("authorization_response_iss_parameter_supported") is True:
-            raise AuthorizationError("invalid_issuer", "the response does not name its issuer")
+            raise AuthorizationError(
+                "invalid_issuer",
+                "the response does not name its issuer",
+                detail=f"The metadata of issuer={issuer!r} promises that it does.",
+            )
         return
     template = str(metadata.get("issuer", issuer))
     prefix, placeholder, suffix = template.partition(TENANT)
     filled = placeholder and iss.startswith(prefix) and iss.endswith(suffix)
     if iss != issuer and not filled:
-        raise AuthorizationError("invalid_issuer", "the response is from another provider")
+        slash = (
+            " They differ in a slash at the end." if iss.rstrip("/") == issuer.rstrip("/") else ""
+        )
+        raise AuthorizationError(
+            "invalid_issuer",
+            "the response is from another provider",
+            detail=f"Its iss is {iss[:200]!r}, and the option is issuer={issuer!r}.{slash}",
+        )

@@ -40,12 +40,18 @@ class _Refusal(OAuth2Error, BadRequest):
         it in HTML.
     :param status_code: the status of the HTTP response that had the error; None if it was not in a
         response to one of our requests.
+    :param detail: a sentence for developers, which is in the error's text only.
     """
 
     _what: t.ClassVar[str]
 
     def __init__(
-        self, error: str, error_description: str | None = None, status_code: int | None = None
+        self,
+        error: str,
+        error_description: str | None = None,
+        status_code: int | None = None,
+        *,
+        detail: str = "",
     ) -> None:
         # A provider may send characters that RFC 6749, sections 4.1.2.1 and 5.2 forbid.
         error = to_one_line(error)
@@ -53,6 +59,8 @@ class _Refusal(OAuth2Error, BadRequest):
         sentence = f"{self._what}: {error}"
         if error_description:
             sentence += f" ({error_description})"
+        if detail:
+            sentence += f". {to_one_line(detail)}"
         super().__init__(sentence)
         self.args = (sentence,)
         self.error = error

@@ -73,8 +73,10 @@ def check_response(registration: Registration, response: t.Mapping[str, str]) ->
 
     :raises AuthorizationError: the response is another provider's, a refusal, or has no code.
     """
-    # RFC 9207, section 2.4.
-    registration.handler.check_issuer(response.get("iss"))
+    # RFC 9207, section 2.4. A refusal without `iss` is harmless, since `state` is right, and many
+    # providers that promise `iss` leave it out there.
+    if "iss" in response or "code" in response:
+        registration.handler.check_issuer(response.get("iss"))
     # RFC 6749, section 4.1.2.1.
     if "error" in response and "code" in response:
         raise AuthorizationError("invalid_request", "the answer has a code and an error")
@@ -101,7 +103,8 @@ def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[byte
 
     :param display: the names of those that only people read.
     """
-    strict, texts = [], {}
+    strict: list[bytes] = []
+    texts: dict[str, str] = {}
     for part in encoded.split(b"&"):
         key, _, value = part.partition(b"=")
         name = unquote_to_bytes(key.replace(b"+", b" ")).decode("utf-8", "replace")

@@ -332,10 +332,41 @@ def test_a_refusal_in_other_words_is_in_the_log_and_the_signal(
         told.append(error)
 
     with login_failed.connected_to(note, app):
-        response = browser.sign_in(code=REMOVED, **params)
+        overrides: dict[str, t.Any] = {"code": REMOVED, **params}
+        response = browser.sign_in(**overrides)
     assert_rejected(browser, provider, response)
     assert "<b>" not in response.text
     assert (told[0].error, told[0].error_description) == (error, description)
     (line,) = (record.getMessage() for record in caplog.records)
     assert error in line
     assert description in line
+
+
+@pytest.mark.security("A4", "A5")
+@pytest.mark.parametrize(
+    ("overrides", "cancelled"),
+    [
+        ({"iss": REMOVED}, True),
+        ({}, True),
+        ({"iss": "https://evil.example"}, False),
+        ({"iss": REMOVED, "code": "a-code"}, False),
+    ],
+)
+def test_a_refusal_without_iss_is_the_providers_own(
+    provider: Provider, make_app: MakeApp, overrides: dict[str, t.Any], cancelled: bool
+) -> None:
+    browser = Browser(make_app(OAuth2Login(make_openid_client(provider), scope="email")), provider)
+    refusal = {"code": REMOVED, "error": "access_denied", **overrides}
+    response = browser.sign_in(**refusal)
+    assert_rejected(browser, provider, response)
+    assert ("cancelled" in response.text) is cancelled
+
+
+def test_another_issuer_is_named_in_the_log_beside_ours(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = Browser(make_app(OAuth2Login(make_openid_client(provider), scope="email")), provider)
+    assert browser.sign_in(iss=f"{provider.issuer}/").status_code == 400
+    assert f"{provider.issuer}/'" in caplog.text
+    assert f"issuer={provider.issuer!r}" in caplog.text
+    assert "slash" in caplog.text

@@ -84,6 +84,26 @@ CLIENT_AUTHS: t.Mapping[str, ClientAuth] = {
 }
 
 
+def auth_name(method: ClientAuth) -> str:
+    """Return a method's name in the option ``client_auth``; of a function, its own."""
+    names = (name for name, known in CLIENT_AUTHS.items() if known is method)
+    return next(names, None) or str(getattr(method, "__qualname__", type(method).__qualname__))
+
+
+def client_refused(client_id: str, method: ClientAuth) -> str:
+    """Return a sentence that says how the client authenticated, and what may be wrong."""
+    sentence = (
+        f"The client {client_id!r} authenticated with client_auth={auth_name(method)!r}: compare"
+        " client_id, client_secret and client_auth with the registration."
+    )
+    if method is client_secret_basic:
+        sentence += (
+            " Some providers do not decode Basic credentials with special characters:"
+            " try client_auth='client_secret_post'."
+        )
+    return sentence
+
+
 def find_client_auth(method: str | ClientAuth) -> ClientAuth:
     """Return the function for a method's name. A function is returned as it is.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import typing as t
 
 from . import http
-from .client_auth import ClientAuth, TokenRequest, basic_credentials
+from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
+from .errors import CLIENT_ERRORS, TokenError
 from .http_options import HTTPOptions
 from .token import Token, read_token
 
@@ -40,7 +41,14 @@ def request_token(
     """
     secrets = secrets_in(request)
     response = send(options, request, client_auth, as_json)
-    return read_token(response, token_path=token_path, token_types=token_types, secrets=secrets)
+    try:
+        return read_token(response, token_path=token_path, token_types=token_types, secrets=secrets)
+    except TokenError as refusal:
+        if refusal.error not in CLIENT_ERRORS:
+            raise
+        error, description = refusal.error, refusal.error_description
+        detail = client_refused(request.client_id, client_auth)
+        raise TokenError(error, description, refusal.status_code, detail=detail) from None
 
 
 def send(

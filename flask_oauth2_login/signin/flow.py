@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 import typing as t
@@ -11,7 +12,7 @@ from flask import Response, redirect
 from .. import signals
 from ..client.revocation import revoke
 from ..config import default_next
-from ..protocol.errors import ProviderAnswerError
+from ..protocol.errors import CLIENT_ERRORS, ProviderAnswerError, TokenError
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
@@ -26,6 +27,8 @@ from ..web.redirect_uris import redirect_uri
 from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
 from .response import check_response
 from .session_setup import linking_owner, sign_in
+
+log = logging.getLogger("flask_oauth2_login")
 
 #: The claims of an ID token that refreshing, signing out and the guard need later.
 KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
@@ -95,7 +98,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
 def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Token:
     """Exchange the code for a token: RFC 6749, section 4.1.3.
 
-    :raises ProviderAnswerError: the provider sent no token.
+    :raises ProviderAnswerError: the provider sent no token, or refused the client.
     """
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
     if registration.handler.pkce:
@@ -105,7 +108,17 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
         params["nonce"] = attempt.nonce
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
-    token = registration.handler.get_token(code, **params)
+    try:
+        token = registration.handler.get_token(code, **params)
+    except TokenError as refusal:
+        if refusal.error not in CLIENT_ERRORS:
+            raise
+        # Only the developer can mend this, and nobody can sign in until then.
+        message = "%s: nobody can sign in. %s"
+        log.error(message, registration.name, refusal)  # noqa: TRY400  (a traceback says no more)
+        raise ProviderAnswerError(
+            f"The provider refused this app's client: {refusal.error}."
+        ) from None
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")
     return token

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2Login, TokenError
 from tests.conftest import SSO, MakeApp, MakeProvider
-from tests.support.assertions import query_of
-from tests.support.handlers import make_handler
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import make_client, make_handler
 from tests.support.provider import Answer, Browser, Provider
 
 
@@ -63,3 +63,31 @@ def test_another_site_cannot_choose_another_host(provider: Provider, sso: SSO, t
 def test_another_issuer_begins_nothing(sso: SSO) -> None:
     browser = sso.browser
     assert browser.get("/login?iss=https://evil.example").status_code == 400
+
+
+@pytest.mark.security("B4", "C1")
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client"])
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_a_client_that_is_refused_is_the_developers_affair(
+    provider: Provider,
+    browser: Browser,
+    caplog: pytest.LogCaptureFixture,
+    error: str,
+    status: int,
+) -> None:
+    provider.on("/token", Answer(status, {"error": error}))
+    response = browser.sign_in()
+    assert response.status_code == 502
+    assert not is_signed_in(browser)
+    (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert error in line
+    assert "'the-client'" in line
+    assert "client_auth='client_secret_post'" in line
+    assert "the-secret" not in caplog.text
+
+
+def test_basic_credentials_that_are_refused_name_the_other_method(provider: Provider) -> None:
+    handler = make_client(provider, client_auth="client_secret_basic")
+    provider.on("/token", Answer(401, {"error": "invalid_client"}))
+    with pytest.raises(TokenError, match=r"client_secret_basic.*client_secret_post"):
+        handler.get_token("a-code")

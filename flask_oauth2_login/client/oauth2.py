@@ -306,7 +306,9 @@ class OAuth2(Endpoints):
             self._client_auth(),
             as_json=self.token_request == "json",
             token_path=self.token_path,
-            token_types={"bearer", self.bearer_scheme.lower()},
+            token_types={
+                each.strip().lower() for each in ("Bearer", self.bearer_scheme, *self.token_types)
+            },
         )
 
     def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:

@@ -39,6 +39,7 @@ class HandlerOptions(t.TypedDict, total=False):
     client_id_param: str
     bearer_method: str
     bearer_scheme: str
+    token_types: t.Iterable[str]
     headers: t.Mapping[str, str] | None
     authorize_params: t.Mapping[str, t.Any] | None
     token_params: t.Mapping[str, t.Any] | None
@@ -185,6 +186,9 @@ class Options:
     bearer_method: str = field(default="header", metadata=checked_by(_bearer_method))
     #: The word before the token in the ``Authorization`` header.
     bearer_scheme: str = "Bearer"
+    #: Values of ``token_type`` to accept beside ``"Bearer"``, in any case, such as ``["User Access
+    #: Token"]``. The tokens are sent by ``bearer_scheme`` all the same.
+    token_types: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
     #: Headers to send with each request to the provider, API calls included.
     headers: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: Parameters to add to each authorization request.

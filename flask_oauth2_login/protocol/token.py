@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from .errors import ProviderAnswerError, TokenError
 from .http import Response
+from .json_input import to_one_line
 
 if t.TYPE_CHECKING:
     from .identity import Identity
@@ -178,10 +179,12 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         raise ProviderAnswerError("The token endpoint answered without a usable access_token.")
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type
-    if not isinstance(token_type, str) or token_type.lower() not in token_types:
+    if not isinstance(token_type, str) or token_type.strip().lower() not in token_types:
+        came = to_one_line(repr(token_type))[:100]
         raise ProviderAnswerError(
-            "The token endpoint answered with a token_type that is not one of"
-            f" {', '.join(token_types)}."
+            f"The token endpoint answered with token_type {came}, which is not one of"
+            f" {', '.join(sorted(token_types))}. If it is used as a Bearer token is, accept it by"
+            " the option token_types=[…]."
         )
     token = Token(members, token_type=token_type)
     for name in ("refresh_token", "id_token"):

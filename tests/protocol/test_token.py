@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_oauth2_login import ProviderError, TokenError
-from tests.support.handlers import make_client, make_handler, redeem_code
+from flask_oauth2_login import ConfigurationError, ProviderError, TokenError
+from tests.support.handlers import CALLBACK, make_client, make_handler, redeem, redeem_code
 from tests.support.provider import Answer, Browser, Provider
 from tests.support.strategies import anything
 
@@ -148,3 +148,35 @@ def test_a_lifetime_beyond_all_measure_is_unknown(
     token = make_handler(provider, redirect_uri="http://localhost/callback").get_token("code")
     assert token is not None
     assert (token.expires_at is None) == (digits > 1)
+
+
+@pytest.mark.security("B3")
+@pytest.mark.parametrize("came", ["User Access Token", "user access token", "USER ACCESS TOKEN"])
+def test_another_word_for_a_bearer_token_counts_where_it_is_named(
+    provider: Provider, came: str
+) -> None:
+    provider.token_overrides = {"token_type": came}
+    with pytest.raises(ProviderError, match=rf"{came}.*token_types"):
+        redeem_code(provider)
+    handler = make_handler(provider, redirect_uri=CALLBACK, token_types=["User Access Token"])
+    token = redeem(handler, provider)
+    assert handler.session(token).get("x").status_code == 200
+    sent = provider.calls("/api/x")[-1].headers["Authorization"]
+    assert sent == f"Bearer {token.access_token}"
+    provider.token_overrides = {"token_type": "mac"}
+    with pytest.raises(ProviderError, match=r"'mac'.*bearer, user access token"):
+        redeem(handler, provider)
+
+
+@pytest.mark.parametrize("came", [7, ["Bearer"], {"x": "\n" * 5000}, "a\nb" * 5000])
+def test_a_token_type_is_named_in_one_short_line(provider: Provider, came: object) -> None:
+    provider.token_overrides = {"token_type": came}
+    with pytest.raises(ProviderError) as caught:
+        redeem_code(provider)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_a_single_word_is_no_list_of_token_types(provider: Provider) -> None:
+    with pytest.raises(ConfigurationError, match="token_types"):
+        make_client(provider, token_types="MAC")

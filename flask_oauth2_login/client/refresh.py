@@ -22,8 +22,10 @@ from ..protocol.errors import (
     ProviderUnavailableError,
     StoreError,
     TokenError,
+    UnnamedRefusalError,
 )
 from ..protocol.fork_safe import PerProcess
+from ..protocol.refusal import Concern, find_concern
 from ..protocol.token import Token
 from .backoff import BackOff
 from .token_source import StoredToken, TokenSource
@@ -165,16 +167,22 @@ class Refresher:
             back_off.succeeded(source)
             source.end()
             raise _ended(source) from None
-        except TokenError as refusal:
+        except (TokenError, UnnamedRefusalError) as refusal:
             back_off.succeeded(source)
-            if refusal.error == "invalid_grant":
+            if stored.token.refresh_token and find_concern(refusal) is Concern.TOKEN:
                 if newer := _if_newer(source, source.reload(), expired):
                     return newer
+                log.warning(
+                    "%s: a login ends, because its refresh token was refused. %s",
+                    source.name,
+                    refusal,
+                )
                 source.end()
                 raise _ended(source) from None
             log.warning("%s: a token was not refreshed. %s", source.name, refusal)
+            what = refusal.error if isinstance(refusal, TokenError) else refusal.reason
             error: ProviderError = ProviderAnswerError(
-                f"The provider refused to refresh the token: {refusal.error}."
+                f"The provider refused to refresh the token: {what}."
             )
             back_off.failed(source, error)
             raise error from None

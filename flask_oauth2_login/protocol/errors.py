@@ -130,6 +130,19 @@ class ProviderAnswerError(ProviderError, BadGateway):
     """The provider's response does not follow the protocol."""
 
 
+class UnnamedRefusalError(ProviderAnswerError):
+    """The provider refused a token request, and its response has no ``error`` (RFC 6749, 5.2).
+
+    :param reason: what the response says instead.
+    :param status_code: the status of the response.
+    """
+
+    def __init__(self, message: str, reason: str, status_code: int) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status_code = status_code
+
+
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
     """The provider says that it can't answer now (5xx, 429), or has closed the connection."""
 

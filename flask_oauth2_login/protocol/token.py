@@ -9,9 +9,10 @@ import time
 import typing as t
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from .errors import ProviderAnswerError, TokenError
+from .errors import ProviderAnswerError, TokenError, UnnamedRefusalError
 from .http import Response
 from .json_input import to_one_line
+from .refusal import find_reason
 
 if t.TYPE_CHECKING:
     from .identity import Identity
@@ -98,8 +99,10 @@ def read_token(
     :param secrets: secrets of the request. They are removed from an error that quotes them.
     :raises TokenError: the provider refused (RFC 6749, section 5.2).
     :raises ProviderUnavailableError: the provider says that it can't answer now (5xx, 429).
+    :raises UnnamedRefusalError: the provider refused, without an error code.
     :raises ProviderAnswerError: the response is neither a token nor a refusal.
     """
+    secrets = list(secrets)
     response.require_in_order("The token endpoint")
     if not response.body.strip() and 200 <= response.status < 300:
         return None
@@ -111,6 +114,14 @@ def read_token(
         )
     if refusal := find_refusal(members, response.status, secrets):
         raise refusal
+    if 400 <= response.status < 500 and (reason := find_reason(members)):
+        reason = to_one_line(_redact(reason, [secret for secret in secrets if secret])[:500])
+        raise UnnamedRefusalError(
+            f"The token endpoint answered with status {response.status}, no error code, and"
+            f" {reason}: is token_url right?",
+            reason,
+            response.status,
+        )
     if not 200 <= response.status < 300:
         raise ProviderAnswerError(
             f"The token endpoint answered with status {response.status} and no error code:"
@@ -150,6 +161,10 @@ def find_refusal(
         # Facebook sends {"error": {"type": …, "message": …, "code": …}}.
         description = error.get("message")
         error = error.get("type") or error.get("code") or "invalid_request"
+    if not error and "access_token" not in members and members.get("errcode"):
+        # WeChat sends {"errcode": 40030, "errmsg": …}, with status 200.
+        error = members["errcode"]
+        description = members.get("errmsg")
     if not error:
         return None
     secrets = [secret for secret in secrets if secret]

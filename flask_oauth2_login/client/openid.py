@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import typing as t
 from urllib.parse import urlsplit
 
@@ -17,7 +16,6 @@ from ..protocol.errors import (
     IDTokenError,
     OAuth2Error,
     ProviderAnswerError,
-    ProviderError,
 )
 from ..protocol.identity import Identity, make_identity
 from ..protocol.scope import split_scope
@@ -26,12 +24,11 @@ from ..protocol.tracebacks import without_locals
 from . import userinfo
 from .oauth2 import OAuth2
 from .options import HandlerOptions, list_of, one_of
+from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
 
 if t.TYPE_CHECKING:
     from ..protocol.id_token import Verifier
-
-log = logging.getLogger("flask_oauth2_login")
 
 #: The claims that a scope requests (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
@@ -104,6 +101,7 @@ class OpenIDConnect(OAuth2):
         fetch = functools.partial(self._fetch_metadata, metadata)
         if metadata is not None:
             discovery.check_given(metadata, issuer, self.http_hosts)
+        self._refreshed = RefreshedIDTokens(repr(self))
         self._metadata = Cache(fetch, remember_failure=discovery.REMEMBER_FAILURE)
 
     def __repr__(self) -> str:
@@ -221,15 +219,17 @@ class OpenIDConnect(OAuth2):
     def renew(self, token: Token, id_claims: t.Mapping[str, t.Any] | None = None) -> Token | None:
         """Refresh a token as :meth:`OAuth2.renew` does, and check a new ID token.
 
-        It must belong to the same sign-in: Core, section 12.2. If the provider's keys can't be
-        fetched, its signature is not checked, because TLS protects the response.
+        It must be about the same person, and for this client: Core, section 12.2. If it fails any
+        other check, or the provider's keys can't be fetched, it is left out of the new token, and
+        the log says why.
 
         :param token: a token with a refresh token.
         :param id_claims: the claims of the ID token of the sign-in.
-        :returns: the new token, with ``id_claims`` if it has an ID token; None if the response is a
-            success without content.
-        :raises IDTokenError: a check of the ID token failed. The new token is then revoked, if the
-            provider has a revocation endpoint.
+        :returns: the new token, with ``id_claims`` if it has a valid ID token; None if the response
+            is a success without content.
+        :raises IDTokenError: the ID token is about somebody else, from another issuer, or for
+            another client. The new token is then revoked, if the provider has a revocation
+            endpoint.
         :raises ConfigurationError: the token has no refresh token.
         :raises TokenError: the provider refused.
         :raises ProviderError: the provider can't be reached, or its response is neither a token
@@ -238,24 +238,11 @@ class OpenIDConnect(OAuth2):
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
             try:
-                newer.id_claims = self._read_refreshed(newer, id_claims or {})
+                self._refreshed.check(newer, id_claims or {}, self.client_id, self._verifier)
             except IDTokenError:
                 revoke((self, newer))
                 raise
         return newer
-
-    def _read_refreshed(self, newer: Token, id_claims: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        from ..protocol.id_token import read_refreshed, validate_refreshed
-
-        id_token = newer["id_token"]
-        try:
-            return validate_refreshed(id_token, self._verifier(), id_claims, newer.access_token)
-        except ProviderError as error:
-            # The old refresh token is used up, so rejecting the new one would end the login. TLS to
-            # the token endpoint may replace the signature check (Core, section 3.1.3.7, point 6).
-            # The claims are still checked.
-            log.warning("The signature of a refreshed ID token was not checked: %s", error)
-            return read_refreshed(id_token, id_claims)
 
     @without_locals
     def fetch_identity(

@@ -163,8 +163,9 @@ class Refresher:
             token = source.refresh(stored.token)
             if token is None:
                 raise ProviderAnswerError("The provider's response to a refresh is empty.")
-        except IDTokenError:
+        except IDTokenError as fault:
             back_off.succeeded(source)
+            log.warning("%s: a login ends, because of a refreshed ID token. %s", source.name, fault)
             source.end()
             raise _ended(source) from None
         except (TokenError, UnnamedRefusalError) as refusal:

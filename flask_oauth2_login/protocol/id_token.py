@@ -1,7 +1,7 @@
 """Validation of ID tokens, signed UserInfo responses and logout tokens.
 
 The checks are in the order of the specifications: OpenID Connect Core 1.0, sections 2, 3.1.3.6,
-3.1.3.7, 5.3.2 and 12.2; Back-Channel Logout 1.0, section 2.6; RFC 8725.
+3.1.3.7 and 5.3.2; Back-Channel Logout 1.0, section 2.6; RFC 8725.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ Claims = dict[str, t.Any]
 #: How far (s) the provider's clock may differ from ours when ``exp``, ``iat``, ``nbf`` and
 #: ``auth_time`` are compared: a minute, and 30 seconds that a request takes.
 CLOCK_SKEW = 90
-#: How old (s) an ID token of a refresh response may be by its ``iat``.
-REFRESHED_MAX_AGE = 300
 #: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
 LOGOUT_SECONDS = 120
 #: The most characters of a token.
@@ -165,37 +163,6 @@ def validate_id_token(
     return claims
 
 
-def validate_refreshed(
-    token: t.Any, verifier: Verifier, former: t.Mapping[str, t.Any], access_token: str
-) -> Claims:
-    """Return the claims of an ID token of a refresh response: Core, section 12.2.
-
-    :param former: the claims of the ID token of the sign-in.
-    :raises IDTokenError: a check failed.
-    :raises ProviderError: the provider's keys can't be fetched.
-    """
-    claims = validate_id_token(token, verifier, access_token=access_token)
-    _compare(claims, former)
-    return claims
-
-
-def read_refreshed(token: t.Any, former: t.Mapping[str, t.Any]) -> Claims:
-    """Return the claims of an ID token of a refresh response without checking its signature.
-
-    It is for the case that the provider's keys can't be fetched.
-
-    :param former: the claims of the ID token of the sign-in.
-    :raises IDTokenError: a check failed.
-    """
-    if not isinstance(token, str) or len(token) > MAX_LENGTH or token.count(".") != 2:
-        raise IDTokenError("it is not a JWT")
-    claims = _json_object(token.split(".")[1])
-    _check_times(claims)
-    _check_types(claims)
-    _compare(claims, former)
-    return claims
-
-
 def validate_userinfo(token: str, verifier: Verifier) -> Claims:
     """Return the claims of a signed UserInfo response: Core, section 5.3.2.
 
@@ -212,19 +179,6 @@ def validate_userinfo(token: str, verifier: Verifier) -> Claims:
         _check_audience(claims, verifier)
     _check_times(claims, needed=())
     return claims
-
-
-def _compare(claims: Claims, former: t.Mapping[str, t.Any]) -> None:
-    """Check that a refreshed ID token belongs to the same sign-in: Core, section 12.2."""
-    for name in ("iss", "sub", "aud"):
-        if name in former and claims.get(name) != former[name]:
-            raise IDTokenError(f"its {name} is not that of the sign-in")
-    if claims["iat"] < max(former.get("iat", 0), time.time() - REFRESHED_MAX_AGE):
-        raise IDTokenError("its iat is old")
-    if claims.get("auth_time", former.get("auth_time")) != former.get("auth_time"):
-        raise IDTokenError("its auth_time is not that of the sign-in")
-    if claims.get("nonce", former.get("nonce")) != former.get("nonce"):
-        raise IDTokenError("its nonce is not that of the sign-in")
 
 
 def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:

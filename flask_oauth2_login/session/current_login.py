@@ -72,8 +72,11 @@ def _open(registration: Registration, entry: SessionEntry) -> StoredLogin | None
     if idle > config.idle_seconds + config.touch_seconds:
         return None
     login = StoredLogin(registration, entry.id)
-    if login.reload() is None or login.token_source is None:
+    if login.reload() is None or (source := login.token_source) is None:
         return None
+    if source is not login:
+        # A refresh changes the claims of the grant only.
+        login.record.identity.claims = source.record.identity.claims
     if idle >= config.touch_seconds:
         login.touch()
         touch_entry(request_scope().read_entries(), entry.id)

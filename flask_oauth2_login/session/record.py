@@ -12,6 +12,8 @@ from ..protocol.token import Token
 
 #: The members of a token response that are elements of their own in a packed record.
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
+#: The claims of an ID token that refreshing, signing out and the guard need later.
+KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
 #: Store expires_in only up to this many seconds; longer tokens use the fixed refresh margin.
 SHORT_LIFE = 600
 
@@ -37,11 +39,41 @@ class Record:
     id_token: str | None = dataclasses.field(default=None, repr=False)
     #: The id of the grant that holds the token, if jobs use it too. A grant has its own id here.
     grant: str | None = None
+    #: The names of those of the identity's claims that the ID token had.
+    id_token_claims: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def is_grant(self) -> bool:
         """True for a grant, which belongs to no browser and outlives all of its sessions."""
         return self.grant == self.id
+
+
+def with_id_claims(record: Record, token: Token, wanted: t.Iterable[str]) -> Record:
+    """Return a record with the claims of a refreshed ID token in place of the former one's.
+
+    A claim that only the former ID token had is gone, such as the groups of somebody who is in none
+    any more. Claims of UserInfo stay, unless the ID token now has them.
+
+    :param token: the refreshed token, with ``id_claims`` if it has a valid ID token.
+    :param wanted: the names of claims to keep in ``identity.claims``.
+    """
+    newer = token.id_claims
+    if newer is None:
+        return record
+    others = {
+        name: value
+        for name, value in record.identity.claims.items()
+        if name not in record.id_token_claims
+    }
+    own = {name: newer[name] for name in wanted if name in newer}
+    kept = {name: newer[name] for name in KEPT_CLAIMS if name in newer}
+    return dataclasses.replace(
+        record,
+        identity=dataclasses.replace(record.identity, claims={**others, **own}),
+        id_claims={**record.id_claims, **kept},
+        id_token=token.get("id_token") if record.id_token is not None else None,
+        id_token_claims=list(own),
+    )
 
 
 def default_owner(identity: Identity) -> str | None:
@@ -96,6 +128,7 @@ def pack(record: Record) -> list[t.Any]:
         json.dumps(rest) if rest else None,
         record.id_token,
         record.grant,
+        record.id_token_claims,
     ]
     return _without_end(packed)
 
@@ -110,10 +143,9 @@ def _without_end(values: list[t.Any]) -> list[t.Any]:
 def unpack(packed: t.Any, login: str) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
-        packed = [*packed, *[None] * (11 - len(packed))]
-        id, access, refresh, times, who, scopes, requested, id_claims, rest, id_token, grant = (
-            packed
-        )
+        packed = [*packed, *[None] * (12 - len(packed))]
+        id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
+        id_token, grant, id_token_claims = more
         signed_in_at, expires_in, life = times
         scope, granted = scopes
         expires_at = None if expires_in is None else signed_in_at + expires_in
@@ -140,4 +172,5 @@ def unpack(packed: t.Any, login: str) -> Record | None:
         dict(id_claims or {}),
         id_token,
         grant,
+        list(id_token_claims or ()),
     )

@@ -18,7 +18,7 @@ from ..stores.base import Outcome, TokenStore
 from ..stores.sealing import hashed_name
 from .browser_record import BrowserRecords
 from .extension import current_extension
-from .record import Record, pack, unpack
+from .record import Record, pack, unpack, with_id_claims
 from .registration import Registration
 
 log = logging.getLogger("flask_oauth2_login")
@@ -192,7 +192,8 @@ class StoredLogin(TokenSource):
         return self.handler.renew(token, self.record.id_claims)
 
     def replace(self, token: Token, version: str) -> Outcome:
-        outcome = self.put(token, version)
+        newer = with_id_claims(self.record, token, self.registration.options.claims)
+        outcome = self._put(newer, token, version)
         if outcome == "replaced":
             identity = self.record.identity
             signals.send(signals.token_refreshed, login=self.name, identity=identity, token=token)
@@ -200,7 +201,10 @@ class StoredLogin(TokenSource):
 
     def put(self, token: Token, version: str) -> Outcome:
         """Replace the token as `replace` does, for a token that came with a sign-in."""
-        record = dataclasses.replace(self.record, token=token)
+        return self._put(self.record, token, version)
+
+    def _put(self, record: Record, token: Token, version: str) -> Outcome:
+        record = dataclasses.replace(record, token=token)
         sealed = seal_record(self.registration, record)
         end = expires_at(self.registration.config, record)
         outcome = self._records.replace(self._store_id, sealed, version, end)

@@ -18,7 +18,7 @@ from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..session.current_login import find_login
-from ..session.record import Record
+from ..session.record import KEPT_CLAIMS, Record
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..web.demands import authorization_params, login_demands
@@ -29,9 +29,6 @@ from .response import check_response
 from .session_setup import linking_owner, sign_in
 
 log = logging.getLogger("flask_oauth2_login")
-
-#: The claims of an ID token that refreshing, signing out and the guard need later.
-KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
 
 
 def begin(
@@ -151,6 +148,7 @@ def make_record(
         requested=attempt.requested | {"scope": attempt.scopes},
         id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
         id_token=token.get("id_token") if keeps_id_token else None,
+        id_token_claims=[name for name in registration.options.claims if name in claims],
     )
 
 

@@ -1,0 +1,70 @@
+"""What becomes of the ID token of a refresh response: used, left aside, or the end of the login."""
+
+from __future__ import annotations
+
+import logging
+import re
+import typing as t
+
+from ..protocol.errors import IDTokenError, ProviderError
+from ..protocol.token import Token
+
+if t.TYPE_CHECKING:
+    from ..protocol.id_token import Verifier
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: The most reasons to remember. Later ones are logged as information only.
+MAX_REASONS = 50
+
+
+class RefreshedIDTokens:
+    """The checks of refreshed ID tokens of one handler, which warn once of each kind of fault.
+
+    :param handler: the handler's repr, for the log.
+    """
+
+    def __init__(self, handler: str) -> None:
+        self._handler = handler
+        self._reasons: set[str] = set()
+
+    def check(
+        self,
+        newer: Token,
+        former: t.Mapping[str, t.Any],
+        client_id: str,
+        make_verifier: t.Callable[[], Verifier],
+    ) -> None:
+        """Check the ID token of a refreshed token, and remove it if it has a fault.
+
+        The old refresh token is used up, so rejecting the new one would end the login.
+
+        :param newer: the refreshed token. It gets ``id_claims`` if its ID token is valid.
+        :param former: the claims of the ID token of the sign-in.
+        :raises IDTokenError: the ID token is about somebody else, from another issuer, or for
+            another client.
+        """
+        from ..protocol.refreshed_id_token import check_same_person, validate_refreshed
+
+        id_token = newer["id_token"]
+        check_same_person(id_token, client_id, former)
+        try:
+            newer.id_claims = validate_refreshed(
+                id_token, make_verifier(), former, newer.access_token
+            )
+        except (IDTokenError, ProviderError) as error:
+            del newer["id_token"]
+            self._log(error)
+
+    def _log(self, error: Exception) -> None:
+        # Numbers in the text, such as those of a time, differ each time.
+        reason = re.sub("[0-9]+", "0", str(error))
+        is_known = reason in self._reasons or len(self._reasons) >= MAX_REASONS
+        if not is_known:
+            self._reasons.add(reason)
+        log.log(
+            logging.INFO if is_known else logging.WARNING,
+            "%s: the ID token of a refresh is left aside, and the new token kept. %s",
+            self._handler,
+            error,
+        )

@@ -148,13 +148,16 @@ class OAuth2(Endpoints):
         :param refresh_token: the refresh token, or a :class:`Token` that has one.
         :param params: more parameters, such as ``scope``.
         :returns: the new token, or None if the response is a success without content. If the
-            provider sends no new refresh token, it has the old one.
+            provider sends no new refresh token, it has the old one. If the provider sends only a
+            new refresh token, it has the access token of the :class:`Token` that was given, and
+            ``lacks_access_token`` is True.
         :raises ConfigurationError: there is no refresh token.
         :raises TokenError: the provider refused. ``"invalid_grant"`` means that the refresh token
             is not valid any more.
         :raises ProviderError: the provider can't be reached, or its response is neither a token
             nor a refusal.
         """
+        former = refresh_token if isinstance(refresh_token, Token) else None
         if isinstance(refresh_token, Token):
             refresh_token = refresh_token.refresh_token
         if not refresh_token:
@@ -163,7 +166,7 @@ class OAuth2(Endpoints):
                 " the scope offline_access, or access_type='offline')."
             )
         query = {"grant_type": "refresh_token", "refresh_token": refresh_token, **params}
-        token = self._request_token(query)
+        token = self._request_token(query, former)
         if token is not None:
             token.setdefault("refresh_token", refresh_token)
         return token
@@ -299,7 +302,7 @@ class OAuth2(Endpoints):
     def preload(self) -> None:
         """Import at registration what a sign-in needs, to save the first visitor the wait."""
 
-    def _request_token(self, params: dict[str, t.Any]) -> Token | None:
+    def _request_token(self, params: dict[str, t.Any], former: Token | None = None) -> Token | None:
         return request_token(
             self.http_options,
             self._make_request("token_url", params),
@@ -309,6 +312,7 @@ class OAuth2(Endpoints):
             token_types={
                 each.strip().lower() for each in ("Bearer", self.bearer_scheme, *self.token_types)
             },
+            former=former,
         )
 
     def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:

@@ -192,7 +192,15 @@ class Refresher:
             back_off.failed(source, error)
             raise
         back_off.succeeded(source)
-        return _store(source, token, stored.version)
+        newer = _store(source, token, stored.version)
+        if token.lacks_access_token:
+            half = ProviderAnswerError(
+                "The provider answered a refresh with a refresh token and no usable access_token."
+            )
+            log.warning("%s: only the refresh token was refreshed. %s", source.name, half)
+            back_off.failed(source, half)
+            raise half
+        return newer
 
 
 def _store(source: TokenSource, token: Token, version: str) -> Token:

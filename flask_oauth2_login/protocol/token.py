@@ -41,6 +41,8 @@ class Token(dict[str, t.Any]):
     identity: Identity | None = None
     #: The claims of the validated ID token. :meth:`OpenIDConnect.get_token` sets them.
     id_claims: dict[str, t.Any] | None = None
+    #: True if a refresh brought a new refresh token only. The access token is then the former one.
+    lacks_access_token: bool = False
 
     @property
     def access_token(self) -> str:
@@ -91,12 +93,15 @@ def read_token(
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
     secrets: t.Iterable[str] = (),
+    former: Token | None = None,
 ) -> Token | None:
     """Return the token of a token response, or None if it is a success without content.
 
     :param token_path: the dotted path of the object that holds the token, if it is nested.
     :param token_types: the accepted token types, in lower case.
     :param secrets: secrets of the request. They are removed from an error that quotes them.
+    :param former: the token that is refreshed. A response with a new refresh token and no access
+        token leaves its access token in place, because the old refresh token may be used up.
     :raises TokenError: the provider refused (RFC 6749, section 5.2).
     :raises ProviderUnavailableError: the provider says that it can't answer now (5xx, 429).
     :raises UnnamedRefusalError: the provider refused, without an error code.
@@ -130,6 +135,9 @@ def read_token(
     for step in token_path.split(".") if token_path else ():
         inner = members.get(step)
         members = inner if isinstance(inner, dict) else {}
+    only_refreshed = _is_text(members.get("refresh_token")) and not _is_usable(members)
+    if only_refreshed and former is not None and _is_usable(former):
+        return _keep_access_token(members, former)
     return _make_token(members, token_types)
 
 
@@ -189,8 +197,7 @@ def fill_in(newer: Token, token: Token) -> Token:
 
 
 def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> Token:
-    access_token = members.get("access_token")
-    if not isinstance(access_token, str) or not _ACCESS_TOKEN.fullmatch(access_token):
+    if not _is_usable(members):
         raise ProviderAnswerError("The token endpoint answered without a usable access_token.")
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type
@@ -203,7 +210,7 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         )
     token = Token(members, token_type=token_type)
     for name in ("refresh_token", "id_token"):
-        if name in token and not (isinstance(token[name], str) and token[name]):
+        if name in token and not _is_text(token[name]):
             del token[name]
     scope = token.pop("scope", None)
     if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
@@ -212,6 +219,27 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         token["scope"] = scope
     _set_expiry(token)
     return token
+
+
+def _keep_access_token(members: dict[str, t.Any], former: Token) -> Token:
+    """Return the token of a response that has a new refresh token only."""
+    kept = {"access_token": former.access_token, "token_type": former.get("token_type", "Bearer")}
+    token = _make_token({**members, **kept}, {kept["token_type"].lower()})
+    for name in ("expires_in", "expires_at"):
+        token.pop(name, None)
+        if name in former:
+            token[name] = former[name]
+    token.lacks_access_token = True
+    return token
+
+
+def _is_usable(members: t.Mapping[str, t.Any]) -> bool:
+    access_token = members.get("access_token")
+    return isinstance(access_token, str) and bool(_ACCESS_TOKEN.fullmatch(access_token))
+
+
+def _is_text(value: t.Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _set_expiry(token: Token) -> None:

@@ -26,6 +26,7 @@ def request_token(
     as_json: bool = False,
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
+    former: Token | None = None,
 ) -> Token | None:
     """Send a token request once, and read the response: RFC 6749, sections 4.1.3 and 5.
 
@@ -34,6 +35,7 @@ def request_token(
     :param as_json: send the parameters as a JSON object, not as a form.
     :param token_path: the dotted path of the token object in the response, if it is nested.
     :param token_types: the accepted token types, in lower case.
+    :param former: the token that is refreshed. See :func:`read_token`.
     :returns: the token, or None if the response is a success without content.
     :raises TokenError: the provider refused.
     :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
@@ -42,7 +44,9 @@ def request_token(
     secrets = secrets_in(request)
     response = send(options, request, client_auth, as_json)
     try:
-        return read_token(response, token_path=token_path, token_types=token_types, secrets=secrets)
+        return read_token(
+            response, token_path=token_path, token_types=token_types, secrets=secrets, former=former
+        )
     except TokenError as refusal:
         if refusal.error not in CLIENT_ERRORS:
             raise

@@ -17,6 +17,7 @@ from flask_oauth2_login import Identity, LoginRequired, OAuth2Login, ProviderErr
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.apps import make_sessions_permanent
 from tests.support.assertions import is_signed_in, refreshes
+from tests.support.clock import Clock
 from tests.support.handlers import make_handler
 from tests.support.provider import CUT_AFTER, CUT_BEFORE, HANG, Answer, Browser, Provider
 from tests.support.servers import Server
@@ -321,3 +322,24 @@ def test_a_renewed_token_that_cannot_be_kept_ends_the_login_cleanly(
     sent = [form["refresh_token"][0] for form in forms if "refresh_token" in form]
     assert len(sent) == len(set(sent)), "a spent refresh token was sent again"
     assert not is_signed_in(browser)
+
+
+@pytest.mark.security("C6")
+@pytest.mark.parametrize("nothing", [..., None, ""])
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_new_refresh_token_without_an_access_token_is_kept(
+    provider: Provider, make_app: MakeApp, clock: Clock, nothing: t.Any, expired: bool
+) -> None:
+    browser = Browser(make_app(OAuth2Login(make_handler(provider))), provider)
+    browser.sign_in()
+    provider.token_overrides = {"access_token": nothing}
+    clock.ahead += 3700 if expired else 3580
+    assert browser.fetch("/call/x").status_code == (502 if expired else 200)
+    assert browser.fetch("/call/x").status_code == (502 if expired else 200)
+    assert refreshes(provider) == 1, "it is left alone for a while"
+    provider.token_overrides = {}
+    clock.ahead += 4
+    assert browser.fetch("/call/x").status_code == 200
+    assert refreshes(provider) == 2
+    assert not provider.latest_grant.reused
+    assert is_signed_in(browser)

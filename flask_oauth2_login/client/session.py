@@ -19,7 +19,7 @@ from ..protocol.errors import (
 )
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
-from ..protocol.www_authenticate import bearer_challenge, is_invalid_token, step_up
+from ..protocol.www_authenticate import bearer_challenge, may_be_invalid_token, step_up
 from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
@@ -50,7 +50,8 @@ class OAuth2Session(requests.Session):
       :exc:`ConfigurationError`. A redirect to another origin is followed without the token.
     - ``Host`` and other headers that could lead the token to another host are removed, unless the
       handler's ``headers`` contain them.
-    - If the API rejects the token as invalid, the request is sent once more with a newer one.
+    - If the API rejects the token as invalid, or answers with a 401 that gives no reason of RFC
+      6750, the request is sent once more with a newer token.
     - A provider that can't be reached is a :exc:`ProviderError`. A response with status 4xx or 5xx
       is returned.
     - A request without ``timeout`` has the handler's.
@@ -184,19 +185,19 @@ class OAuth2Session(requests.Session):
         if response.status_code != 401 or response.history or token is None:
             return response
         challenge = _challenge_of(response)
-        if challenge.get("error") == "insufficient_user_authentication":
+        if challenge is not None and challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
                 "The provider's API requires a stronger sign-in.", params=step_up(challenge)
             )
-        if not is_invalid_token(challenge) or not _rewind(request):
+        if not may_be_invalid_token(challenge) or not _rewind(request):
             return response
         newer = self._tokens(token, False)
         if newer is None:
             return response
         response.close()
         response = self._send(self._add_token_to(request, newer), **kwargs)
-        if response.status_code == 401 and is_invalid_token(_challenge_of(response)):
+        if response.status_code == 401 and may_be_invalid_token(_challenge_of(response)):
             self._tokens(newer, True)
         return response
 
@@ -280,7 +281,7 @@ _OUT_OF_REACH = (
 )
 
 
-def _challenge_of(response: requests.Response) -> dict[str, str]:
+def _challenge_of(response: requests.Response) -> dict[str, str] | None:
     return bearer_challenge(response.headers.get("WWW-Authenticate", ""))
 
 

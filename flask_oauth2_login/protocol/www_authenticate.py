@@ -13,15 +13,26 @@ _CHALLENGE = re.compile(
 )
 
 
-def bearer_challenge(header: str) -> dict[str, str]:
-    """Return the parameters of a Bearer challenge (RFC 6750, section 3), names in lower case."""
-    params: dict[str, str] = {}
+#: Error codes that are not about the token: RFC 6750, section 3.1; RFC 9470, section 3.
+_NOT_THE_TOKEN = frozenset({
+    "invalid_request", "insufficient_scope", "insufficient_user_authentication",
+})  # fmt: skip
+
+
+def bearer_challenge(header: str) -> dict[str, str] | None:
+    """Return the parameters of a Bearer challenge: RFC 6750, section 3.
+
+    :returns: the parameters, with names in lower case; None if there is no Bearer challenge.
+    """
+    params: dict[str, str] | None = None
     scheme = ""
     for match in _CHALLENGE.finditer(header):
         quoted, bare = match["quoted"], match["bare"]
         if quoted is None and bare is None:
             scheme = match["name"].lower()
-        elif scheme == "bearer":
+            if scheme == "bearer" and params is None:
+                params = {}
+        elif scheme == "bearer" and params is not None:
             value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             params.setdefault(match["name"].lower(), value)
     return params
@@ -35,6 +46,14 @@ def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
     return params
 
 
-def is_invalid_token(challenge: t.Mapping[str, str]) -> bool:
-    """Return True if the API calls the token invalid or expired: RFC 6750, section 3.1."""
-    return challenge.get("error") == "invalid_token"
+def may_be_invalid_token(challenge: t.Mapping[str, str] | None) -> bool:
+    """Return True if a 401 may mean that the token is invalid or has expired.
+
+    RFC 6750, section 3.1, has ``invalid_token`` for that. Some APIs have an error code of their
+    own, a challenge of another scheme, or none, and give the reason in the body.
+
+    :param challenge: the Bearer challenge of the response, or None if it has none.
+    """
+    if challenge is None:
+        return True
+    return challenge.get("error", "invalid_request") not in _NOT_THE_TOKEN

@@ -310,9 +310,13 @@ def test_a_redirect_to_nowhere_is_the_providers_error(
         (r'Bearer error_description="say \"error=\"x\"", error="invalid_token"', 1),
         ('Bearer error_description="error=invalid_token", error="invalid_request"', 0),
         ('Bearer realm="error=insufficient_user_authentication"', 0),
-        ('Basic error="invalid_token"', 0),
+        ('Bearer error="insufficient_scope"', 0),
         ('Bearer realm="x", Basic error="invalid_token"', 0),
-        ("", 0),
+        ('Bearer error="request_unauthorized", error_description="The token expired."', 1),
+        ('Bearer error="token_expired"', 1),
+        ('Basic error="invalid_token"', 1),
+        ('OAuth realm="https://api.example"', 1),
+        ("", 1),
     ],
 )
 def test_a_challenge_is_read_as_it_is_meant(
@@ -536,6 +540,23 @@ def test_a_token_that_the_api_rejects_is_renewed_once_and_the_call_sent_once_mor
     assert browser.fetch("/call/x").status_code == 200
     assert len(provider.calls("/token", grant_type="refresh_token")) == 1
     assert len(provider.calls("/api/x")) == 2
+
+
+@pytest.mark.security("C7")
+@pytest.mark.parametrize("challenge", ["", 'OAuth realm="x"', 'Bearer error="expired"'])
+def test_a_401_that_is_not_about_the_token_costs_one_renewal(
+    browser: Browser, provider: Provider, challenge: str
+) -> None:
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    body = {"success": False, "errors": [{"errorType": "insufficient_permissions"}]}
+    provider.on("/api/x", Answer(status=401, body=body, headers=headers))
+    browser.sign_in()
+    for calls in (2, 3, 4):
+        response = browser.fetch("/call/x")
+        assert (response.status_code, response.get_json()) == (401, body)
+        assert len(provider.calls("/api/x")) == calls
+    assert len(provider.calls("/token", grant_type="refresh_token")) == 1
+    assert browser.fetch("/call/y").status_code == 200
 
 
 @pytest.mark.security("C7")

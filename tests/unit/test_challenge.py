@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login.protocol.www_authenticate import bearer_challenge, is_invalid_token, step_up
+from flask_oauth2_login.protocol.www_authenticate import (
+    bearer_challenge,
+    may_be_invalid_token,
+    step_up,
+)
 
 
 @pytest.mark.security("C7")
 @pytest.mark.parametrize(
     ("header", "params"),
     [
-        ("", {}),
+        ("", None),
         ("Bearer", {}),
         ('Bearer error="invalid_token"', {"error": "invalid_token"}),
         ("bearer error=invalid_token", {"error": "invalid_token"}),
@@ -19,12 +23,12 @@ from flask_oauth2_login.protocol.www_authenticate import bearer_challenge, is_in
         (r'Bearer realm="a \"b\""', {"realm": 'a "b"'}),
         ('Basic realm="a", Bearer error="x"', {"error": "x"}),
         ('Bearer error="x", Basic realm="a"', {"error": "x"}),
-        ('Basic error="invalid_token"', {}),
+        ('Basic error="invalid_token"', None),
         ('Bearer error="x", error="y"', {"error": "x"}),
         ('Bearer realm="', {}),
     ],
 )
-def test_the_parameters_of_a_bearer_challenge(header: str, params: dict[str, str]) -> None:
+def test_the_parameters_of_a_bearer_challenge(header: str, params: dict[str, str] | None) -> None:
     assert bearer_challenge(header) == params
 
 
@@ -43,7 +47,10 @@ def test_what_a_sign_in_must_ask_for(challenge: dict[str, str], params: dict[str
     assert step_up(challenge) == params
 
 
-def test_only_an_invalid_token_is_called_so() -> None:
-    assert is_invalid_token({"error": "invalid_token"})
-    assert not is_invalid_token({"error": "insufficient_scope"})
-    assert not is_invalid_token({})
+def test_a_401_is_not_about_the_token_if_it_says_so() -> None:
+    assert may_be_invalid_token({"error": "invalid_token"})
+    assert may_be_invalid_token({"error": "request_unauthorized"})
+    assert may_be_invalid_token(None)
+    assert not may_be_invalid_token({"error": "insufficient_scope"})
+    assert not may_be_invalid_token({"error": "invalid_request"})
+    assert not may_be_invalid_token({})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from ..protocol.fork_safe import PerProcess
 from ..protocol.urls import is_loopback_http
+from .connections import APIAdapter
 
 #: The number of hosts to keep connections to, and of connections to keep for each.
 POOL_HOSTS = 32
@@ -24,12 +24,12 @@ class Pool:
 
     def __init__(self) -> None:
         self._adapter = PerProcess(
-            lambda: HTTPAdapter(pool_connections=POOL_HOSTS, pool_maxsize=POOL_CONNECTIONS)
+            lambda: APIAdapter(pool_connections=POOL_HOSTS, pool_maxsize=POOL_CONNECTIONS)
         )
         self._environment: tuple[tuple[str | None, ...], dict[str, dict[str, str]]] = ((), {})
 
     @property
-    def adapter(self) -> HTTPAdapter:
+    def adapter(self) -> APIAdapter:
         """This process's adapter."""
         return self._adapter.get()
 

@@ -20,6 +20,7 @@ from ..protocol.errors import (
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from ..protocol.www_authenticate import bearer_challenge, may_be_invalid_token, step_up
+from .connections import IDEMPOTENT, APIAdapter, is_stale
 from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
@@ -52,6 +53,7 @@ class OAuth2Session(requests.Session):
       handler's ``headers`` contain them.
     - If the API rejects the token as invalid, or answers with a 401 that gives no reason of RFC
       6750, the request is sent once more with a newer token.
+    - If the API has closed an idle connection, an idempotent request is sent once more.
     - A provider that can't be reached is a :exc:`ProviderError`. A response with status 4xx or 5xx
       is returned.
     - A request without ``timeout`` has the handler's.
@@ -76,9 +78,9 @@ class OAuth2Session(requests.Session):
         self._connections = connections
         if api.http_options.cert:
             self.cert = api.http_options.cert
-        if connections is not None:
-            self.mount("https://", connections.adapter)
-            self.mount("http://", connections.adapter)
+        adapter = APIAdapter() if connections is None else connections.adapter
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
 
     @without_locals
     def request(
@@ -206,7 +208,7 @@ class OAuth2Session(requests.Session):
             kwargs["timeout"] = self._api.http_options.timeout
         problem: type[ProviderAnswerError | ProviderUnavailableError] = ProviderUnavailableError
         try:
-            response = super().send(request, **kwargs)
+            response = self._send_again_if_stale(request, **kwargs)
         except _BAD_REDIRECT as error:
             problem, kind = ProviderAnswerError, type(error).__name__
         except _OUT_OF_REACH as error:
@@ -218,6 +220,20 @@ class OAuth2Session(requests.Session):
         if problem is ProviderAnswerError:
             raise problem(f"{host} redirects endlessly, or to something that is not a URL: {kind}.")
         raise problem(f"{host} can't be reached: {kind}.")
+
+    def _send_again_if_stale(
+        self, request: requests.PreparedRequest, **kwargs: t.Any
+    ) -> requests.Response:
+        """Send a request, and once more if the API had closed the idle connection that it took.
+
+        A request that is not idempotent may have been acted on, so it is sent only once.
+        """
+        try:
+            return super().send(request, **kwargs)
+        except requests.exceptions.ConnectionError as error:
+            if request.method not in IDEMPOTENT or not is_stale(error) or not _rewind(request):
+                raise
+        return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         try:

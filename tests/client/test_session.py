@@ -31,7 +31,10 @@ from flask_oauth2_login.protocol import http_options
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.handlers import CALLBACK, make_handler, make_session
 from tests.support.provider import (
+    CUT_AFTER,
+    CUT_BEFORE,
     CUT_IN_HEADERS,
+    HANG,
     REDIRECT,
     Answer,
     Browser,
@@ -608,3 +611,51 @@ def test_an_answers_url_has_no_token_in_it(provider: Provider, redirected: bool)
     with pytest.raises(requests.HTTPError) as caught:
         answer.raise_for_status()
     assert "access_token" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [CUT_BEFORE, CUT_AFTER])
+def test_an_idle_connection_that_the_api_has_closed_costs_no_call(
+    browser: Browser, provider: Provider, cut: Misbehaviour
+) -> None:
+    browser.sign_in()
+    assert browser.fetch("/call/x").status_code == 200
+    provider.on("/api/x", cut, times=1)
+    assert browser.fetch("/call/x").status_code == 200
+    calls = provider.calls("/api/x")
+    assert [call.connection for call in calls[:2]] == [calls[0].connection] * 2
+    assert len(calls) == 3
+    provider.on("/api/x", cut)
+    assert browser.fetch("/call/x").status_code == 503
+    assert len(provider.calls("/api/x")) == 5, "once more, not again and again"
+    assert browser.fetch("/call/x").status_code == 503
+    assert len(provider.calls("/api/x")) == 6, "a new connection that is closed is a failure"
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "times"),
+    [
+        ("POST", b"x", 1),
+        ("PATCH", b"x", 1),
+        ("PUT", b"x", 2),
+        ("PUT", "generator", 1),
+        ("DELETE", None, 2),
+    ],
+)
+def test_only_an_idempotent_request_is_sent_once_more(
+    provider: Provider, method: str, data: t.Any, times: int
+) -> None:
+    api = make_session(provider)
+    api.get("x")
+    provider.on("/api/y", CUT_BEFORE)
+    with pytest.raises(ProviderError):
+        api.request(method, "y", data=iter([b"x"]) if data == "generator" else data)
+    assert len(provider.calls("/api/y")) == times
+
+
+def test_a_call_that_takes_too_long_is_not_sent_again(provider: Provider) -> None:
+    api = make_session(provider, timeout=(0.5, 0.5))
+    api.get("x")
+    provider.on("/api/x", HANG)
+    with pytest.raises(ProviderError):
+        api.get("x")
+    assert len(provider.calls("/api/x")) == 2

@@ -248,6 +248,7 @@ class StoredLogin(TokenSource):
         ended = self._records.delete(self._store_id)
         self._stored = None
         if ended:
+            log.info("%s: a login has ended. The reason: %s.", self.name, reason)
             identity = self.record.identity
             signals.send(signals.logged_out, login=self.name, identity=identity, reason=reason)
         return ended

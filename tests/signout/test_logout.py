@@ -228,3 +228,15 @@ def test_the_forms_of_flask_wtf_do_not_disturb(provider: Provider, make_app: Mak
     assert browser.post("/of-the-apps-own").status_code == 400
     assert browser.post("/logout").status_code == 303
     assert browser.post("/of-the-apps-own").status_code == 400
+
+
+def test_each_end_of_a_login_is_in_the_log(
+    make_sso: MakeSSO, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "flask_oauth2_login")
+    _, _, browser = make_sso()
+    browser.sign_in()
+    browser.sign_in(person={"sub": "eve"})
+    browser.post("/logout")
+    ends = [line for line in caplog.messages if "a login has ended" in line]
+    assert [line.rpartition(" ")[2] for line in ends] == ["replaced.", "asked."]

@@ -54,11 +54,19 @@ class SealedCookie:
 
     def read(self) -> list[t.Any] | None:
         """Return the value that came with this request, or None if there is no valid one."""
+        dated = self.read_dated()
+        return dated[1] if dated is not None and -SKEW <= dated[0] <= self.lifetime else None
+
+    def read_dated(self) -> tuple[float, list[t.Any]] | None:
+        """Return the age (s) of the value that came, and the value, however old it is.
+
+        :returns: None if no cookie came, or if it can't be opened.
+        """
         opened = self.sealer.open(request.cookies.get(self.name), self.purpose, *self.context)
         if not isinstance(opened, list) or not opened or type(opened[0]) is not int:
             return None
         made_at, *value = opened
-        return value if -SKEW <= time.time() - made_at <= self.lifetime else None
+        return time.time() - made_at, value
 
     def delete(self, response: Response) -> None:
         """Delete the cookie in the browser."""

@@ -37,6 +37,9 @@ class Extension:
         self.refresher = Refresher()
         self.config = Config(app)
         self.sealer = Sealer(lambda: self.config.secrets)
+        #: The host at which a sign-in was begun last, by the login's name, if its redirect URI is
+        #: at another one. For the log, if the browser then comes back without a cookie.
+        self.begun_elsewhere: dict[str, str] = {}
         self._stores: dict[str, TokenStore] = {}
         self._checked: set[str] = set()
         # Derives a key now, so that the first visitor does not wait for it.

@@ -5,18 +5,24 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
+from contextlib import suppress
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from flask import Response, after_this_request, request
 
 from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
+from ..protocol.json_input import to_one_line
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
 from ..session.cookies import SealedCookie, cookie_name
 from ..session.extension import current_extension
 from ..session.registration import Registration
+from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
+from ..web.next_url import safe_next
+from .remembered_next import common_path, find_next, remember_next
 
 #: How long (s) a person may take at the provider.
 LIFETIME = 600
@@ -25,6 +31,11 @@ MAX_PARALLEL = 8
 #: The most bytes that the cookies of all attempts may take in a request. On https they are sent
 #: with every request, and servers refuse requests with more than about 8,000 bytes of cookies.
 MAX_BYTES = 3000
+
+#: What the visitor reads where the ``state`` can't be one of ours.
+NOT_OURS = "the answer does not belong to a sign-in here; start again"
+#: The prefix of a cookie that only this host can set: RFC 6265bis, section 4.1.3.2.
+HOST_PREFIX = "__Host-"
 
 # Bytes that each cookie adds to a Cookie header besides name and value: "=" and "; ".
 _AROUND = 3
@@ -72,6 +83,7 @@ def begin_attempt(
 
     :raises AuthorizationError: the attempt is too large for a cookie.
     """
+    _note_host(registration, redirect_uri)
     under_way = _find_attempts(registration)
     attempt = Attempt(
         code_verifier=make_code_verifier(),
@@ -90,29 +102,102 @@ def begin_attempt(
     if _size(cookie) > MAX_BYTES:
         raise AuthorizationError("invalid_request", "the link to it is too long")
     surplus = _find_surplus(under_way, MAX_BYTES - _size(cookie))
+    kept = [former for _, former in under_way if former not in surplus]
+    room = MAX_BYTES - _size(cookie) - sum(map(_size_of_sent, kept)) - _AROUND
+    send_pages = remember_next(registration, attempt.state, attempt.next, room)
 
     @after_this_request
     def send(response: Response) -> Response:
         for oldest in surplus:
             oldest.delete(response)
         response.set_cookie(**cookie)
+        send_pages(response)
         return response
 
     return attempt
 
 
+def _note_host(registration: Registration, redirect_uri: str) -> None:
+    """Note where this attempt begins, if the browser can't send its cookie to the redirect URI."""
+    begun_elsewhere = current_extension().begun_elsewhere
+    begun_elsewhere.pop(registration.name, None)
+    if urlsplit(redirect_uri).hostname != urlsplit(request.host_url).hostname:
+        begun_elsewhere[registration.name] = to_one_line(request.host)[:260]
+
+
 def find_attempt(registration: Registration, state: str | None) -> Attempt:
     """Return this browser's attempt with a ``state``.
 
-    :raises AuthorizationError: there is none.
+    The page that the attempt was begun for is noted in the request's scope, also if the attempt is
+    too old or its cookie is gone.
+
+    :raises UnknownAttemptError: there is none.
     """
     attempt = _open(registration, state) if state else None
-    if attempt is None:
-        raise AuthorizationError(
-            "invalid_state",
-            "it was begun in another browser, or more than ten minutes ago; start again",
+    if attempt is not None:
+        is_linking = attempt.link_owner is not None
+        request_scope().take_up_attempt(safe_next(attempt.next), is_linking=is_linking)
+        return attempt
+    if not state or not _STATE.fullmatch(state):
+        raise UnknownAttemptError(NOT_OURS, "its state is missing, or is not one of this app's")
+    request_scope().take_up_attempt(safe_next(find_next(registration, state)), is_linking=False)
+    raise _explain_missing(registration, state)
+
+
+def _explain_missing(registration: Registration, state: str) -> UnknownAttemptError:
+    """Return an error that says why there is no valid attempt with a well-formed ``state``."""
+    cookie = _cookie(registration, state)
+    dated = cookie.read_dated()
+    if dated is not None:
+        age, values = dated
+        with suppress(TypeError):
+            former = Attempt(*values)
+            if former.state == state:
+                is_linking = former.link_owner is not None
+                request_scope().take_up_attempt(safe_next(former.next), is_linking=is_linking)
+                return UnknownAttemptError(
+                    "it was begun more than ten minutes ago; start again",
+                    f"its cookie is {age:.0f} seconds old, and at most {LIFETIME} are accepted",
+                )
+    if cookie.name in request.cookies:
+        return UnknownAttemptError(
+            "this site can't read what it noted when it was begun; start again",
+            "a cookie of its state came, and does not open. Is SECRET_KEY the same in every worker"
+            " and after a restart? os.urandom() in the app's code makes another one each time",
         )
-    return attempt
+    if cookie.name.removeprefix(HOST_PREFIX) in request.cookies:
+        return UnknownAttemptError(
+            "it was begun at another address of this site; start again",
+            "its cookie was set on http, and the answer came on https. Redirect visitors to https,"
+            " or use werkzeug's ProxyFix if a proxy ends TLS",
+        )
+    begun_at = current_extension().begun_elsewhere.get(registration.name)
+    here = to_one_line(request.host)
+    if begun_at is not None and begun_at != here:
+        return UnknownAttemptError(
+            "it was begun at another address of this site; start again",
+            f"no cookie of its state came. A sign-in was begun at {begun_at!r}, and the redirect"
+            f" URI leads to {here!r}, where the browser does not send the cookie: use one of them"
+            " for both",
+        )
+    return UnknownAttemptError(
+        "it was begun in another browser, or more than ten minutes ago; start again",
+        f"no cookie of its state came to {here!r}: it was begun in another browser, at another host"
+        " name or more than ten minutes ago, or it was answered before, or the browser blocks"
+        " cookies",
+    )
+
+
+class UnknownAttemptError(AuthorizationError):
+    """An authorization response belongs to no attempt of this browser.
+
+    :param error_description: a sentence for the visitor.
+    :param reason: why that is so, for the developer. Only the error's text has it.
+    """
+
+    def __init__(self, error_description: str, reason: str) -> None:
+        super().__init__("invalid_state", error_description)
+        self.args = (f"{self.args[0]}: {reason}.",)
 
 
 def use_attempt(registration: Registration, attempt: Attempt) -> None:
@@ -124,7 +209,9 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     is_first = registration.shared_store.once(hashed_name("state", attempt.state), LIFETIME + 60)
     after_this_request(_deleting(_cookie(registration, attempt.state)))
     if not is_first:
-        raise AuthorizationError("invalid_state", "it was used before; start again")
+        raise UnknownAttemptError(
+            "it was used before; start again", "its state has been used already"
+        )
 
 
 def answers_by_form(registration: Registration) -> bool:
@@ -185,7 +272,7 @@ def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> l
     """
     surplus = []
     for count, (_, cookie) in enumerate(under_way, 2):
-        room -= len(cookie.name) + len(request.cookies[cookie.name]) + _AROUND
+        room -= _size_of_sent(cookie)
         if count > MAX_PARALLEL or room < 0:
             surplus.append(cookie)
     return surplus
@@ -200,6 +287,10 @@ def _size(cookie: t.Mapping[str, t.Any]) -> int:
     return len(cookie["key"]) + len(cookie["value"]) + _AROUND
 
 
+def _size_of_sent(cookie: SealedCookie) -> int:
+    return len(cookie.name) + len(request.cookies[cookie.name]) + _AROUND
+
+
 def _cookie(registration: Registration, state: str) -> SealedCookie:
     """Return the cookie of an attempt. Its name contains the ``state``.
 
@@ -211,13 +302,8 @@ def _cookie(registration: Registration, state: str) -> SealedCookie:
         sealer=registration.sealer,
         purpose="attempt",
         context=registration.context,
-        name=f"__Host-{name}" if request.is_secure else name,
-        path="/" if request.is_secure else _common_path(),
+        name=f"{HOST_PREFIX}{name}" if request.is_secure else name,
+        path="/" if request.is_secure else common_path(),
         lifetime=LIFETIME,
         samesite="None" if answers_by_form(registration) and attempts_come_by_post() else "Lax",
     )
-
-
-def _common_path() -> str:
-    """Return the path that ``/login`` and ``/callback`` have in common."""
-    return (request.script_root + request.path).rpartition("/")[0] or "/"

@@ -12,7 +12,7 @@ from flask import Response, redirect
 from .. import signals
 from ..client.revocation import revoke
 from ..config import default_next
-from ..protocol.errors import CLIENT_ERRORS, ProviderAnswerError, TokenError
+from ..protocol.errors import CLIENT_ERRORS, AuthorizationError, ProviderAnswerError, TokenError
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
@@ -20,13 +20,19 @@ from ..protocol.token import Token
 from ..session.current_login import find_login
 from ..session.record import KEPT_CLAIMS, Record
 from ..session.registration import Registration
-from ..session.request_scope import request_scope
+from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.redirect_uris import redirect_uri
 from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
 from .response import check_response
 from .session_setup import linking_owner, sign_in
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: The errors with which providers answer a page of theirs that somebody left open until they were
+#: signed in in another tab. Keycloak sends the first, with the second as its description.
+EXPIRED_PAGES = frozenset({"temporarily_unavailable", "authentication_expired"})
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -76,10 +82,14 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
     :raises OAuth2Error: the token, the identity or the store has failed.
     """
     attempt = find_attempt(registration, response.get("state"))
-    target = safe_next(attempt.next)
-    request_scope().take_up_attempt(target, is_linking=attempt.link_owner is not None)
     use_attempt(registration, attempt)
-    code = check_response(registration, response)
+    try:
+        code = check_response(registration, response)
+    except AuthorizationError as error:
+        if error.error not in EXPIRED_PAGES or not _has_signed_in(registration, attempt):
+            raise
+        log.info("%s: somebody who is signed in goes on. %s", registration.name, error)
+        return _go_on(attempt)
     token = redeem_code(registration, attempt, code)
     try:
         identity = identify(registration, attempt, token)
@@ -89,7 +99,19 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         raise
     own_response = sign_in(registration, attempt, record)
     signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
-    return own_response or t.cast(Response, redirect(target or default_next()))
+    return own_response or _go_on(attempt)
+
+
+def _go_on(attempt: Attempt) -> Response:
+    return t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
+
+
+def _has_signed_in(registration: Registration, attempt: Attempt) -> bool:
+    """Return True if the visitor has a login already that gives all that an attempt asks for."""
+    login = find_login(registration)
+    if login is None or attempt.link_owner is not None or attempt.requested:
+        return False
+    return set(attempt.scopes) <= {*login.record.requested.get("scope", ()), *login.record.scopes}
 
 
 def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Token:

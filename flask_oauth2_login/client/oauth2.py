@@ -12,7 +12,7 @@ from ..protocol.client_auth import (
     client_secret_post,
     no_client_auth,
 )
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, ProviderError
 from ..protocol.identity import Identity, make_identity
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
@@ -303,17 +303,26 @@ class OAuth2(Endpoints):
         """Import at registration what a sign-in needs, to save the first visitor the wait."""
 
     def _request_token(self, params: dict[str, t.Any], former: Token | None = None) -> Token | None:
-        return request_token(
-            self.http_options,
-            self._make_request("token_url", params),
-            self._client_auth(),
-            as_json=self.token_request == "json",
-            token_path=self.token_path,
-            token_types={
-                each.strip().lower() for each in ("Bearer", self.bearer_scheme, *self.token_types)
-            },
-            former=former,
-        )
+        try:
+            request, client_auth = self._make_request("token_url", params), self._client_auth()
+        except ProviderError as error:
+            # The metadata can't be fetched or read.
+            error.is_grant_unused = True
+            raise
+        token_types = ("Bearer", self.bearer_scheme, *self.token_types)
+        try:
+            return request_token(
+                self.http_options,
+                request,
+                client_auth,
+                as_json=self.token_request == "json",
+                token_path=self.token_path,
+                token_types={each.strip().lower() for each in token_types},
+                former=former,
+            )
+        except ProviderError as error:
+            error.is_grant_unused = error.nothing_sent
+            raise
 
     def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
         return TokenRequest(

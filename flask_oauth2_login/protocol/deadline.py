@@ -32,6 +32,8 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self, deadline: float) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1)
         self._deadline = deadline
+        #: True once anything of a request was sent, a proxy's CONNECT excepted.
+        self.has_sent = False
 
     def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -43,9 +45,14 @@ class DeadlineAdapter(HTTPAdapter):
             )
         https = pool.scheme == "https"
         pool.ConnectionCls = functools.partial(
-            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection, deadline=self._deadline
+            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection,
+            deadline=self._deadline,
+            note_sent=self._note_sent,
         )
         return pool
+
+    def _note_sent(self) -> None:
+        self.has_sent = True
 
 
 class _Deadline:
@@ -57,9 +64,17 @@ class _Deadline:
     port: int
     socket_options: t.Any
 
-    def __init__(self, *args: t.Any, deadline: float, **kwargs: t.Any) -> None:
+    def __init__(
+        self,
+        *args: t.Any,
+        deadline: float,
+        note_sent: t.Callable[[], None],
+        **kwargs: t.Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._deadline = deadline
+        self._note_sent = note_sent
+        self._is_tunnelling = False
 
     def _new_conn(self) -> socket.socket:
         end = min(self._deadline, time.monotonic() + self.timeout)
@@ -76,7 +91,9 @@ class _Deadline:
         return sock
 
     def _tunnel(self) -> None:
+        self._is_tunnelling = True
         super()._tunnel()  # type: ignore[misc]
+        self._is_tunnelling = False
         # The TLS handshake with the host behind the proxy must end at the deadline too.
         _limit(self.sock, self._deadline)
 
@@ -85,6 +102,8 @@ class _Deadline:
             self.connect()  # type: ignore[attr-defined]
         try:
             _limit(self.sock, self._deadline)
+            if not self._is_tunnelling:
+                self._note_sent()
             super().send(data)  # type: ignore[misc]
         except TimeoutError as error:
             # urllib3 would treat a TimeoutError like a connection that the other side has closed.

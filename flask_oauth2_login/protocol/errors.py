@@ -117,6 +117,10 @@ class ProviderError(OAuth2Error, HTTPException):
 
     #: The seconds after which to try again, or None. The type is that of Werkzeug's exception.
     retry_after: datetime | int | None
+    #: True if nothing of the request was sent, because there was no connection.
+    nothing_sent = False
+    #: True if a token request was not sent, so that its code or refresh token is still unused.
+    is_grant_unused = False
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)

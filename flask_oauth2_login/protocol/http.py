@@ -112,7 +112,9 @@ def send(
     # Raised outside the handler: a chained exception would contain the request and its secrets.
     if nonsense:
         raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
-    raise unavailable(f"{_host(url)} can't be reached: {problem}.")
+    failure = unavailable(f"{_host(url)} can't be reached: {problem}.")
+    failure.nothing_sent = not adapter.has_sent
+    raise failure
 
 
 class _OneRequest(requests.Session):

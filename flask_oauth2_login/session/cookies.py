@@ -47,10 +47,14 @@ class SealedCookie:
     lifetime: int
     samesite: str = "Lax"
 
-    def make(self, value: list[t.Any]) -> dict[str, t.Any]:
-        """Return the arguments of `Response.set_cookie` for a value."""
-        sealed = self.sealer.seal([int(time.time()), *value], self.purpose, *self.context)
-        return {"value": sealed, "max_age": self.lifetime, **self._attributes()}
+    def make(self, value: list[t.Any], age: float = 0) -> dict[str, t.Any]:
+        """Return the arguments of `Response.set_cookie` for a value.
+
+        :param age: how old (s) the value is already.
+        """
+        sealed = self.sealer.seal([int(time.time() - age), *value], self.purpose, *self.context)
+        max_age = max(0, int(self.lifetime - age))
+        return {"value": sealed, "max_age": max_age, **self._attributes()}
 
     def read(self) -> list[t.Any] | None:
         """Return the value that came with this request, or None if there is no valid one."""

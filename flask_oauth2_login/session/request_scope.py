@@ -46,6 +46,8 @@ class RequestScope:
     attempted_next: str | None = None
     #: Whether that sign-in adds an account to a person.
     is_linking: bool = False
+    #: True if the code of the authorization response was not sent, so that a reload sends it.
+    is_code_unused: bool = False
     #: The URL at which a visitor can try again what has failed.
     again_url: str | None = None
     #: The copies of records to send to the browser, by the login's name.

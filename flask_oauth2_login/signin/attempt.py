@@ -60,6 +60,8 @@ class Attempt:
     #: One more than the highest number among the browser's attempts when this one began. A time
     #: would not order attempts that begin within the same tick of the clock.
     number: int
+    #: How often its code could not be sent. Each of these tries has a cookie of its own.
+    failed_tries: int = 0
 
     @property
     def state(self) -> str:
@@ -206,12 +208,32 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     :raises AuthorizationError: it was used before.
     """
     # If the store fails, the attempt's cookie stays, so that the browser can try again.
-    is_first = registration.shared_store.once(hashed_name("state", attempt.state), LIFETIME + 60)
-    after_this_request(_deleting(_cookie(registration, attempt.state)))
+    name = f"{attempt.state}:{attempt.failed_tries}" if attempt.failed_tries else attempt.state
+    is_first = registration.shared_store.once(hashed_name("state", name), LIFETIME + 60)
+    cookie = _cookie(registration, attempt.state)
+    age, _ = cookie.read_dated() or (0.0, [])
+
+    @after_this_request
+    def send(response: Response) -> Response:
+        if request_scope().is_code_unused:
+            response.set_cookie(**_make_cookie(registration, attempt, age))
+        else:
+            cookie.delete(response)
+        return response
+
     if not is_first:
         raise UnknownAttemptError(
             "it was used before; start again", "its state has been used already"
         )
+
+
+def give_back(attempt: Attempt) -> None:
+    """Let an attempt be used once more, because its code was not sent.
+
+    A copy of the former cookie stays used, so the code is sent once at most.
+    """
+    attempt.failed_tries += 1
+    request_scope().is_code_unused = True
 
 
 def answers_by_form(registration: Registration) -> bool:
@@ -226,14 +248,6 @@ def attempts_come_by_post() -> bool:
     Such a cookie must be Secure, and browsers accept those only on https and from this machine.
     """
     return is_secure_url(request.host_url)
-
-
-def _deleting(cookie: SealedCookie) -> t.Callable[[Response], Response]:
-    def delete(response: Response) -> Response:
-        cookie.delete(response)
-        return response
-
-    return delete
 
 
 def _open(registration: Registration, state: str) -> Attempt | None:
@@ -278,9 +292,11 @@ def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> l
     return surplus
 
 
-def _make_cookie(registration: Registration, attempt: Attempt) -> dict[str, t.Any]:
+def _make_cookie(registration: Registration, attempt: Attempt, age: float = 0) -> dict[str, t.Any]:
     values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
-    return _cookie(registration, attempt.state).make(values)
+    if not attempt.failed_tries:
+        values.pop()
+    return _cookie(registration, attempt.state).make(values, age)
 
 
 def _size(cookie: t.Mapping[str, t.Any]) -> int:

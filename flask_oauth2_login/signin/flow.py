@@ -12,7 +12,13 @@ from flask import Response, redirect
 from .. import signals
 from ..client.revocation import revoke
 from ..config import default_next
-from ..protocol.errors import CLIENT_ERRORS, AuthorizationError, ProviderAnswerError, TokenError
+from ..protocol.errors import (
+    CLIENT_ERRORS,
+    AuthorizationError,
+    ProviderAnswerError,
+    ProviderError,
+    TokenError,
+)
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
 from ..protocol.scope import split_scope
@@ -24,7 +30,7 @@ from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.redirect_uris import redirect_uri
-from .attempt import Attempt, begin_attempt, find_attempt, use_attempt
+from .attempt import Attempt, begin_attempt, find_attempt, give_back, use_attempt
 from .response import check_response
 from .session_setup import linking_owner, sign_in
 
@@ -90,7 +96,13 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
             raise
         log.info("%s: somebody who is signed in goes on. %s", registration.name, error)
         return _go_on(attempt)
-    token = redeem_code(registration, attempt, code)
+    try:
+        token = redeem_code(registration, attempt, code)
+    except ProviderError as error:
+        if error.is_grant_unused:
+            give_back(attempt)
+            log.info("%s: the code was not sent. A reload tries it again.", registration.name)
+        raise
     try:
         identity = identify(registration, attempt, token)
         record = make_record(registration, attempt, token, identity)

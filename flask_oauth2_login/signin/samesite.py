@@ -18,6 +18,7 @@ from flask import Response, after_this_request, current_app, request
 from ..protocol.errors import AuthorizationError
 from ..session.cookies import SealedCookie, cookie_name, fits
 from ..session.registration import Registration
+from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
 from ..web.pages import redirect_page
 from ..web.view_urls import url_of
@@ -58,7 +59,10 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
 
 
 def take_response(registration: Registration) -> dict[str, str] | None:
-    """Return the response held for this request, and delete its cookie; None if there is none."""
+    """Return the response held for this request; None if there is none.
+
+    Its cookie is deleted, unless the response can be used again.
+    """
     waiting = request.args.get("waiting", "")
     if request.method != "GET" or not _WAITING.fullmatch(waiting):
         return None
@@ -69,7 +73,8 @@ def take_response(registration: Registration) -> dict[str, str] | None:
 
     @after_this_request
     def delete(response: Response) -> Response:
-        cookie.delete(response)
+        if not request_scope().is_code_unused:
+            cookie.delete(response)
         return response
 
     code, rest = held

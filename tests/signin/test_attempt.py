@@ -17,7 +17,7 @@ from flask import Flask
 
 from flask_oauth2_login import OAuth2Login, OpenIDConnect
 from flask_oauth2_login.stores.sealing import Sealer
-from tests.conftest import MakeApp
+from tests.conftest import MakeApp, MakeProvider, MakeSSO
 from tests.support.assertions import assert_rejected, is_signed_in, query_of
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler, make_openid_login
@@ -57,26 +57,96 @@ def test_an_attempt_that_failed_is_used_up(
 
 
 @pytest.mark.security("A1")
+@pytest.mark.parametrize("kind", ["Lax", "Strict", "form_post"])
+def test_an_attempt_can_be_tried_again_until_its_code_was_sent(
+    provider: Provider, make_app: MakeApp, kind: str
+) -> None:
+    options = {"response_mode": "form_post"} if kind == "form_post" else {}
+    samesite = "Strict" if kind == "Strict" else "Lax"
+    app = make_app(OAuth2Login(make_handler(provider, **options)), SESSION_COOKIE_SAMESITE=samesite)
+    browser = Browser(app, provider)
+    answer = provider.answer(browser.begin("/login?next=/me"))
+    provider.down()
+    former = browser.jar.copy()
+
+    def come_home() -> t.Any:
+        if answer.mode == "form_post":
+            page = browser.post(answer.redirect_uri, answer.params, site="cross-site")
+        else:
+            page = browser.get(answer.url, site="cross-site")
+        return browser.follow(page) if page.status_code == 200 else page
+
+    failed = come_home()
+    assert failed.status_code == 503
+    copy = browser.jar.copy()
+    path = failed.request.full_path if kind != "Lax" else answer.url
+    assert browser.get(path).status_code == 503
+    provider.up()
+    response = browser.get(path)
+    assert (response.status_code, response.location) == (302, "/me")
+    assert is_signed_in(browser)
+    for jar in (copy, former):
+        browser.jar = jar
+        assert come_home().status_code == 400
+    assert len(provider.calls("/token")) == 1
+
+
+@pytest.mark.security("A1")
+def test_a_try_that_sent_nothing_makes_no_attempt_live_longer(
+    browser: Browser, provider: Provider, clock: Clock
+) -> None:
+    callback = provider.consent(browser.begin())
+    clock.ahead = 500
+    provider.down()
+    assert browser.get(callback, site="cross-site").status_code == 503
+    keep_forever(browser)
+    clock.ahead = 605
+    provider.up()
+    assert_rejected(browser, provider, browser.get(callback, site="cross-site"))
+
+
+@pytest.mark.security("A1")
+def test_keys_that_cannot_be_fetched_give_no_used_code_back(
+    provider: Provider, make_provider: MakeProvider, make_sso: MakeSSO
+) -> None:
+    other = make_provider()
+    other.down()
+    _, _, browser = make_sso(handler={"jwks_url": f"{other.url}/jwks"})
+    callback = provider.consent(browser.begin())
+    copy = browser.jar.copy()
+    assert browser.get(callback, site="cross-site").status_code == 503
+    for jar in (browser.jar, copy):
+        browser.jar = jar
+        assert browser.get(callback, site="cross-site").status_code == 400
+    assert len(provider.calls("/token")) == 1
+
+
+@pytest.mark.security("A1")
+@pytest.mark.parametrize("is_down", [False, True])
 def test_of_simultaneous_answers_with_one_state_one_counts(
-    app: Flask, browser: Browser, provider: Provider
+    app: Flask, browser: Browser, provider: Provider, is_down: bool
 ) -> None:
     url = browser.begin()
     statuses: list[int] = []
+    callback = provider.consent(url)
+    if is_down:
+        provider.down()
     together = threading.Barrier(8)
 
     def finish() -> None:
         copy = Browser(app, provider)
         copy.jar = browser.jar.copy()
         together.wait()
-        statuses.append(copy.finish(url).status_code)
+        statuses.append(copy.get(callback, site="cross-site").status_code)
 
     threads = [threading.Thread(target=finish) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [302] + [400] * 7
-    assert len(provider.calls("/token")) == 1
+    first = 503 if is_down else 302
+    assert sorted(statuses) == sorted([first] + [400] * 7)
+    assert len(provider.calls("/token")) == (0 if is_down else 1)
 
 
 @pytest.mark.security("A2")

@@ -29,6 +29,7 @@ from ..session.registration import Registration
 from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
+from ..web.proxy import warn_of_unread_proxy
 from ..web.redirect_uris import redirect_uri
 from .attempt import Attempt, begin_attempt, find_attempt, give_back, use_attempt
 from .response import check_response
@@ -66,9 +67,9 @@ def begin(
     requested.pop("scope", None)
     login_demands(registration, requested)
     owner = linking_owner() if link else None
-    attempt = begin_attempt(
-        registration, next, scopes, requested, owner, redirect_uri(registration)
-    )
+    uri = redirect_uri(registration)
+    warn_of_unread_proxy(registration, uri)
+    attempt = begin_attempt(registration, next, scopes, requested, owner, uri)
     url = registration.handler.authorize_url(
         scopes,
         state=attempt.state,

@@ -27,6 +27,7 @@ from .session.extension import current_extension, extension_of
 from .session.registration import LoginHooks, LoginOptions, OnLogin, OnLogout, Registration
 from .session.request_scope import request_scope
 from .web.demands import check_params
+from .web.redirect_uris import further_callback_rule
 from .web.view_urls import VIEWS, endpoint_of
 
 
@@ -129,6 +130,17 @@ class OAuth2Login(Blueprint):
         registration = extension.add(
             full_name, handler, scopes, self._store, self._options, self._hooks
         )
+        if further := further_callback_rule(app, registration):
+            rule = next(app.url_map.iter_rules(f"{full_name}.callback"))
+            app.add_url_rule(
+                further,
+                rule.endpoint,
+                app.view_functions[rule.endpoint],
+                methods=VIEWS["callback"],
+                provide_automatic_options=False,
+                subdomain=rule.subdomain,
+                host=rule.host,
+            )
         for check_registration in CHECKS:
             check_registration(app, registration)
         attach(app)

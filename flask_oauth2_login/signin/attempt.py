@@ -319,7 +319,7 @@ def _cookie(registration: Registration, state: str) -> SealedCookie:
         purpose="attempt",
         context=registration.context,
         name=f"{HOST_PREFIX}{name}" if request.is_secure else name,
-        path="/" if request.is_secure else common_path(),
+        path="/" if request.is_secure else common_path(registration),
         lifetime=LIFETIME,
         samesite="None" if answers_by_form(registration) and attempts_come_by_post() else "Lax",
     )

@@ -9,11 +9,13 @@ was begun for. One cookie has the pages of the newest attempts, each under the b
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Response
 
 from ..session.cookies import SealedCookie, cookie_name
 from ..session.registration import Registration
+from ..web.view_urls import url_of
 
 #: How long (s) a page is remembered: a tab that was left open overnight comes back the next day.
 LIFETIME = 24 * 3600
@@ -66,11 +68,11 @@ def _cookie(registration: Registration) -> SealedCookie:
         purpose="next",
         context=registration.context,
         name=f"{cookie_name(registration.name)}__next",
-        path=common_path(),
+        path=common_path(registration),
         lifetime=LIFETIME,
     )
 
 
-def common_path() -> str:
+def common_path(registration: Registration) -> str:
     """Return the path that ``/login`` and ``/callback`` have in common."""
-    return (request.script_root + request.path).rpartition("/")[0] or "/"
+    return urlsplit(url_of(registration, "login")).path.rpartition("/")[0] or "/"

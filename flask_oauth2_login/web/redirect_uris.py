@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import unquote, urlsplit
 
-from flask import current_app, request
+from flask import Flask, current_app, request
 
 from ..config import prefers_https, server_name
+from ..protocol.errors import ConfigurationError
 from ..session.registration import Registration
-from .view_urls import rule_variables, url_of
+from .view_urls import CALLBACK_SEGMENT, rule_variables, url_of
 
 
 def redirect_uri(registration: Registration) -> str:
@@ -29,6 +31,42 @@ def redirect_uri(registration: Registration) -> str:
     values = rule_variables(endpoint)
     current_app.inject_url_defaults(endpoint, values)
     return adapter.build(endpoint, values, force_external=True)
+
+
+def further_callback_rule(app: Flask, registration: Registration) -> str | None:
+    """Return a URL rule to serve the callback at the path of the handler's ``redirect_uri``.
+
+    A view of the app's own at that path goes before it, whenever it is added.
+
+    :returns: None if the callback, or a view of the app's own, is at that path already.
+    :raises ConfigurationError: the path is not below the login's ``url_prefix``.
+    """
+    redirect_uri, name = registration.handler.redirect_uri, registration.name
+    if not redirect_uri:
+        return None
+    # Rules don't contain the path at which the app is mounted, if that is known here at all.
+    mounted_at = app.config["APPLICATION_ROOT"].rstrip("/")
+    path = unquote(urlsplit(redirect_uri).path) or "/"
+    path = path.removeprefix(mounted_at) if path.startswith(f"{mounted_at}/") else path
+    if any(rule.rule == path for rule in app.url_map.iter_rules()):
+        return None
+    rules = [rule.rule for rule in app.url_map.iter_rules(f"{name}.callback")]
+    prefixes = [rule.removesuffix("/callback") for rule in rules]
+    # A static rule would go before a view of the same path that is added later. This one does not.
+    folder, segment, end = re.fullmatch(r"(.*?/)([^/]*)(/?)", path).groups()  # type: ignore[union-attr]
+    is_below = any(f"{path}/".startswith(f"{prefix}/") for prefix in prefixes)
+    if is_below and re.fullmatch(r"""[^"'\\<>()]+""", segment) and "<" not in folder:
+        return f'{folder}<any("{segment}"):{CALLBACK_SEGMENT}>{end}'
+    for rule in rules:
+        served = "[^/]+".join(map(re.escape, re.split("<[^<>]*>", rule)))
+        if re.fullmatch(f"(/.*)?{served}", path):
+            return None
+    raise ConfigurationError(
+        f"redirect_uri={redirect_uri!r} leads to {path!r}, where the login {name!r} does not"
+        f" answer: its callback is at {' and '.join(rules)!r}. Register that URL with the provider"
+        f" and as redirect_uri, or choose a url_prefix that {path!r} is below:"
+        " app.register_blueprint(login, url_prefix=…)."
+    )
 
 
 def post_logout_redirect_uri(registration: Registration) -> str:

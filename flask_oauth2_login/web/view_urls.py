@@ -19,6 +19,9 @@ VIEWS: t.Mapping[str, list[str]] = {
     "frontchannel-logout": ["GET"],
 }
 
+#: The variable of the URL rule of a further callback. Our own URLs lead to the first one.
+CALLBACK_SEGMENT = "callback_segment"
+
 
 def endpoint_of(path: str) -> str:
     """Return the endpoint of the view at a path."""
@@ -56,4 +59,8 @@ def rule_variables(endpoint: str) -> dict[str, t.Any]:
     """Return the variables that an endpoint's URL rule shares with this request's."""
     expects = current_app.url_map.is_endpoint_expecting
     given = request.view_args or {}
-    return {name: value for name, value in given.items() if expects(endpoint, name)}
+    return {
+        name: value
+        for name, value in given.items()
+        if name != CALLBACK_SEGMENT and expects(endpoint, name)
+    }

@@ -264,6 +264,31 @@ class StoredLogin(TokenSource):
             self._grant = grant
         return self._grant if self._grant.current() is not None else None
 
+    @property
+    def granted_scopes(self) -> list[str]:
+        """The scopes that the provider named, and those that its response proves without a name.
+
+        Some providers don't name ``offline_access`` and ``openid``: a refresh token and an ID token
+        show that they were granted.
+        """
+        source = self.token_source
+        has_refresh_token = source is not None and source.record.token.refresh_token is not None
+        return [
+            *self.record.scopes,
+            *(["offline_access"] if has_refresh_token else []),
+            *(["openid"] if self.record.id_claims else []),
+        ]
+
+    @property
+    def kept_scopes(self) -> list[str]:
+        """The scopes to ask for again at the next sign-in: those that were asked for and granted.
+
+        A scope that was granted beyond that may be one that can't be asked for.
+        """
+        requested = self.record.requested.get("scope", ())
+        missing = self.handler.missing_scopes(requested, self.granted_scopes)
+        return [scope for scope in requested if scope not in missing]
+
     def touch(self) -> None:
         """Note that the login is in use."""
         self._records.touch(self._store_id, expires_at(self.registration.config, self.record))

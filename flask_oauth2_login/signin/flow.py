@@ -60,7 +60,7 @@ def begin(
     :raises ConfigurationError: a demand needs ID tokens, and the login has none.
     """
     login = find_login(registration)
-    granted = login.record.scopes if login is not None else []
+    granted = login.kept_scopes if login is not None else []
     requested = dict(params or {})
     scopes, request_params = authorization_params(registration, requested)
     scopes = split_scope([*scopes, *granted])

@@ -151,7 +151,7 @@ def _able_to_prove(name: str | None, registration: Registration | None) -> Regis
 
 
 def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) -> None:
-    missing = registration.handler.missing_scopes(guard.scopes, login.record.scopes)
+    missing = registration.handler.missing_scopes(guard.scopes, login.granted_scopes)
     if not missing:
         return
     if set(missing) <= set(login.record.requested.get("scope", ())):

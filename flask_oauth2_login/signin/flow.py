@@ -26,7 +26,6 @@ from ..protocol.token import Token
 from ..session.current_login import find_login
 from ..session.record import KEPT_CLAIMS, Record
 from ..session.registration import Registration
-from ..session.signed_in import find_login
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.proxy import warn_of_unread_proxy

@@ -184,6 +184,11 @@ def _monkeypatch_response_class() -> None:
     """Leave an app's response class as it is, which pytest-flask replaces."""
 
 
+@pytest.fixture(autouse=True)
+def _configure_application() -> None:
+    """Make no app before a test asks for one: its threads would end after `no_thread_left`."""
+
+
 @pytest.fixture
 def app(oauth_handler: OAuth2, make_app: MakeApp) -> Flask:
     """An app with one login, whose records are kept in cookies."""

@@ -8,8 +8,9 @@ from flask.testing import FlaskClient
 
 # The fixtures that tests/conftest.py replaces, as the plugin has them.
 from pytest_flask.plugin import (  # type: ignore[import-untyped]
-    _monkeypatch_response_class as _monkeypatch_response_class,
+    _configure_application as _configure_application,
 )
+from pytest_flask.plugin import _monkeypatch_response_class as _monkeypatch_response_class
 from pytest_flask.plugin import _push_request_context as _push_request_context
 
 from flask_oauth2_login import current_identity

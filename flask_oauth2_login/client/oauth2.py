@@ -289,8 +289,9 @@ class OAuth2(Endpoints):
         """
         if not (isinstance(token, t.Mapping) and token.get("access_token")):
             raise ConfigurationError(
-                "session(token) needs the token that get_token returned. None means that the"
-                " provider sent none."
+                "session(token) needs the token that get_token returned, with an access token. None"
+                " means that the provider sent no token, and an empty access token that it sent an"
+                " ID token alone: request a scope of its API."
             )
         known = token if isinstance(token, Token) else Token(token)
         return OAuth2Session(
@@ -319,6 +320,7 @@ class OAuth2(Endpoints):
                 token_path=self.token_path,
                 token_types={each.strip().lower() for each in token_types},
                 former=former,
+                id_token_suffices=self.openid and params.get("grant_type") == "authorization_code",
             )
         except ProviderError as error:
             error.is_grant_unused = error.nothing_sent

@@ -206,7 +206,7 @@ class OpenIDConnect(OAuth2):
                 nonce=nonce,
                 max_age=max_age,
                 acr_values=acr_values,
-                access_token=token.access_token,
+                access_token=token.access_token or None,
                 code=code,
             )
         except OAuth2Error:

@@ -129,6 +129,11 @@ class OAuth2Session(requests.Session):
         token = self._tokens(None, False)
         if token is None:
             raise LoginRequired
+        if not token.access_token:
+            raise ConfigurationError(
+                "There is no access token to call the API with: at this sign-in the provider sent"
+                " an ID token alone. Request a scope of its API: OAuth2Login(…, scope=…)."
+            )
         return self._add_token_to(request, token)
 
     def _refuse(self, origin: str) -> t.NoReturn:

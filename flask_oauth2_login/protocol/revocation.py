@@ -46,8 +46,11 @@ def revoke_both(token: Token, revoke: t.Callable[[str, str], object]) -> None:
         sent nevertheless. If it refuses only the access token, that is not an error.
     :raises ProviderError: the provider can't be reached, or its response can't be understood.
     """
-    if token.refresh_token is None:
-        revoke(token.access_token, "access_token")
+    if token.refresh_token is None or not token.access_token:
+        if token.refresh_token:
+            revoke(token.refresh_token, "refresh_token")
+        elif token.access_token:
+            revoke(token.access_token, "access_token")
         return
     try:
         revoke(token.refresh_token, "refresh_token")

@@ -29,7 +29,8 @@ _SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "id_token"})
 class Token(dict[str, t.Any]):
     """A token response as a dictionary: RFC 6749, section 5.1.
 
-    ``token["access_token"]`` and ``token["token_type"]`` are always present. ``expires_at`` (Unix
+    ``token["access_token"]`` and ``token["token_type"]`` are always present. The access token is
+    ``""`` if an OpenID Provider sent an ID token alone. ``expires_at`` (Unix
     seconds) and ``expires_in`` (seconds) are if the provider says how long the token is valid.
     ``scope`` is the string of granted scopes, if the provider sends it. Other members are kept as
     the provider sends them.
@@ -94,6 +95,7 @@ def read_token(
     token_types: t.Collection[str] = ("bearer",),
     secrets: t.Iterable[str] = (),
     former: Token | None = None,
+    id_token_suffices: bool = False,
 ) -> Token | None:
     """Return the token of a token response, or None if it is a success without content.
 
@@ -102,6 +104,7 @@ def read_token(
     :param secrets: secrets of the request. They are removed from an error that quotes them.
     :param former: the token that is refreshed. A response with a new refresh token and no access
         token leaves its access token in place, because the old refresh token may be used up.
+    :param id_token_suffices: accept a response with an ID token and no access token.
     :raises TokenError: the provider refused (RFC 6749, section 5.2).
     :raises ProviderUnavailableError: the provider says that it can't answer now (5xx, 429).
     :raises UnnamedRefusalError: the provider refused, without an error code.
@@ -138,6 +141,12 @@ def read_token(
     only_refreshed = _is_text(members.get("refresh_token")) and not _is_usable(members)
     if only_refreshed and former is not None and _is_usable(former):
         return _keep_access_token(members, former)
+    if id_token_suffices and members.get("access_token") is None and members.get("id_token"):
+        lifetimes = ("expires_in", "expires", "expires_at", "token_type")
+        rest = {name: value for name, value in members.items() if name not in lifetimes}
+        token = _make_token({**rest, "access_token": "none"}, token_types)
+        token["access_token"] = ""
+        return token
     return _make_token(members, token_types)
 
 

@@ -27,6 +27,7 @@ def request_token(
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
     former: Token | None = None,
+    id_token_suffices: bool = False,
 ) -> Token | None:
     """Send a token request once, and read the response: RFC 6749, sections 4.1.3 and 5.
 
@@ -36,6 +37,7 @@ def request_token(
     :param token_path: the dotted path of the token object in the response, if it is nested.
     :param token_types: the accepted token types, in lower case.
     :param former: the token that is refreshed. See :func:`read_token`.
+    :param id_token_suffices: accept a response with an ID token and no access token.
     :returns: the token, or None if the response is a success without content.
     :raises TokenError: the provider refused.
     :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
@@ -45,7 +47,12 @@ def request_token(
     response = send(options, request, client_auth, as_json)
     try:
         return read_token(
-            response, token_path=token_path, token_types=token_types, secrets=secrets, former=former
+            response,
+            token_path=token_path,
+            token_types=token_types,
+            secrets=secrets,
+            id_token_suffices=id_token_suffices,
+            former=former,
         )
     except TokenError as refusal:
         if refusal.error not in CLIENT_ERRORS:

@@ -6,7 +6,7 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import IDTokenError, OAuth2Login
+from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
@@ -352,4 +352,40 @@ def test_keys_that_are_down_make_nobody_else_of_a_person(
     provider.on("/jwks", Answer(status=500))
     issue(provider, claims=claims)
     assert browser.fetch("/call/x").status_code == 401
+    assert not is_signed_in(browser)
+
+
+@pytest.mark.security("B3")
+@pytest.mark.parametrize("store", ["cookie", "sqlite"])
+@pytest.mark.parametrize("refreshable", [True, False])
+@pytest.mark.parametrize("access_token", [REMOVED, None])
+def test_an_id_token_alone_signs_in(
+    provider: Provider, make_sso: MakeSSO, store: str, refreshable: bool, access_token: t.Any
+) -> None:
+    app, _, browser = make_sso(store, scope="openid")
+    provider.refreshable = refreshable
+    issue(provider, claims={"at_hash": REMOVED})
+    provider.token_overrides = {"access_token": access_token, "token_type": REMOVED}
+    assert browser.sign_in().status_code == 302
+    assert is_signed_in(browser)
+    app.config["TESTING"] = True
+    with pytest.raises(ConfigurationError, match="no access token"):
+        browser.fetch("/call/x")
+    assert not provider.calls("/api/*")
+    assert not provider.calls("/userinfo")
+    assert browser.post("/logout").status_code < 400
+    assert not is_signed_in(browser)
+
+
+@pytest.mark.security("B3")
+@pytest.mark.parametrize(
+    "members",
+    [{"access_token": ""}, {"access_token": 7}, {"access_token": REMOVED, "id_token": REMOVED}],
+)
+def test_without_either_token_nobody_is_signed_in(
+    provider: Provider, make_sso: MakeSSO, members: Options
+) -> None:
+    _, _, browser = make_sso()
+    provider.token_overrides = members
+    assert browser.sign_in().status_code == 502
     assert not is_signed_in(browser)

@@ -102,6 +102,7 @@ class OpenIDConnect(OAuth2):
         if metadata is not None:
             discovery.check_given(metadata, issuer, self.http_hosts)
         self._refreshed = RefreshedIDTokens(repr(self))
+        self._unsent = userinfo.UnsentClaims()
         self._metadata = Cache(fetch, remember_failure=discovery.REMEMBER_FAILURE)
 
     def __repr__(self) -> str:
@@ -255,15 +256,29 @@ class OpenIDConnect(OAuth2):
         :param scopes: the requested scopes, for a token that does not name the granted ones.
         :returns: an identity whose ``provider`` is empty.
         :raises IDTokenError: UserInfo is about somebody else, or a check of its signature failed.
-        :raises ProviderError: UserInfo is needed and can't be fetched.
+        :raises ProviderError: UserInfo fails, and the ID token lacks one of ``claims``. Without
+            such a claim, the ID token alone says who it is, and the log says why.
         """
-        known = dict(token.id_claims or {})
+        id_claims = known = dict(token.id_claims or {})
         granted = split_scope(token.get("scope")) or list(scopes)
-        wanted = [*claims, *(name for scope in granted for name in SCOPE_CLAIMS.get(scope, ()))]
-        if any(name not in known for name in wanted) and self.has_endpoint("userinfo_url"):
+        demanded = [name for name in claims if name not in known]
+        of_scope = [name for scope in granted for name in SCOPE_CLAIMS.get(scope, ())]
+        lacking = [name for name in of_scope if name not in known]
+        is_reason = any(self._unsent.is_reason(id_claims, name) for name in lacking)
+        if (demanded or is_reason) and self.has_endpoint("userinfo_url"):
             api, url = self.resource_server, self.endpoint("userinfo_url")
-            more = userinfo.fetch_claims(api, self.userinfo_method, url, token, self._verifier)
-            known = userinfo.merge_claims(known, more)
+            try:
+                if not token.access_token:
+                    raise ProviderAnswerError("UserInfo can't be asked without an access token.")
+                more = userinfo.fetch_claims(api, self.userinfo_method, url, token, self._verifier)
+            except ProviderError as error:
+                # The ID token says who it is. Only what the developer demands is worth a failure.
+                if demanded:
+                    raise
+                log.warning("%r: somebody is signed in by the ID token alone. %s", self, error)
+            else:
+                known = userinfo.merge_claims(known, more)
+                self._unsent.note(id_claims, more, of_scope)
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
     @without_locals

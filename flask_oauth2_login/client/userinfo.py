@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import re
+import time
 import typing as t
 
 from ..protocol import http, urls
 from ..protocol.errors import IDTokenError, ProviderAnswerError
 from ..protocol.identity import Identity, find_path, picks_by
+from ..protocol.json_input import to_one_line
 from ..protocol.token import Token
 from .resource_server import ResourceServer
 
 if t.TYPE_CHECKING:
     from ..protocol.id_token import Verifier
+
+#: How long (s) it is remembered which claims UserInfo does not send.
+FORGET_SECONDS = 24 * 3600
+
+# Of five parts if it is encrypted.
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*){0,2}")
 
 
 def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Response:
@@ -79,16 +90,90 @@ def fetch_claims(
     :raises ProviderError: the provider can't be reached, or sends no claims.
     """
     response = fetch(api, method, url, token)
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if response.status == 200 and kind == "application/jwt":
+    if response.status in {401, 403}:
+        challenge = to_one_line(response.headers.get("WWW-Authenticate", "no challenge"))[:300]
+        raise ProviderAnswerError(
+            f"UserInfo refused the access token with status {response.status}: {challenge}."
+        )
+    jwt = _find_jwt(response) if response.status == 200 else None
+    if jwt is not None and jwt.count(".") == 4:
+        raise ProviderAnswerError(
+            "The UserInfo response is encrypted, which is not supported: have the provider send it"
+            " signed, or as JSON."
+        )
+    if jwt is not None:
         from ..protocol.id_token import validate_userinfo
 
-        jwt = response.body.decode("ascii", "replace").strip()
-        return validate_userinfo(jwt, make_verifier())
+        try:
+            return validate_userinfo(jwt, make_verifier())
+        except IDTokenError as error:
+            raise IDTokenError(f"the signed UserInfo response: {error.error_description}") from None
     claims = response.json_object() if response.status == 200 else None
     if claims is None:
-        raise ProviderAnswerError(f"UserInfo answered with status {response.status} and no claims.")
+        kind = to_one_line(response.headers.get("Content-Type", "no Content-Type"))[:100]
+        raise ProviderAnswerError(
+            f"UserInfo answered with status {response.status} ({kind}) and no claims."
+        )
     return claims
+
+
+def _find_jwt(response: http.Response) -> str | None:
+    """Return the JWT that a response consists of, whatever its Content-Type; None if it is none."""
+    text = response.body.decode("ascii", "replace").strip()
+    value = response.json()
+    text = value if isinstance(value, str) else text
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return text if kind == "application/jwt" or _JWT.fullmatch(text) else None
+
+
+class UnsentClaims:
+    """The claims of a scope that UserInfo was asked for and did not send.
+
+    They are no reason to ask again: for :data:`FORGET_SECONDS`, not for the same person, nor for
+    anybody once several people in a row were answered without the claim. Nothing here waits for a
+    lock, because forgetting too early only costs a request.
+    """
+
+    #: After how many people's answers without it a claim is taken for one that is never sent.
+    PEOPLE = 3
+    #: The most people that are remembered.
+    MOST = 1000
+
+    def __init__(self) -> None:
+        #: When a person, by a hash, was answered without a claim, in `time.monotonic` seconds.
+        self._people: dict[tuple[str, str], float] = {}
+        #: The people that were answered without a claim since somebody was answered with it.
+        self._in_a_row: dict[str, dict[str, float]] = {}
+
+    def is_reason(self, id_claims: t.Mapping[str, t.Any], claim: str) -> bool:
+        """Return True if a claim that the ID token lacks is a reason to ask UserInfo."""
+        oldest = time.monotonic() - FORGET_SECONDS
+        row = self._in_a_row.get(claim, {})
+        if sum(since > oldest for since in list(row.values())) >= self.PEOPLE:
+            return False
+        return self._people.get((_person(id_claims), claim), -math.inf) <= oldest
+
+    def note(
+        self,
+        id_claims: t.Mapping[str, t.Any],
+        userinfo: t.Mapping[str, t.Any],
+        claims: t.Iterable[str],
+    ) -> None:
+        """Remember which of ``claims`` an answer of UserInfo has."""
+        person, now = _person(id_claims), time.monotonic()
+        if len(self._people) > self.MOST:
+            self._people = {}
+        for claim in claims:
+            if claim in userinfo:
+                self._in_a_row.pop(claim, None)
+            elif claim not in id_claims:
+                self._people[person, claim] = now
+                row = self._in_a_row.get(claim, {})
+                self._in_a_row[claim] = {**dict(list(row.items())[-self.PEOPLE :]), person: now}
+
+
+def _person(id_claims: t.Mapping[str, t.Any]) -> str:
+    return hashlib.sha256(repr([id_claims.get(n) for n in ("iss", "sub")]).encode()).hexdigest()
 
 
 def merge_claims(

@@ -73,7 +73,7 @@ def _parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
         raise IDTokenError("it is not a JWT")
     parts = token.split(".")
     if len(parts) == 5:
-        raise IDTokenError("it is encrypted, which is not supported")
+        raise IDTokenError("the token itself is encrypted, which is not supported")
     if len(parts) != 3:
         raise IDTokenError("it is not a JWT")
     header = _json_object(parts[0])

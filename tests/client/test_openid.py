@@ -65,7 +65,8 @@ def test_what_the_id_token_says_is_never_replaced(provider: Provider) -> None:
 def test_nobody_is_half_signed_in(provider: Provider, make_app: MakeApp) -> None:
     provider.claims_in_id_token = False
     provider.on("/userinfo", Answer(status=500))
-    browser = Browser(make_app(OAuth2Login(make_openid_client(provider), scope="email")), provider)
+    login = OAuth2Login(make_openid_client(provider), scope="email", claims=["email"])
+    browser = Browser(make_app(login), provider)
     assert browser.sign_in().status_code == 503
     assert browser.fetch("/me").status_code == 401
 
@@ -389,3 +390,74 @@ def test_without_either_token_nobody_is_signed_in(
     provider.token_overrides = members
     assert browser.sign_in().status_code == 502
     assert not is_signed_in(browser)
+
+
+@pytest.mark.security("E6")
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}), "401"),
+        (Answer(403, {"error": "no"}), "403"),
+        (Answer(500), "500"),
+        (Answer(200, "<html>"), "no claims"),
+        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "application/jwt"), "UserInfo response is encrypted"),
+        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "text/plain"), "UserInfo response is encrypted"),
+    ],
+)
+def test_a_person_whom_the_id_token_names_is_signed_in_without_userinfo(
+    provider: Provider,
+    make_sso: MakeSSO,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
+    why: str,
+) -> None:
+    _, _, browser = make_sso()
+    provider.claims_in_id_token = False
+    provider.on("/userinfo", answer)
+    assert browser.sign_in().status_code == 302
+    assert browser.fetch("/me").get_json()["id"] == "ada"
+    assert why in caplog.text
+    _, _, demanding = make_sso(claims=["email"])
+    assert demanding.sign_in().status_code in {502, 503}
+    assert not is_signed_in(demanding)
+
+
+@pytest.mark.security("E6")
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/jwt", "x/y"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_signed_answer_is_recognised_under_any_type(
+    provider: Provider, kind: str, quoted: bool
+) -> None:
+    provider.claims_in_id_token = False
+    mark = '"' if quoted else ""
+    claims = {"sub": "ada", "iss": provider.issuer, "email": "ada@example.com"}
+    good, forged = provider.sign(claims), provider.sign(claims, key=make_key("RS256", 8))
+    sso = make_openid_client(provider)
+    provider.on("/userinfo", Answer(200, f"{mark}{good}{mark}\n", kind))
+    assert sso.fetch_identity(redeem_openid(provider, sso)).email == "ada@example.com"
+    provider.off()
+    provider.on("/userinfo", Answer(200, f"{mark}{forged}{mark}", kind))
+    token = redeem_openid(provider, sso)
+    with pytest.raises(IDTokenError, match="UserInfo"):
+        sso.fetch_identity(token)
+
+
+def test_a_claim_that_is_never_sent_is_no_reason_to_ask_each_time(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    _, _, browser = make_sso(scope="profile")
+    issue(provider, claims={"picture": REMOVED})
+    provider.userinfo_overrides = {"picture": REMOVED}
+    for _ in range(3):
+        assert browser.sign_in().status_code == 302
+    assert len(provider.calls("/userinfo")) == 1
+    # Somebody else may have one.
+    provider.userinfo_overrides = {}
+    bob = {"sub": "bob", "name": "Bob", "picture": "https://example.com/bob.png"}
+    assert browser.sign_in(person=bob).status_code == 302
+    assert browser.fetch("/me").get_json()["picture"] == "https://example.com/bob.png"
+    # After several people without one, nobody is thought to have one.
+    provider.userinfo_overrides = {"picture": REMOVED}
+    for number in range(6):
+        assert browser.sign_in(person={"sub": f"person-{number}"}).status_code == 302
+    assert len(provider.calls("/userinfo")) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import typing as t
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from ..protocol.errors import (
     ProviderAnswerError,
 )
 from ..protocol.identity import Identity, make_identity
+from ..protocol.leeway import LEEWAY, check_leeway
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
@@ -28,10 +30,12 @@ from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
 
 if t.TYPE_CHECKING:
-    from ..protocol.id_token import Verifier
+    from ..protocol.jwt import Verifier
 
 #: The claims that a scope requests (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 class OpenIDConnect(OAuth2):
@@ -58,6 +62,8 @@ class OpenIDConnect(OAuth2):
     :param algorithms: the accepted signature algorithms of ID tokens. By default they are the
         asymmetric ones of the metadata. HMAC with the client secret must be named here.
     :param trusted_audiences: clients that an ID token may name in ``aud`` beside this one.
+    :param leeway: how many seconds the provider's clock may differ from this machine's.
+    :param numeric_sub: accept a ``sub`` that is a number, as text.
     :param options: the options of :class:`OAuth2`. ``userinfo_url`` and ``revoke_url`` are used in
         place of the metadata's.
     :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
@@ -80,6 +86,8 @@ class OpenIDConnect(OAuth2):
         end_session_url: str | None = None,
         algorithms: t.Iterable[str] | None = None,
         trusted_audiences: t.Iterable[str] = (),
+        leeway: float = LEEWAY,
+        numeric_sub: bool = False,
         **options: t.Unpack[HandlerOptions],
     ) -> None:
         super().__init__(
@@ -98,6 +106,8 @@ class OpenIDConnect(OAuth2):
         for algorithm in () if self.algorithms is None else self.algorithms or [None]:
             one_of("algorithms", algorithm, known=(*KINDS, *HMACS))
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
+        self.leeway = check_leeway(leeway)
+        self.numeric_sub = numeric_sub
         fetch = functools.partial(self._fetch_metadata, metadata)
         if metadata is not None:
             discovery.check_given(metadata, issuer, self.http_hosts)
@@ -277,7 +287,7 @@ class OpenIDConnect(OAuth2):
                     raise
                 log.warning("%r: somebody is signed in by the ID token alone. %s", self, error)
             else:
-                known = userinfo.merge_claims(known, more)
+                known = userinfo.merge_claims(known, more, numeric_sub=self.numeric_sub)
                 self._unsent.note(id_claims, more, of_scope)
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
@@ -313,20 +323,18 @@ class OpenIDConnect(OAuth2):
         return fetch_keys(self.http_options, url)
 
     def _verifier(self) -> Verifier:
-        from ..protocol.id_token import Verifier
+        from ..protocol.jwt import Verifier
 
         document = self.metadata
-        algorithms: t.Any = self.algorithms
-        if algorithms is None:
-            algorithms = document.get("id_token_signing_alg_values_supported")
-            listed = algorithms if isinstance(algorithms, list) else []
-            known = [alg for alg in listed if isinstance(alg, str) and alg in KINDS]
-            algorithms = known or ["RS256"]
+        algorithms = self.algorithms or discovery.id_token_algorithms(document)
         return Verifier(
             self._keys,
-            list(algorithms),
+            algorithms,
             self.client_id,
             self.client_secret,
             self.trusted_audiences,
+            self.issuer,
             lambda iss, claims: discovery.is_issuer(iss, claims, document, self.issuer),
+            self.leeway,
+            self.numeric_sub,
         )

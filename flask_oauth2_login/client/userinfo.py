@@ -16,7 +16,7 @@ from ..protocol.token import Token
 from .resource_server import ResourceServer
 
 if t.TYPE_CHECKING:
-    from ..protocol.id_token import Verifier
+    from ..protocol.jwt import Verifier
 
 #: How long (s) it is remembered which claims UserInfo does not send.
 FORGET_SECONDS = 24 * 3600
@@ -177,14 +177,22 @@ def _person(id_claims: t.Mapping[str, t.Any]) -> str:
 
 
 def merge_claims(
-    id_claims: t.Mapping[str, t.Any], userinfo: t.Mapping[str, t.Any]
+    id_claims: t.Mapping[str, t.Any],
+    userinfo: t.Mapping[str, t.Any],
+    *,
+    numeric_sub: bool = False,
 ) -> dict[str, t.Any]:
     """Return the claims of an ID token and of UserInfo together. The ID token's take precedence.
 
+    :param numeric_sub: read a ``sub`` of UserInfo that is a number as text.
     :raises IDTokenError: UserInfo is about somebody else (Core 1.0, section 5.3.2).
     """
-    if userinfo.get("sub") != id_claims.get("sub"):
-        raise IDTokenError("UserInfo is about somebody else")
+    sub = userinfo.get("sub")
+    is_number = isinstance(sub, int) and not isinstance(sub, bool)
+    if (str(sub) if is_number and numeric_sub else sub) != id_claims.get("sub"):
+        hint = ": its sub is a number. Accept that by the option numeric_sub=True"
+        same = is_number and str(sub) == id_claims.get("sub")
+        raise IDTokenError("UserInfo is about somebody else" + (hint if same else ""))
     own, others = dict(id_claims), dict(userinfo)
     # email_verified only counts for the email of the same source.
     (others if "email" in own else own).pop("email_verified", None)

@@ -7,6 +7,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from . import http
+from .algorithms import KINDS
 from .errors import ConfigurationError, ProviderAnswerError
 from .http_options import HTTPOptions
 from .urls import is_secure_url
@@ -76,6 +77,13 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
         if url not in (None, "") and not (isinstance(url, str) and is_secure_url(url, http_hosts)):
             return f"The metadata of {issuer} has a {name} that is no https URL."
     return None
+
+
+def id_token_algorithms(document: Document) -> list[str]:
+    """Return the asymmetric algorithms that the metadata name; by default RS256."""
+    listed = document.get("id_token_signing_alg_values_supported")
+    listed = listed if isinstance(listed, list) else []
+    return [alg for alg in listed if isinstance(alg, str) and alg in KINDS] or ["RS256"]
 
 
 def is_template_of(template: str, issuer: str) -> bool:

@@ -6,113 +6,23 @@ The checks are in the order of the specifications: OpenID Connect Core 1.0, sect
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import hmac
 import math
 import time
 import typing as t
 
-from joserfc.jwk import OctKey
-from joserfc.jws import JWSRegistry, deserialize_compact
-
 from . import base64url
-from .algorithms import HMACS, KINDS
 from .errors import IDTokenError
-from .json_input import is_intact, parse_json
-from .jwks import Keys
+from .json_input import is_intact, to_one_line
+from .jwt import Claims, Verifier, check_signature, parse, verify
+from .leeway import LEEWAY
 from .scope import split_scope
 
-Claims = dict[str, t.Any]
-
-#: How far (s) the provider's clock may differ from ours when ``exp``, ``iat``, ``nbf`` and
-#: ``auth_time`` are compared: a minute, and 30 seconds that a request takes.
-CLOCK_SKEW = 90
 #: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
 LOGOUT_SECONDS = 120
-#: The most characters of a token.
-MAX_LENGTH = 100_000
 #: The member of ``events`` that makes a JWT a logout token.
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
-
-_ANY_HEADER = JWSRegistry(
-    strict_check_header=False, algorithms=[alg for alg in (*KINDS, *HMACS) if alg != "EdDSA"]
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Verifier:
-    """What a check compares a token with: the provider's keys and issuer, and the client."""
-
-    #: The provider's keys.
-    keys: Keys
-    #: The algorithms that are accepted. HMAC is among them only if the developer names it.
-    algorithms: t.Collection[str]
-    client_id: str
-    client_secret: str | None = dataclasses.field(repr=False)
-    #: Other audiences that ``aud`` may name beside this client.
-    trusted_audiences: t.Collection[str]
-    #: Returns True if an ``iss`` is this provider's, called with it and with the token's claims.
-    is_issuer: t.Callable[[t.Any, Claims], bool]
-
-
-def verify(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
-    """Return the header and the claims of a JWT, after a check of its signature.
-
-    :raises IDTokenError: the token is not a JWT, or its signature is wrong.
-    :raises ProviderError: the keys can't be fetched.
-    """
-    header, claims = _parse(token, verifier)
-    _check_signature(token, header, verifier)
-    return header, claims
-
-
-def _parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
-    """Return the header and the claims of a JWT, without checking its signature."""
-    if not isinstance(token, str) or len(token) > MAX_LENGTH:
-        raise IDTokenError("it is not a JWT")
-    parts = token.split(".")
-    if len(parts) == 5:
-        raise IDTokenError("the token itself is encrypted, which is not supported")
-    if len(parts) != 3:
-        raise IDTokenError("it is not a JWT")
-    header = _json_object(parts[0])
-    # RFC 7515, section 4.1.11. No extensions are supported.
-    if "crit" in header:
-        raise IDTokenError("its header has unknown critical extensions")
-    # RFC 8725, section 3.1.
-    alg = header.get("alg")
-    if not isinstance(alg, str) or alg not in verifier.algorithms or alg not in (*KINDS, *HMACS):
-        raise IDTokenError(f"its algorithm {str(alg)[:20]!r} is not expected of this provider")
-    kid = header.get("kid")
-    if kid is not None and not isinstance(kid, str):
-        raise IDTokenError("its kid is not a string")
-    return header, _json_object(parts[1])
-
-
-def _check_signature(token: str, header: Claims, verifier: Verifier) -> None:
-    alg, kid = header["alg"], header.get("kid")
-
-    def is_signed(key: t.Any) -> bool:
-        # Keys that the header names (`jku`, `x5u`, `x5c`, `jwk`) are never used.
-        try:
-            if alg == "EdDSA":
-                # joserfc refuses this name, which RFC 9864 deprecates. Providers still use it.
-                signed, _, signature = token.rpartition(".")
-                key.public_key.verify(base64url.decode(signature), signed.encode())
-            else:
-                deserialize_compact(token, key, algorithms=[alg], registry=_ANY_HEADER)
-        except Exception:
-            return False
-        return True
-
-    if alg in HMACS:
-        secret = verifier.client_secret
-        good = bool(secret) and is_signed(OctKey.import_key(secret or ""))
-    else:
-        good = verifier.keys.try_each(alg, kid, is_signed)
-    if not good:
-        raise IDTokenError("its signature is not from a key of this provider")
 
 
 def validate_id_token(
@@ -142,10 +52,15 @@ def validate_id_token(
     # Points 2 to 5: iss, aud and azp; and sub.
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
+    if _is_number(claims.get("sub")):
+        raise IDTokenError(
+            f"its sub is not a string but the number {_shown(claims['sub'])}: accept it by the"
+            " option numeric_sub=True"
+        )
     if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_intact(claims["sub"]):
         raise IDTokenError("its sub is missing or not a string of 1 to 255 characters")
     # Points 9 and 10: exp and iat; RFC 7519, section 4.1.5: nbf.
-    _check_times(claims)
+    _check_times(claims, leeway=verifier.leeway)
     # Point 11: nonce.
     if nonce is not None and not _equal(claims.get("nonce"), nonce):
         raise IDTokenError("its nonce is not the one that was sent")
@@ -156,7 +71,7 @@ def validate_id_token(
         raise IDTokenError("its acr is not one of those that the request demanded")
     # Point 13: auth_time.
     if max_age is not None:
-        _check_auth_time(claims, max_age)
+        _check_auth_time(claims, max_age, verifier.leeway)
     # Sections 3.1.3.6 and 3.3.2.11.
     _check_hash(claims, "at_hash", access_token, header["alg"])
     _check_hash(claims, "c_hash", code, header["alg"])
@@ -177,7 +92,7 @@ def validate_userinfo(token: str, verifier: Verifier) -> Claims:
         _check_issuer(claims, verifier)
     if "aud" in claims:
         _check_audience(claims, verifier)
-    _check_times(claims, needed=())
+    _check_times(claims, needed=(), leeway=verifier.leeway)
     return claims
 
 
@@ -193,13 +108,13 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     :raises IDTokenError: a check failed.
     :raises ProviderError: the keys can't be fetched.
     """
-    header, claims = _parse(token, verifier)
+    header, claims = parse(token, verifier)
     kind = str(header.get("typ", "logout+jwt")).lower().removeprefix("application/")
     if kind not in {"logout+jwt", "jwt"}:
         raise IDTokenError("it is another kind of token")
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
-    _check_times(claims, needed=("iat",))
+    _check_times(claims, needed=("iat",), leeway=verifier.leeway)
     if "exp" not in claims and claims["iat"] < time.time() - LOGOUT_SECONDS:
         raise IDTokenError("it has no exp, and its iat is too old")
     if not _is_text(claims.get("jti")):
@@ -212,39 +127,55 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     named = [name for name in ("sub", "sid") if name in claims]
     if not named or not all(_is_text(claims[name]) for name in named):
         raise IDTokenError("it has neither sub nor sid")
-    _check_signature(token, header, verifier)
+    check_signature(token, header, verifier)
     return {"exp": claims["iat"] + LOGOUT_SECONDS, **claims}
 
 
 def _check_issuer(claims: Claims, verifier: Verifier) -> None:
-    if not verifier.is_issuer(claims.get("iss"), claims):
-        raise IDTokenError("its iss is not this provider")
+    iss = claims.get("iss")
+    if not verifier.is_issuer(iss, claims):
+        slash = isinstance(iss, str) and iss.rstrip("/") == verifier.issuer.rstrip("/")
+        raise IDTokenError(
+            f"its iss is {_shown(iss)}, and the option is issuer={verifier.issuer!r}"
+            + (", which differs in a slash at the end" if slash else "")
+        )
 
 
 def _check_audience(claims: Claims, verifier: Verifier) -> None:
     aud = claims.get("aud")
     audiences = [aud] if isinstance(aud, str) else aud
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
-        raise IDTokenError("its aud is missing or not a string")
+        raise IDTokenError(f"its aud is missing or not a string: {_shown(aud)}")
     if verifier.client_id not in audiences:
-        raise IDTokenError("its aud does not name this client")
-    if set(audiences) - {verifier.client_id, *verifier.trusted_audiences}:
-        raise IDTokenError("its aud names other clients that are not in trusted_audiences")
+        raise IDTokenError(
+            f"its aud is {_shown(aud)}, which does not name this client, {verifier.client_id!r}"
+        )
+    others = sorted(set(audiences) - {verifier.client_id, *verifier.trusted_audiences})
+    if others:
+        raise IDTokenError(
+            f"its aud names others beside this client: {_shown(others)}. If they may get this"
+            " token, name them in the option trusted_audiences=[…]"
+        )
     if "azp" in claims and claims["azp"] != verifier.client_id:
-        raise IDTokenError("its azp is another client")
+        raise IDTokenError(
+            f"its azp is another client, {_shown(claims['azp'])}, and not {verifier.client_id!r}"
+        )
 
 
-def _check_times(claims: Claims, needed: t.Collection[str] = ("exp", "iat")) -> None:
+def _check_times(
+    claims: Claims, needed: t.Collection[str] = ("exp", "iat"), leeway: float = LEEWAY
+) -> None:
     now = time.time()
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
             raise IDTokenError(f"its {name} is missing or not a number")
-    if claims.get("exp", now) <= now - CLOCK_SKEW:
-        raise IDTokenError("it has expired")
-    if claims.get("iat", now) > now + CLOCK_SKEW:
-        raise IDTokenError("its iat is in the future")
-    if claims.get("nbf", 0) > now + CLOCK_SKEW:
-        raise IDTokenError("it is not valid yet")
+    by_how_much = f"seconds by this machine's clock, and leeway={leeway:g} seconds are allowed"
+    if claims.get("exp", now) <= now - leeway:
+        raise IDTokenError(f"it has expired, {now - claims['exp']:.0f} {by_how_much}")
+    if claims.get("iat", now) > now + leeway:
+        raise IDTokenError(f"its iat is in the future, {claims['iat'] - now:.0f} {by_how_much}")
+    if claims.get("nbf", 0) > now + leeway:
+        raise IDTokenError(f"it is not valid yet, for {claims['nbf'] - now:.0f} {by_how_much}")
 
 
 def _check_types(claims: Claims) -> None:
@@ -254,12 +185,12 @@ def _check_types(claims: Claims) -> None:
             raise IDTokenError(f"its {name} has the wrong type")
 
 
-def _check_auth_time(claims: Claims, max_age: t.Any) -> None:
+def _check_auth_time(claims: Claims, max_age: t.Any, leeway: float) -> None:
     auth_time: t.Any = claims.get("auth_time")
     if not _is_time(auth_time):
         raise IDTokenError("its auth_time is missing")
     try:
-        oldest = time.time() - CLOCK_SKEW - float(max_age)
+        oldest = time.time() - leeway - float(max_age)
     except (TypeError, ValueError):
         raise IDTokenError("the max_age of the request is not a number") from None
     if auth_time < oldest:
@@ -277,6 +208,15 @@ def _check_hash(claims: Claims, name: str, value: str | None, alg: str) -> None:
         raise IDTokenError(f"its {name} is not the hash of what came with it")
 
 
+def _is_number(value: t.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: t.Any) -> str:
+    """Return what came for a log: one line, and not long."""
+    return to_one_line(repr(value))[:200]
+
+
 def _is_text(value: t.Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -287,13 +227,3 @@ def _is_time(value: t.Any) -> bool:
 
 def _equal(value: t.Any, expected: str) -> bool:
     return isinstance(value, str) and hmac.compare_digest(value.encode(), expected.encode())
-
-
-def _json_object(part: str) -> Claims:
-    try:
-        value = parse_json(base64url.decode(part))
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise IDTokenError("it is not a JWT")
-    return value

@@ -12,8 +12,9 @@ import typing as t
 
 from . import base64url
 from .errors import IDTokenError
-from .id_token import MAX_LENGTH, Claims, Verifier, validate_id_token
+from .id_token import validate_id_token
 from .json_input import parse_json
+from .jwt import MAX_LENGTH, Claims, Verifier, text_sub
 
 #: How old (s) an ID token of a refresh response may be by its ``iat``.
 REFRESHED_MAX_AGE = 300
@@ -66,4 +67,5 @@ def _read(id_token: str) -> Claims | None:
         claims = parse_json(base64url.decode(parts[1]))
     except ValueError:
         return None
-    return claims if isinstance(claims, dict) else None
+    # A `sub` that is a number was stored as text.
+    return text_sub(claims, numeric_sub=True) if isinstance(claims, dict) else None

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_oauth2_login import IDTokenError, login_required
-from tests.conftest import SSO, MakeProvider
+from flask_oauth2_login import ConfigurationError, IDTokenError, login_required
+from tests.conftest import SSO, MakeProvider, MakeSSO
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
 from tests.support.provider import REMOVED, Provider, make_key
 from tests.support.strategies import anything, quickly
@@ -225,3 +225,73 @@ def test_any_claims_are_accepted_or_an_id_token_error(provider: Provider, claims
         return
     assert token.identity is not None
     assert isinstance(token.identity.id, str)
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("where", ["id token", "userinfo", "signed userinfo"])
+def test_a_number_is_a_sub_where_it_is_accepted(
+    provider: Provider, make_sso: MakeSSO, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    provider.claims_in_id_token = False
+    provider.person = {"sub": "4711", "email": "ada@example.com"}
+    if where == "id token":
+        issue(provider, claims={"sub": 4711})
+    else:
+        provider.userinfo_overrides = {"sub": 4711}
+        provider.userinfo_signed = where == "signed userinfo"
+    _, _, strict = make_sso()
+    assert strict.sign_in().status_code == 400
+    assert "numeric_sub=True" in caplog.text
+    _, _, browser = make_sso(handler={"numeric_sub": True})
+    assert browser.sign_in().status_code == 302
+    assert browser.fetch("/me").get_json()["id"] == "4711"
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("sub", [True, 7.5, 1e300, [7], None])
+def test_other_types_are_no_sub_even_so(provider: Provider, sub: t.Any) -> None:
+    issue(provider, claims={"sub": sub})
+    with pytest.raises(IDTokenError):
+        redeem_openid(provider, make_openid_client(provider, numeric_sub=True))
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize(
+    ("claims", "named"),
+    [
+        ({"aud": ["the-client", "project-1"]}, ["'project-1'", "trusted_audiences"]),
+        ({"aud": "another"}, ["'another'", "'the-client'"]),
+        ({"aud": ["the-client", "x\ny" * 5000]}, ["trusted_audiences"]),
+        ({"exp": at(-600)}, ["expired, 60", "leeway"]),
+        ({"iat": at(600)}, ["future, ", "leeway"]),
+        ({"nbf": at(600)}, ["leeway"]),
+        ({"iss": lambda iss: f"{iss}/"}, ["/'", "issuer=", "slash"]),
+        ({"iss": "https://evil.example"}, ["'https://evil.example'", "issuer="]),
+        ({"sub": 7}, ["number 7", "numeric_sub=True"]),
+    ],
+)
+def test_a_rejected_id_token_names_both_sides_in_one_line(
+    provider: Provider, claims: Options, named: list[str]
+) -> None:
+    issue(provider, claims=claims)
+    with pytest.raises(IDTokenError) as caught:
+        redeem_openid(provider)
+    assert all(word in str(caught.value) for word in named), str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.security("E2")
+def test_a_clock_may_differ_as_much_as_is_said(provider: Provider) -> None:
+    for claims in ({"exp": at(-600)}, {"iat": at(600)}, {"nbf": at(600)}):
+        issue(provider, claims=claims)
+        sso = make_openid_client(provider, leeway=700)
+        assert redeem_openid(provider, sso).identity is not None
+        with pytest.raises(IDTokenError, match="leeway=500"):
+            redeem_openid(provider, make_openid_client(provider, leeway=500))
+
+
+@pytest.mark.parametrize("leeway", [-1, "90", None, True, float("nan"), float("inf")])
+def test_a_leeway_is_a_number_of_seconds(provider: Provider, leeway: t.Any) -> None:
+    with pytest.raises(ConfigurationError, match="leeway"):
+        make_openid_client(provider, leeway=leeway)

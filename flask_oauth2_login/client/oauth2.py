@@ -20,13 +20,13 @@ from ..protocol.token import Token, fill_in
 from ..protocol.token_request import request_token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
-from .endpoints import Endpoints
+from .metadata import MetadataEndpoints
 from .options import HandlerOptions, credential, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
 
 
-class OAuth2(Endpoints):
+class OAuth2(MetadataEndpoints):
     """One provider, and one client that is registered there.
 
     .. code-block:: python
@@ -88,6 +88,8 @@ class OAuth2(Endpoints):
     @property
     def registration(self) -> tuple[str, ...]:
         """A key that names this provider and client. No request is needed for it."""
+        if self.issuer is not None:
+            return (self.issuer, self.client_id)
         endpoints = (urls.join(self.site, url) for url in (self.authorization_url, self.token_url))
         return (*endpoints, self.client_id)
 
@@ -190,12 +192,6 @@ class OAuth2(Endpoints):
         """
         newer = self.refresh_token(token)
         return None if newer is None else fill_in(newer, token)
-
-    def check_issuer(self, iss: str | None) -> None:
-        """Accept any ``iss`` of an authorization response: the issuer is not configured here.
-
-        :class:`OpenIDConnect` checks it (RFC 9207, section 2.4).
-        """
 
     def split_granted(self, scope: str) -> list[str]:
         """Return the scopes of a token response, however this provider separates them."""

@@ -5,18 +5,15 @@ from __future__ import annotations
 import functools
 import logging
 import typing as t
-from urllib.parse import urlsplit
 
-from ..protocol import authorization, discovery, urls
+from ..protocol import discovery, urls
 from ..protocol.algorithms import HMACS, KINDS
-from ..protocol.cache import Cache
 from ..protocol.client_auth import ClientAuth, client_secret_basic, client_secret_post
-from ..protocol.discovery import ENDPOINTS
 from ..protocol.errors import (
-    ConfigurationError,
     IDTokenError,
     OAuth2Error,
     ProviderAnswerError,
+    ProviderError,
 )
 from ..protocol.identity import Identity, make_identity
 from ..protocol.leeway import LEEWAY, check_leeway
@@ -46,7 +43,8 @@ class OpenIDConnect(OAuth2):
         sso = OpenIDConnect(client_id, client_secret, "https://sso.example.com/realms/staff")
 
     The endpoints come from the provider's metadata (OpenID Connect Discovery 1.0, RFC 8414), which
-    is fetched on first use and kept for a day. ID tokens are validated: OpenID Connect Core 1.0,
+    is fetched on first use and kept for a day, unless ``authorization_url``, ``token_url`` and
+    ``jwks_url`` are given. ID tokens are validated: OpenID Connect Core 1.0,
     section 3.1.3.7.
 
     :param client_id: the client's identifier, as it is registered with the provider.
@@ -71,6 +69,8 @@ class OpenIDConnect(OAuth2):
     """
 
     openid: t.ClassVar[bool] = True
+    needed: t.ClassVar[tuple[str, ...]] = ("authorization_url", "token_url", "jwks_url")
+    issuer: str
 
     def __init__(
         self,
@@ -93,13 +93,6 @@ class OpenIDConnect(OAuth2):
         super().__init__(
             client_id, client_secret, issuer, redirect_uri, authorization_url, token_url, **options
         )
-        parts = urlsplit(issuer)
-        if not urls.is_secure_url(issuer, self.http_hosts) or parts.query or parts.fragment:
-            raise ConfigurationError(
-                f"issuer={issuer!r} is not an https URL without a query (http only for this machine"
-                " or a host named in http_hosts). Copy it from the provider's metadata."
-            )
-        self.issuer = issuer
         self.jwks_url = jwks_url
         self.end_session_url = end_session_url
         self.algorithms = None if algorithms is None else tuple(list_of("algorithms", algorithms))
@@ -108,63 +101,12 @@ class OpenIDConnect(OAuth2):
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
         self.leeway = check_leeway(leeway)
         self.numeric_sub = numeric_sub
-        fetch = functools.partial(self._fetch_metadata, metadata)
-        if metadata is not None:
-            discovery.check_given(metadata, issuer, self.http_hosts)
         self._refreshed = RefreshedIDTokens(repr(self))
         self._unsent = userinfo.UnsentClaims()
-        self._metadata = Cache(fetch, remember_failure=discovery.REMEMBER_FAILURE)
+        self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:
         return f"<OpenIDConnect {self.client_id!r} at {self.issuer!r}>"
-
-    @property
-    def registration(self) -> tuple[str, ...]:
-        """A key that names this provider and client. No request is needed for it."""
-        return (self.issuer, self.client_id)
-
-    # -- metadata
-
-    @property
-    def metadata(self) -> t.Mapping[str, t.Any]:
-        """The provider's metadata. It is fetched on first use and once a day.
-
-        :raises ProviderError: it can't be fetched, or is another issuer's.
-        """
-        return self._metadata.get()
-
-    def endpoint(self, name: str) -> str:
-        """Return the absolute URL of an endpoint: the option's, or else the metadata's.
-
-        :param name: the option that may have it, such as ``"token_url"``.
-        :raises ProviderError: it is not in the metadata, or the metadata can't be fetched.
-        """
-        given = getattr(self, name)
-        url = urls.join(self.site, given) if given else self.metadata.get(ENDPOINTS[name])
-        if not url:
-            raise ProviderAnswerError(f"The metadata of {self.issuer} has no {ENDPOINTS[name]}.")
-        return str(url)
-
-    def has_endpoint(self, name: str) -> bool:
-        """Return True if an option or the metadata has this endpoint.
-
-        :raises ProviderError: the metadata can't be fetched.
-        """
-        return bool(getattr(self, name) or self.metadata.get(ENDPOINTS[name]))
-
-    def check_issuer(self, iss: str | None) -> None:
-        """Check the ``iss`` of an authorization response: RFC 9207, section 2.4.
-
-        :raises AuthorizationError: it names another issuer, or is missing although the metadata
-            promises it.
-        :raises ProviderError: the metadata can't be fetched.
-        """
-        authorization.check_issuer(iss, self.issuer, self.metadata)
-
-    def _fetch_metadata(self, given: t.Mapping[str, t.Any] | None) -> t.Mapping[str, t.Any]:
-        if given is not None:
-            return given
-        return discovery.fetch_metadata(self.http_options, self.issuer, self.http_hosts)
 
     def _client_auth(self) -> ClientAuth:
         """Return the method that the metadata names. The default is Basic: Core, section 9."""
@@ -320,7 +262,7 @@ class OpenIDConnect(OAuth2):
         from ..protocol.jwks import fetch_keys
 
         url = urls.require_https(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
-        return fetch_keys(self.http_options, url)
+        return fetch_keys(self.http_options, url, self.headers)
 
     def _verifier(self) -> Verifier:
         from ..protocol.jwt import Verifier

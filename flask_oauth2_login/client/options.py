@@ -26,6 +26,8 @@ class HandlerOptions(t.TypedDict, total=False):
     :class:`Options` says what each of them means.
     """
 
+    metadata_url: str | None
+    internal_url: str | None
     revoke_url: str | None
     userinfo_url: str | None
     api_url: str | None
@@ -153,6 +155,13 @@ def _identity(_name: str, given: Fields | None) -> Fields | None:
 class Options:
     """A handler's options as attributes, checked."""
 
+    #: Where the provider's metadata are, if they are not where the issuer says (RFC 8414, section
+    #: 3). They must name the ``issuer`` all the same.
+    metadata_url: str | None = None
+    #: A base that replaces the issuer's origin in the requests of this server, for a provider that
+    #: it reaches by another name than browsers do: ``"http://keycloak:8080"``, with
+    #: ``http_hosts=["keycloak:8080"]``.
+    internal_url: str | None = None
     #: The revocation endpoint (RFC 7009): a path below ``site``, or an absolute URL.
     revoke_url: str | None = None
     #: The endpoint that says who the token's person is: a path, or an absolute URL.

@@ -10,7 +10,7 @@ from ..protocol.errors import IDTokenError, ProviderError
 from ..protocol.token import Token
 
 if t.TYPE_CHECKING:
-    from ..protocol.id_token import Verifier
+    from ..protocol.jwt import Verifier
 
 log = logging.getLogger("flask_oauth2_login")
 

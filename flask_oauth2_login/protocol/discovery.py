@@ -10,7 +10,8 @@ from . import http
 from .algorithms import KINDS
 from .errors import ConfigurationError, ProviderAnswerError
 from .http_options import HTTPOptions
-from .urls import is_secure_url
+from .json_input import to_one_line
+from .urls import is_secure_url, replace_origin
 
 Document = t.Mapping[str, t.Any]
 
@@ -37,30 +38,56 @@ ALIASES: t.Mapping[str, t.Sequence[str]] = {
 }
 
 
-def fetch_metadata(options: HTTPOptions, issuer: str, http_hosts: t.Collection[str]) -> Document:
-    """Fetch an issuer's metadata: Discovery, section 4.1, or else RFC 8414, section 3.1.
+def fetch_metadata(
+    options: HTTPOptions,
+    issuer: str,
+    http_hosts: t.Collection[str],
+    *,
+    url: str | None = None,
+    internal_url: str | None = None,
+    headers: t.Mapping[str, str] | None = None,
+    is_openid: bool = True,
+) -> Document:
+    """Fetch an issuer's metadata: Discovery, section 4.1, or RFC 8414, section 3.1.
 
     :param options: how the request is sent.
     :param http_hosts: hosts that may be reached by plain http.
+    :param url: the document's URL, if it is not below the issuer.
+    :param internal_url: a base in place of the issuer's origin, for requests of this server.
+    :param headers: sent with the request.
+    :param is_openid: False to try RFC 8414 first.
     :raises ProviderError: the metadata can't be fetched, or a check of :func:`find_problem` failed.
     """
     parts = urlsplit(issuer)
     rfc8414 = parts._replace(
         path="/.well-known/oauth-authorization-server" + parts.path.rstrip("/")
     ).geturl()
-    response = None
-    for url in (issuer.rstrip("/") + "/.well-known/openid-configuration", rfc8414):
-        response = http.send(options, "GET", url, headers={"Accept": "application/json"})
+    places = [issuer.rstrip("/") + "/.well-known/openid-configuration", rfc8414]
+    response, found_at = None, ""
+    for place in [url] if url else places if is_openid else places[::-1]:
+        found_at = place if url or not internal_url else replace_origin(place, issuer, internal_url)
+        headers = {"Accept": "application/json", **(headers or {})}
+        response = http.send(options, "GET", found_at, headers=headers)
         if response.status != 404:
             break
-    assert response is not None  # noqa: S101  (there are two URLs)
-    response.require_in_order(f"Discovery at {issuer}")
+    assert response is not None  # noqa: S101  (there is at least one URL)
+    response.require_in_order(f"Discovery at {found_at}")
+    if 300 <= response.status < 400:
+        target = to_one_line(response.headers.get("Location", "nowhere"))[:200]
+        raise ProviderAnswerError(
+            f"Discovery at {found_at} redirects to {target}, and redirects are not followed. If"
+            " that is this provider's document, name it in the option metadata_url=…, and its"
+            " issuer in the option issuer=…."
+        )
     document = response.json_object() if response.status == 200 else None
     if document is None:
         raise ProviderAnswerError(
-            f"Discovery at {issuer} answered with status {response.status} and no JSON object: is"
-            " the issuer right?"
+            f"Discovery at {found_at} answered with status {response.status} and no JSON object: is"
+            f" issuer={issuer!r} right? If the document is elsewhere, name it: metadata_url=…."
         )
+    if internal_url and document.get("issuer") == replace_origin(issuer, issuer, internal_url):
+        # Some providers name themselves as they were asked.
+        document["issuer"] = issuer
     if problem := find_problem(document, issuer, http_hosts):
         raise ProviderAnswerError(problem)
     return document
@@ -71,7 +98,15 @@ def find_problem(document: Document, issuer: str, http_hosts: t.Collection[str])
     # Discovery, section 4.3, and RFC 8414, section 3.3: the issuers must be identical.
     found = document.get("issuer")
     if found != issuer and not (isinstance(found, str) and is_template_of(found, issuer)):
-        return f"The metadata of {issuer} names another issuer: {str(found)[:100]!r}."
+        slash = isinstance(found, str) and found.rstrip("/") == issuer.rstrip("/")
+        named = to_one_line(repr(found))[:200]
+        return (
+            f"The metadata of issuer={issuer!r} names another issuer: {named}"
+            + (", which differs in a slash at the end. " if slash else ". ")
+            + "Set issuer= to that of the metadata if it is the right one. If this server reaches"
+            " the provider by another name, as in a network of containers, add that name as"
+            " internal_url=…."
+        )
     for name in ENDPOINTS.values():
         url = document.get(name)
         if url not in (None, "") and not (isinstance(url, str) and is_secure_url(url, http_hosts)):

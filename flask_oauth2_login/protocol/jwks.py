@@ -54,12 +54,17 @@ class Keys:
         return good
 
 
-def fetch_keys(options: HTTPOptions, url: str) -> list[t.Any]:
+def fetch_keys(
+    options: HTTPOptions, url: str, headers: t.Mapping[str, str] | None = None
+) -> list[t.Any]:
     """Fetch a key set and return its keys, as they are: RFC 7517, section 5.
 
+    :param headers: sent with the request.
     :raises ProviderError: the provider can't be reached, or its response is not a key set.
     """
-    response = http.send(options, "GET", url, headers={"Accept": "application/json"})
+    response = http.send(
+        options, "GET", url, headers={"Accept": "application/json", **(headers or {})}
+    )
     response.require_in_order(url)
     document = response.json_object() if response.status == 200 else None
     keys = document.get("keys") if document is not None else None

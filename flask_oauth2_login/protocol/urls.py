@@ -65,6 +65,18 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
 
 
+def replace_origin(url: str, old: str, new: str) -> str:
+    """Return a URL with the base ``new`` in place of its origin, if that is the origin of ``old``.
+
+    Of ``old`` only the origin counts. Whatever path ``new`` has comes before the URL's own.
+    """
+    if not origin(url) or origin(url) != origin(old):
+        return url
+    parts = urlsplit(url)
+    rest = urlunsplit(parts._replace(scheme="", netloc=""))
+    return f"{new.rstrip('/')}/{rest.lstrip('/')}"
+
+
 def is_loopback(host: str) -> bool:
     """Return True if a host name or address is the loopback interface's."""
     host = host.strip("[]").rstrip(".").lower()

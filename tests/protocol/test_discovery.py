@@ -13,7 +13,7 @@ from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login, Pr
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.clock import Clock
 from tests.support.handlers import Options, issue, make_openid_client, redeem_openid
-from tests.support.provider import HANG, REMOVED, ZIP_BOMB, Answer, Browser, Provider
+from tests.support.provider import HANG, REDIRECT, REMOVED, ZIP_BOMB, Answer, Browser, Provider
 from tests.support.strategies import anything, quickly
 from tests.support.threads import at_once_numbered
 
@@ -200,3 +200,87 @@ def test_what_is_odd_in_a_document_and_not_needed_spoils_nothing(
     _, _, browser = make_sso()
     assert browser.sign_in().status_code == 302
     assert browser.post("/logout").status_code < 400
+
+
+@pytest.mark.security("E1")
+def test_metadata_may_be_elsewhere_but_name_the_issuer(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    provider.on("/.well-known/*", Answer(404))
+    provider.on("/elsewhere", lambda _request: Answer(200, provider.metadata()))
+    _, _, browser = make_sso(handler={"metadata_url": f"{provider.url}/elsewhere"})
+    assert browser.sign_in().status_code == 302
+    assert not provider.calls("/.well-known/*")
+    provider.metadata_overrides = {"issuer": "https://evil.example"}
+    other = make_openid_client(provider, metadata_url=f"{provider.url}/elsewhere")
+    with pytest.raises(ProviderError, match=rf"{provider.issuer}.*evil\.example"):
+        other.endpoint("token_url")
+
+
+@pytest.mark.security("E1", "B2")
+@pytest.mark.parametrize("names_itself", ["as it is", "as it was asked"])
+def test_a_provider_has_another_name_for_the_server_than_for_browsers(
+    provider: Provider, make_app: MakeApp, names_itself: str
+) -> None:
+    issuer = "https://sso.example/realms/staff"
+    inside = f"http://localhost:{provider.url.rpartition(':')[2]}"
+    base = "https://sso.example" if names_itself == "as it is" else inside
+    document = {
+        name: value.replace(provider.url, base) if isinstance(value, str) else value
+        for name, value in provider.metadata().items()
+    } | {"issuer": f"{base}/realms/staff"}
+    provider.on(
+        "/realms/staff/.well-known/openid-configuration", lambda _request: Answer(200, document)
+    )
+    sso = make_openid_client(provider, issuer=issuer, internal_url=inside)
+    assert sso.authorize_url("openid").startswith("https://sso.example/authorize?")
+    assert sso.endpoint("end_session_url") == "https://sso.example/logout"
+    for name in ("token_url", "userinfo_url", "jwks_url", "revoke_url"):
+        assert sso.endpoint(name).startswith(f"{inside}/")
+    code = provider.answer(
+        sso.authorize_url("openid email", state="s", nonce="n").replace(
+            "https://sso.example", provider.url
+        )
+    ).params["code"]
+    issue(provider, claims={"iss": issuer})
+    token = sso.get_token(code, nonce="n")
+    assert token is not None
+    assert token.identity is not None
+
+
+@pytest.mark.security("B2")
+@pytest.mark.parametrize("name", ["internal_url", "metadata_url"])
+def test_plain_http_inside_needs_a_named_host(provider: Provider, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}.*http_hosts"):
+        make_openid_client(provider, **{name: "http://keycloak:8080"})
+    named = {name: "http://keycloak:8080", "http_hosts": ["keycloak:8080"]}
+    make_openid_client(provider, **named)
+
+
+@pytest.mark.security("E1", "B2")
+def test_a_redirect_of_the_metadata_is_named_and_not_followed(provider: Provider) -> None:
+    provider.on("/.well-known/*", REDIRECT("https://other.example/x"))
+    with pytest.raises(ProviderError, match=r"https://other\.example/x.*metadata_url"):
+        make_openid_client(provider).endpoint("token_url")
+
+
+def test_what_is_given_is_not_fetched(provider: Provider, make_sso: MakeSSO) -> None:
+    provider.on("/.well-known/*", Answer(503))
+    given = {
+        name: f"{provider.url}/{path}"
+        for name, path in (
+            ("authorization_url", "authorize"),
+            ("token_url", "token"),
+            ("jwks_url", "jwks"),
+        )
+    }
+    _, _, browser = make_sso(handler=given)
+    assert browser.sign_in().status_code == 302
+    assert browser.post("/logout").status_code < 400
+    assert not provider.calls("/.well-known/*")
+
+
+def test_headers_reach_discovery_and_keys(provider: Provider) -> None:
+    redeem_openid(provider, make_openid_client(provider, headers={"X-Gate": "open"}))
+    for path in ("/.well-known/openid-configuration", "/token", "/jwks"):
+        assert provider.calls(path)[0].headers["X-Gate"] == "open"

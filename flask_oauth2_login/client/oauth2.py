@@ -55,6 +55,8 @@ class OAuth2(MetadataEndpoints):
 
     #: True if the provider sends ID tokens, which have the request's nonce.
     openid: t.ClassVar[bool] = False
+    #: True if a sign-in sends a nonce, and the ID token must have it.
+    uses_nonce: bool = False
 
     def __init__(
         self,
@@ -262,6 +264,7 @@ class OAuth2(MetadataEndpoints):
         if not self.has_endpoint("userinfo_url"):
             return None
         api, url = self.resource_server, self.endpoint("userinfo_url")
+        url = userinfo.add_params(url, self.userinfo_params, token)
         members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
         if self.email_url:

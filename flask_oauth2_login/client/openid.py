@@ -62,6 +62,7 @@ class OpenIDConnect(OAuth2):
     :param trusted_audiences: clients that an ID token may name in ``aud`` beside this one.
     :param leeway: how many seconds the provider's clock may differ from this machine's.
     :param numeric_sub: accept a ``sub`` that is a number, as text.
+    :param nonce: False sends no nonce, for a provider that does not put it into the ID token.
     :param options: the options of :class:`OAuth2`. ``userinfo_url`` and ``revoke_url`` are used in
         place of the metadata's.
     :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
@@ -88,6 +89,7 @@ class OpenIDConnect(OAuth2):
         trusted_audiences: t.Iterable[str] = (),
         leeway: float = LEEWAY,
         numeric_sub: bool = False,
+        nonce: bool = True,
         **options: t.Unpack[HandlerOptions],
     ) -> None:
         super().__init__(
@@ -102,6 +104,7 @@ class OpenIDConnect(OAuth2):
         self.leeway = check_leeway(leeway)
         self.numeric_sub = numeric_sub
         self._refreshed = RefreshedIDTokens(repr(self))
+        self.uses_nonce = nonce
         self._unsent = userinfo.UnsentClaims()
         self._set_issuer(issuer, metadata)
 
@@ -222,6 +225,7 @@ class OpenIDConnect(OAuth2):
             try:
                 if not token.access_token:
                     raise ProviderAnswerError("UserInfo can't be asked without an access token.")
+                url = userinfo.add_params(url, self.userinfo_params, token)
                 more = userinfo.fetch_claims(api, self.userinfo_method, url, token, self._verifier)
             except ProviderError as error:
                 # The ID token says who it is. Only what the developer demands is worth a failure.

@@ -47,6 +47,7 @@ class HandlerOptions(t.TypedDict, total=False):
     token_params: t.Mapping[str, t.Any] | None
     identity: Fields | None
     userinfo_method: str
+    userinfo_params: t.Mapping[str, t.Any] | None
     email_url: str | None
     email_path: str
     response_mode: t.Literal["form_post"] | None
@@ -209,6 +210,9 @@ class Options:
     identity: Fields | None = field(default=None, metadata=checked_by(_identity))
     #: The method of the request to ``userinfo_url``: ``"GET"`` or ``"POST"``.
     userinfo_method: str = field(default="GET", metadata=checked_by(_choice("GET", "POST")))
+    #: Parameters to add to the query of the request to ``userinfo_url``. A value that begins with
+    #: ``token:`` is a path into the token's response: ``{"openid": "token:openid"}``.
+    userinfo_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: An endpoint for the e-mail address, if ``userinfo_url`` does not tell it.
     email_url: str | None = None
     #: The path to the address in the response of ``email_url``. An address that is picked by a

@@ -63,6 +63,22 @@ def fetch_userinfo(api: ResourceServer, method: str, url: str, token: Token) -> 
     return members
 
 
+def add_params(url: str, params: t.Mapping[str, t.Any], token: Token) -> str:
+    """Return the URL of UserInfo with the parameters of the option ``userinfo_params``.
+
+    :raises ProviderAnswerError: the token's response does not have a value that one of them names.
+    """
+    found = {}
+    for name, value in params.items():
+        is_path = isinstance(value, str) and value.startswith("token:")
+        found[name] = find_path({}, value, token) if is_path else value
+        if is_path and found[name] is None:
+            raise ProviderAnswerError(
+                f"userinfo_params has {name}={value!r}, and the token's response does not have it."
+            )
+    return urls.add_params(url, found) if found else url
+
+
 def add_email(identity: Identity, api: ResourceServer, url: str, path: str, token: Token) -> None:
     """Set the identity's e-mail address from a second request, if its response has one.
 

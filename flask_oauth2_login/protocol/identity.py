@@ -128,14 +128,19 @@ def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = N
 
     A number is an index of a list. ``a+b`` joins two values with a space. ``[x]`` and ``[x,y]``
     pick the first element of a list whose members of these names are true, ``[k=v]`` the first
-    whose member equals the value. A path that begins with ``token:`` starts in the token.
+    whose member equals the value. A path that begins with ``token:`` starts in the token. A member
+    whose name is the whole path counts first, such as a claim that is named by a URL with dots.
     """
+    if isinstance(members, t.Mapping) and path in members:
+        return members[path]
     if "+" in path:
         parts = (_text(find_path(members, part, token)) for part in path.split("+"))
         return " ".join(filter(None, parts)) or None
     value = members
     if path.startswith("token:"):
         value, path = token, path.removeprefix("token:")
+        if isinstance(value, t.Mapping) and path in value:
+            return value[path]
     for step in re.findall(r"\[[^\]]*\]|[^.\[]+", path):
         if step.startswith("["):
             value = _pick(value, step[1:-1].split(","))

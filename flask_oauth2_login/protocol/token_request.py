@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import http
+from . import http, urls
 from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
 from .errors import CLIENT_ERRORS, TokenError
 from .http_options import HTTPOptions
@@ -74,7 +74,9 @@ def send(
         headers=request.headers,
         cert=request.cert,
         json=request.params if as_json else None,
-        data=None if as_json else request.params,
+        data=None
+        if as_json
+        else {name: urls.json_param(value) for name, value in request.params.items()},
     )
 
 

@@ -33,14 +33,14 @@ def join(base: str, path: str) -> str:
 def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     """Return a URL with query parameters added. They replace the URL's own of the same name.
 
-    :param params: a list or tuple repeats a parameter. A mapping, such as ``claims``, is sent as
-        JSON. None removes the parameter.
+    :param params: a list or tuple repeats a parameter. A mapping, such as ``claims``, or a list of
+        mappings is sent as JSON. None removes the parameter.
     """
     parts = urlsplit(url)
     added = [
-        (name, json.dumps(value) if isinstance(value, t.Mapping) else value)
+        (name, value)
         for name, given in params.items()
-        for value in (given if isinstance(given, (list, tuple)) else (given,))
+        for value in _values(json_param(given))
         if value is not None
     ]
     query = parts.query
@@ -48,6 +48,18 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
         query = urlencode([pair for pair in parse_qsl(query, True) if pair[0] not in params])
     new = urlencode(added, quote_via=quote, safe="")
     return urlunsplit(parts._replace(query="&".join(filter(None, (query, new)))))
+
+
+def _values(given: t.Any) -> t.Sequence[t.Any]:
+    return [json_param(each) for each in given] if isinstance(given, (list, tuple)) else [given]
+
+
+def json_param(value: t.Any) -> t.Any:
+    """Return a parameter's value: a mapping, or a list of mappings, as JSON."""
+    is_list = isinstance(value, (list, tuple)) and bool(value)
+    if isinstance(value, t.Mapping) or (is_list and all(isinstance(v, t.Mapping) for v in value)):
+        return json.dumps(value)
+    return value
 
 
 def origin(url: str) -> str:

@@ -136,7 +136,7 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
         params["code_verifier"] = attempt.code_verifier
     if registration.handler.openid:
         # What the ID token must contain.
-        params["nonce"] = attempt.nonce
+        params["nonce"] = attempt.nonce if registration.handler.uses_nonce else None
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
     try:
@@ -192,6 +192,6 @@ def binding_params(registration: Registration, attempt: Attempt) -> dict[str, st
     if registration.handler.pkce:
         params["code_challenge"] = code_challenge(attempt.code_verifier)
         params["code_challenge_method"] = "S256"
-    if registration.handler.openid:
+    if registration.handler.uses_nonce:
         params["nonce"] = attempt.nonce
     return params

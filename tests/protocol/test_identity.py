@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2Login, ProviderError
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in
-from tests.support.handlers import make_handler
+from tests.support.handlers import CALLBACK, make_handler, redeem
 from tests.support.provider import Answer, Browser, Provider
 
 HALF_A_PAIR = "\ud83d"
@@ -50,3 +50,32 @@ def test_an_account_whose_id_is_no_text_is_nobody(browser: Browser, provider: Pr
     provider.on("/userinfo", Answer(body={"sub": HALF_A_PAIR}))
     assert browser.sign_in().status_code == 502
     assert not is_signed_in(browser)
+
+
+@pytest.mark.parametrize("name", ["https://ns.example.com/v1.0/email", "a.b", "a+b", "a[x]"])
+def test_a_claim_may_be_named_by_a_url_with_dots(provider: Provider, name: str) -> None:
+    provider.userinfo_overrides = {name: "ada@ns.example.com"}
+    handler = make_handler(provider, redirect_uri=CALLBACK, identity={"email": name})
+    identity = handler.fetch_identity(redeem(handler, provider))
+    assert identity is not None
+    assert identity.email == "ada@ns.example.com"
+    joined = make_handler(
+        provider, redirect_uri=CALLBACK, identity={"name": f"name+{name}", "id": "sub"}
+    )
+    identity = joined.fetch_identity(redeem(joined, provider))
+    assert identity is not None
+    assert identity.name == "Ada Lovelace ada@ns.example.com" or "+" in name
+
+
+def test_userinfo_may_want_a_value_of_the_token(provider: Provider) -> None:
+    provider.token_overrides = {"openid": "o-1 &x", "more": {"unit": 7}}
+    handler = make_handler(
+        provider,
+        redirect_uri=CALLBACK,
+        userinfo_params={"openid": "token:openid", "unit": "token:more.unit", "lang": "en"},
+    )
+    handler.fetch_identity(redeem(handler, provider))
+    assert provider.calls("/userinfo")[0].query == {"openid": "o-1 &x", "unit": "7", "lang": "en"}
+    provider.token_overrides = {}
+    with pytest.raises(ProviderError, match=r"userinfo_params.*openid"):
+        handler.fetch_identity(redeem(handler, provider))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from flask_oauth2_login import OAuth2Login, TokenError
 from tests.conftest import SSO, MakeApp, MakeProvider
 from tests.support.assertions import is_signed_in, query_of
-from tests.support.handlers import make_client, make_handler
-from tests.support.provider import Answer, Browser, Provider
+from tests.support.handlers import issue, make_client, make_handler
+from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 
 def test_rejected_means_that_whoever_was_signed_in_still_is(
@@ -91,3 +93,28 @@ def test_basic_credentials_that_are_refused_name_the_other_method(provider: Prov
     provider.on("/token", Answer(401, {"error": "invalid_client"}))
     with pytest.raises(TokenError, match=r"client_secret_basic.*client_secret_post"):
         handler.get_token("a-code")
+
+
+@pytest.mark.security("E2")
+def test_a_nonce_is_left_out_only_where_that_is_said(provider: Provider, make_sso: MakeSSO) -> None:
+    issue(provider, claims={"nonce": REMOVED})
+    _, _, strict = make_sso()
+    assert strict.sign_in().status_code == 400
+    assert "nonce" in provider.authorizations[-1]
+    _, _, browser = make_sso(handler={"nonce": False})
+    assert browser.sign_in().status_code == 302
+    assert "nonce" not in provider.authorizations[-1]
+    assert "code_challenge" in provider.authorizations[-1]
+
+
+def test_a_dictionary_is_json_in_every_request(provider: Provider, make_app: MakeApp) -> None:
+    claims, details = {"userinfo": {"email": None}}, [{"type": "payment"}]
+    params = {"claims": claims, "authorization_details": details}
+    handler = make_handler(provider, authorize_params=params, token_params=params)
+    browser = Browser(make_app(OAuth2Login(handler, authorize_params={"extra": claims})), provider)
+    assert browser.sign_in().status_code == 302
+    asked, (call,) = provider.authorizations[-1], provider.calls("/token")
+    assert json.loads(asked["extra"]) == claims
+    for sent in (asked, call.form):
+        assert json.loads(sent["claims"]) == claims
+        assert json.loads(sent["authorization_details"]) == details

@@ -9,6 +9,7 @@ from ..protocol.client_auth import (
     SECRET_AUTHS,
     ClientAuth,
     TokenRequest,
+    client_secret_basic,
     client_secret_post,
     no_client_auth,
 )
@@ -46,7 +47,13 @@ class OAuth2(MetadataEndpoints):
         token request, for providers where each customer has a host of its own.
     :param redirect_uri: the URL that the provider sends the browser back to, as it is registered.
     :param authorization_url: the authorization endpoint: a path below ``site``, or an absolute URL.
-    :param token_url: the token endpoint: a path below ``site``, or an absolute URL.
+        By default it is ``oauth/authorize``; with an ``issuer``, that of the metadata.
+    :param token_url: the token endpoint: a path below ``site``, or an absolute URL. By default it
+        is ``oauth/token``; with an ``issuer``, that of the metadata.
+    :param issuer: the provider's issuer, exactly as the provider writes it. The endpoints then come
+        from its metadata (RFC 8414), unless both are given, and ``iss`` of the authorization
+        response is checked (RFC 9207).
+    :param metadata: the whole metadata document of the issuer. It is not fetched then.
     :param options: more endpoints, how requests are sent, and how this provider differs from the
         RFC. :class:`~flask_oauth2_login.client.options.Options` describes each of them.
     :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
@@ -64,25 +71,31 @@ class OAuth2(MetadataEndpoints):
         client_secret: str | None,
         site: str = "",
         redirect_uri: str | None = None,
-        authorization_url: str = "oauth/authorize",
-        token_url: str = "oauth/token",
+        authorization_url: str | None = None,
+        token_url: str | None = None,
+        *,
+        issuer: str | None = None,
+        metadata: t.Mapping[str, t.Any] | None = None,
         **options: t.Unpack[HandlerOptions],
     ) -> None:
         refuse_unknown(type(self), options)
         self.client_id = credential("client_id", client_id)
         self.client_secret = credential("client_secret", client_secret) if client_secret else None
-        self.site = site
+        self.site = site or issuer or ""
         self.redirect_uri = redirect_uri
         if redirect_uri and not urls.is_absolute(redirect_uri):
             raise ConfigurationError(
                 f"redirect_uri={redirect_uri!r} is not an absolute URL: write it as it is"
                 " registered, https://<host>/callback."
             )
-        self.authorization_url = authorization_url
-        self.token_url = token_url
+        # With an issuer, the defaults are the metadata's.
+        defaults = ("oauth/authorize", "oauth/token") if issuer is None else ("", "")
+        self.authorization_url = defaults[0] if authorization_url is None else authorization_url
+        self.token_url = defaults[1] if token_url is None else token_url
         super().__init__(**t.cast("dict[str, t.Any]", options))
         if self.bearer_method.startswith("query"):
             hide_queries_in_logs()
+        self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
@@ -338,4 +351,10 @@ class OAuth2(MetadataEndpoints):
     def _client_auth(self) -> ClientAuth:
         if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
             return no_client_auth
-        return self.client_auth or client_secret_post
+        if self.client_auth is not None or self.issuer is None:
+            return self.client_auth or client_secret_post
+        # The default is Basic: RFC 8414, section 2; Core, section 9.
+        methods = self.metadata.get("token_endpoint_auth_methods_supported")
+        if isinstance(methods, list) and "client_secret_basic" not in methods:
+            return client_secret_post
+        return client_secret_basic

@@ -8,7 +8,6 @@ import typing as t
 
 from ..protocol import discovery, urls
 from ..protocol.algorithms import HMACS, KINDS
-from ..protocol.client_auth import ClientAuth, client_secret_basic, client_secret_post
 from ..protocol.errors import (
     IDTokenError,
     OAuth2Error,
@@ -92,11 +91,20 @@ class OpenIDConnect(OAuth2):
         nonce: bool = True,
         **options: t.Unpack[HandlerOptions],
     ) -> None:
-        super().__init__(
-            client_id, client_secret, issuer, redirect_uri, authorization_url, token_url, **options
-        )
+        # Set first, because they may make it unnecessary to fetch the metadata.
         self.jwks_url = jwks_url
         self.end_session_url = end_session_url
+        super().__init__(
+            client_id,
+            client_secret,
+            issuer,
+            redirect_uri,
+            authorization_url,
+            token_url,
+            issuer=issuer,
+            metadata=metadata,
+            **options,
+        )
         self.algorithms = None if algorithms is None else tuple(list_of("algorithms", algorithms))
         for algorithm in () if self.algorithms is None else self.algorithms or [None]:
             one_of("algorithms", algorithm, known=(*KINDS, *HMACS))
@@ -106,19 +114,9 @@ class OpenIDConnect(OAuth2):
         self._refreshed = RefreshedIDTokens(repr(self))
         self.uses_nonce = nonce
         self._unsent = userinfo.UnsentClaims()
-        self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:
         return f"<OpenIDConnect {self.client_id!r} at {self.issuer!r}>"
-
-    def _client_auth(self) -> ClientAuth:
-        """Return the method that the metadata names. The default is Basic: Core, section 9."""
-        if self.client_auth is not None or not self.client_secret:
-            return super()._client_auth()
-        methods = self.metadata.get("token_endpoint_auth_methods_supported")
-        if not isinstance(methods, list) or "client_secret_basic" in methods:
-            return client_secret_basic
-        return client_secret_post
 
     # -- ID tokens
 

@@ -105,13 +105,22 @@ def credential_key(name: str, what: str) -> str:
 def make_handler(
     name: str, preset: Preset, client_id: str, client_secret: str | None
 ) -> OAuth2 | OpenIDConnect:
-    """Return a handler for a preset: :class:`OpenIDConnect` if it has an ``issuer``.
+    """Return a handler for a preset.
+
+    It is :class:`OpenIDConnect` if the preset has an ``issuer``, unless it says
+    ``"protocol": "oauth2"``.
 
     :raises ConfigurationError: the preset has members that are not options, or has neither an
         issuer nor endpoints.
     """
-    options = {word: value for word, value in preset.items() if word != "scope"}
-    kind = OpenIDConnect if "issuer" in options else OAuth2
+    options = {word: value for word, value in preset.items() if word not in {"scope", "protocol"}}
+    protocol = preset.get("protocol", "openid" if "issuer" in options else "oauth2")
+    if protocol not in {"openid", "oauth2"}:
+        raise ConfigurationError(
+            f"The preset {name!r} has protocol={protocol!r}, which is neither 'openid' nor"
+            " 'oauth2'."
+        )
+    kind = OpenIDConnect if protocol == "openid" else OAuth2
     known = known_options(OAuth2) | known_options(kind)
     if unknown := set(options) - known:
         raise ConfigurationError(
@@ -124,7 +133,7 @@ def make_handler(
             f"The preset {name!r} has {' and '.join(sorted(mine))}. Set them as"
             f" app.config keys of their own: {' and '.join(keys)}."
         )
-    if kind is OAuth2 and not {"site", "token_url"} & set(options):
+    if kind is OAuth2 and not {"site", "token_url", "issuer"} & set(options):
         raise ConfigurationError(
             f"The preset {name!r} has neither issuer nor endpoints: give it an 'issuer', or"
             " 'authorization_url' and 'token_url'."

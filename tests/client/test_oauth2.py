@@ -11,12 +11,14 @@ from flask_oauth2_login import (
     ConfigurationError,
     OAuth2,
     OAuth2Error,
+    OAuth2Login,
+    OpenIDConnect,
     ProviderError,
     Token,
     TokenError,
 )
-from tests.conftest import MakeProvider
-from tests.support.handlers import make_client, redeem_code
+from tests.conftest import MakeApp, MakeProvider
+from tests.support.handlers import make_client, make_handler, redeem_code
 from tests.support.provider import (
     CUT_AFTER,
     CUT_BEFORE,
@@ -28,9 +30,11 @@ from tests.support.provider import (
     GARBAGE,
     HANG,
     REDIRECT,
+    REMOVED,
     TOO_LONG_CONTENT_LENGTH,
     ZIP_BOMB,
     Answer,
+    Browser,
     Provider,
 )
 from tests.support.provider.authorization import query_of
@@ -251,3 +255,81 @@ def test_every_error_has_one_base(provider: Provider) -> None:
     provider.on("/token", Answer(status=500))
     with pytest.raises(OAuth2Error):
         redeem_code(provider)
+
+
+def rfc8414(provider: Provider) -> None:
+    """Have a provider serve its metadata as a plain OAuth 2.0 server does."""
+    provider.on("/.well-known/openid-configuration", Answer(404))
+    provider.on(
+        "/.well-known/oauth-authorization-server",
+        lambda _request: Answer(200, provider.metadata()),
+    )
+
+
+@pytest.mark.security("A4")
+@pytest.mark.parametrize(
+    ("overrides", "status"),
+    [
+        ({}, 302),
+        ({"iss": "https://evil.example"}, 400),
+        ({"iss": REMOVED}, 400),
+        ({"iss": REMOVED, "code": REMOVED, "error": "access_denied"}, 400),
+    ],
+)
+def test_a_plain_provider_may_have_an_issuer(
+    provider: Provider, make_app: MakeApp, overrides: dict[str, t.Any], status: int
+) -> None:
+    rfc8414(provider)
+    handler = OAuth2("the-client", "the-secret", issuer=provider.issuer, api_url=provider.api_url)
+    browser = Browser(make_app(OAuth2Login(handler, scope="read")), provider)
+    response = browser.sign_in(**overrides)
+    assert response.status_code == status
+    assert len(provider.calls("/token")) == (status == 302)
+    assert ("cancelled" in response.text) is ("error" in overrides)
+    if status == 302:
+        assert browser.fetch("/me").get_json()["id"] == "ada"
+        assert "nonce" not in provider.authorizations[-1]
+        assert len(provider.calls("/.well-known/*")) == 1
+
+
+@pytest.mark.security("A4")
+def test_iss_is_checked_where_the_endpoints_are_given(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    handler = make_handler(provider, issuer=provider.issuer)
+    browser = Browser(make_app(OAuth2Login(handler, scope="read")), provider)
+    assert browser.sign_in(iss="https://evil.example").status_code == 400
+    assert browser.sign_in().status_code == 302
+    assert browser.sign_in(iss=REMOVED).status_code == 302
+    assert not provider.calls("/.well-known/*")
+
+
+def test_a_preset_with_an_issuer_may_be_plain(provider: Provider, make_app: MakeApp) -> None:
+    rfc8414(provider)
+    row = {"issuer": provider.issuer, "protocol": "oauth2", "token_types": ["MAC-less"]}
+    config = {
+        "OAUTH2_LOGIN_PROVIDERS": {"plain": row},
+        "PLAIN_CLIENT_ID": "the-client",
+        "PLAIN_CLIENT_SECRET": "the-secret",
+    }
+    browser = Browser(make_app(OAuth2Login("plain", scope="openid"), **config), provider)
+    assert browser.sign_in().status_code == 302
+    assert not provider.calls("/jwks")
+
+
+@pytest.mark.parametrize("kind", [OAuth2, OpenIDConnect])
+def test_a_path_that_is_given_counts_before_the_metadata(
+    provider: Provider, kind: type[OAuth2]
+) -> None:
+    issuer: t.Any = {"issuer": provider.issuer}
+    handler = kind("c", "s", **issuer, authorization_url="oauth/authorize", token_url="oauth/token")
+    assert handler.endpoint("authorization_url") == f"{provider.url}/oauth/authorize"
+    assert handler.endpoint("token_url") == f"{provider.url}/oauth/token"
+    assert OAuth2("c", "s", provider.url).endpoint("token_url") == f"{provider.url}/oauth/token"
+
+
+@pytest.mark.parametrize("name", ["metadata_url", "internal_url"])
+def test_metadata_need_an_issuer(name: str) -> None:
+    options: dict[str, t.Any] = {name: "https://inside.example"}
+    with pytest.raises(ConfigurationError, match=f"{name} needs an issuer"):
+        OAuth2("c", "s", "https://sso.example", **options)

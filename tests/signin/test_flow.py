@@ -7,7 +7,7 @@ import json
 import pytest
 
 from flask_oauth2_login import OAuth2Login, TokenError
-from tests.conftest import SSO, MakeApp, MakeProvider
+from tests.conftest import SSO, MakeApp, MakeProvider, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import issue, make_client, make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider

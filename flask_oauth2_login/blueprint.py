@@ -68,7 +68,8 @@ class OAuth2Login(Blueprint):
         store, and a scope or a parameter that makes the provider send a refresh token
         (``offline_access``).
     :param keep_id_token: True to keep the ID token, which some providers need for signing out
-        there. Server-side stores always keep it.
+        there; False not to. By default it is kept if the provider has an ``end_session_endpoint``
+        and, where browsers keep the records, if one cookie has room for it.
     :param authorize_params: further parameters of each authorization request, such as
         ``{"prompt": "select_account"}``. A link or a view of the app may override them, but not
         lower ``scope``, ``max_age``, ``acr_values`` or an essential ``acr`` in ``claims``: these
@@ -86,7 +87,7 @@ class OAuth2Login(Blueprint):
         store: t.Any = None,
         claims: t.Iterable[str] = (),
         offline: bool = False,
-        keep_id_token: bool = False,
+        keep_id_token: bool | None = None,
         authorize_params: t.Mapping[str, t.Any] | None = None,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:

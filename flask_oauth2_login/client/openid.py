@@ -21,7 +21,7 @@ from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
 from .oauth2 import OAuth2
-from .options import HandlerOptions, list_of, one_of
+from .options import HandlerOptions, dict_of, list_of, one_of
 from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
 
@@ -56,6 +56,8 @@ class OpenIDConnect(OAuth2):
     :param jwks_url: the URL of the key set, in place of the metadata's.
     :param end_session_url: the endpoint for signing out at the provider (RP-Initiated Logout 1.0),
         in place of the metadata's.
+    :param logout_params: further parameters of the request to that endpoint, such as
+        ``{"logout_uri": "https://app.example/"}``. None removes a default.
     :param algorithms: the accepted signature algorithms of ID tokens. By default they are the
         asymmetric ones of the metadata. HMAC with the client secret must be named here.
     :param trusted_audiences: clients that an ID token may name in ``aud`` beside this one.
@@ -84,6 +86,7 @@ class OpenIDConnect(OAuth2):
         token_url: str = "",
         jwks_url: str | None = None,
         end_session_url: str | None = None,
+        logout_params: t.Mapping[str, str | None] | None = None,
         algorithms: t.Iterable[str] | None = None,
         trusted_audiences: t.Iterable[str] = (),
         leeway: float = LEEWAY,
@@ -94,6 +97,7 @@ class OpenIDConnect(OAuth2):
         # Set first, because they may make it unnecessary to fetch the metadata.
         self.jwks_url = jwks_url
         self.end_session_url = end_session_url
+        self.logout_params = dict_of("logout_params", logout_params)
         super().__init__(
             client_id,
             client_secret,

@@ -29,6 +29,7 @@ class HandlerOptions(t.TypedDict, total=False):
     metadata_url: str | None
     internal_url: str | None
     revoke_url: str | None
+    revoke: bool
     userinfo_url: str | None
     api_url: str | None
     api_origins: t.Iterable[str]
@@ -165,6 +166,9 @@ class Options:
     internal_url: str | None = None
     #: The revocation endpoint (RFC 7009): a path below ``site``, or an absolute URL.
     revoke_url: str | None = None
+    #: Revoke a login's tokens when it ends. False is for a provider that then ends all of this
+    #: person's tokens, those of other browsers too.
+    revoke: bool = True
     #: The endpoint that says who the token's person is: a path, or an absolute URL.
     userinfo_url: str | None = None
     #: The URL to which :meth:`OAuth2.session` appends relative URLs. By default it is ``site``.

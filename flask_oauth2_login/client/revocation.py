@@ -14,7 +14,7 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def revoke(*tokens: tuple[OAuth2, Token]) -> None:
-    """Revoke tokens whose provider has a revocation endpoint.
+    """Revoke tokens whose provider has a revocation endpoint, unless ``revoke=False`` is set.
 
     A provider that is down delays the caller by half a second only. Errors are logged, not raised.
     """
@@ -23,7 +23,7 @@ def revoke(*tokens: tuple[OAuth2, Token]) -> None:
 
 def _revoke(handler: OAuth2, token: Token) -> None:
     try:
-        if token and handler.has_endpoint("revoke_url"):
+        if token and handler.revoke and handler.has_endpoint("revoke_url"):
             handler.revoke_token(token)
     except OAuth2Error as error:
         log.warning("A token was not revoked: %s", error)

@@ -33,6 +33,9 @@ class BrowserStore(t.Protocol):
         :raises ConfigurationError: there is not.
         """
 
+    def has_room(self, login: str, sealed: str) -> bool:
+        """Return True if a sealed record with something optional in it takes one cookie at most."""
+
     def write(self, response: Response, login: str, sealed: str | None) -> None:
         """Send a sealed record with a response, or delete the browser's copy if it is None."""
 
@@ -77,6 +80,10 @@ class BrowserRecords:
         if newest.sealed != sealed:
             self._send_later(id, newest.sealed)
         return newest
+
+    def has_room(self, sealed: str) -> bool:
+        """Return True if a sealed record with something optional in it takes one cookie at most."""
+        return self._browser_store.has_room(self._login, sealed)
 
     def create(
         self,

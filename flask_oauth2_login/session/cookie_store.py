@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import typing as t
 
-from flask import Response, current_app, request, session
+from flask import Response, current_app, has_request_context, request, session
 
 from ..protocol.errors import ConfigurationError
-from .cookies import cookie_name, fits
+from .cookies import LONGEST_ATTRIBUTES, MAX_COOKIE, cookie_name, fits
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -40,6 +40,12 @@ class CookieStore:
         """
         if not fits(self._cookie(login, sealed)):
             raise too_large(login, sealed)
+
+    def has_room(self, login: str, sealed: str) -> bool:
+        """Return True if a record takes one cookie at most."""
+        if not has_request_context():
+            return len(sealed) < MAX_COOKIE - LONGEST_ATTRIBUTES
+        return fits(self._cookie(login, sealed))
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:
         """Send a record with a response, or delete the browser's if it is None."""

@@ -25,7 +25,7 @@ class LoginOptions:
 
     claims: tuple[str, ...] = ()
     offline: bool = False
-    keep_id_token: bool = False
+    keep_id_token: bool | None = None
     authorize_params: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 

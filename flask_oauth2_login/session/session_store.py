@@ -47,6 +47,10 @@ class SessionStore:
             if not fits({"key": interface.get_cookie_name(current_app), "value": value, **ROOM}):
                 raise too_large(login, sealed)
 
+    def has_room(self, login: str, sealed: str) -> bool:  # noqa: ARG002
+        """Return True if sessions are on the server. A cookie has the app's own content, too."""
+        return not isinstance(current_app.session_interface, SecureCookieSessionInterface)
+
     def write(self, response: Response, login: str, sealed: str | None) -> None:  # noqa: ARG002
         """Write a record to the session, or remove it if it is None."""
         records = {**(session.get(KEY) or {}), login: sealed}

@@ -95,6 +95,20 @@ def seal_record(registration: Registration, record: Record) -> str:
     return registration.seal(pack(record), "record")
 
 
+def seal_within_room(registration: Registration, record: Record) -> tuple[Record, str]:
+    """Seal a record, without its ID token if the browser has no room for that.
+
+    :returns: the record as it is sealed, and the sealed record.
+    :raises ProviderAnswerError: it is too large to be opened again.
+    """
+    sealed, records = seal_record(registration, record), registration.records
+    is_optional = record.id_token is not None and registration.options.keep_id_token is None
+    if is_optional and isinstance(records, BrowserRecords) and not records.has_room(sealed):
+        record = dataclasses.replace(record, id_token=None)
+        sealed = seal_record(registration, record)
+    return record, sealed
+
+
 def open_record(registration: Registration, sealed: str) -> Record | None:
     """Return a sealed record; None if it is another login's, or of an incompatible version."""
     opened = registration.open(sealed, "record")
@@ -205,7 +219,7 @@ class StoredLogin(TokenSource):
 
     def _put(self, record: Record, token: Token, version: str) -> Outcome:
         record = dataclasses.replace(record, token=token)
-        sealed = seal_record(self.registration, record)
+        record, sealed = seal_within_room(self.registration, record)
         end = expires_at(self.registration.config, record)
         outcome = self._records.replace(self._store_id, sealed, version, end)
         if outcome == "replaced":

@@ -15,6 +15,7 @@ from ..config import default_next
 from ..protocol.errors import (
     CLIENT_ERRORS,
     AuthorizationError,
+    OAuth2Error,
     ProviderAnswerError,
     ProviderError,
     TokenError,
@@ -172,7 +173,6 @@ def make_record(
     # RFC 6749, section 5.1: a response without scope grants the requested scope.
     granted = token.get("scope")
     claims = token.id_claims or {}
-    keeps_id_token = registration.options.keep_id_token or registration.store is not None
     return Record(
         id=secrets.token_urlsafe(16),
         token=token,
@@ -181,9 +181,20 @@ def make_record(
         scopes=attempt.scopes if granted is None else registration.handler.split_granted(granted),
         requested=attempt.requested | {"scope": attempt.scopes},
         id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
-        id_token=token.get("id_token") if keeps_id_token else None,
+        id_token=token.get("id_token") if keeps_id_token(registration, token) else None,
         id_token_claims=[name for name in registration.options.claims if name in claims],
     )
+
+
+def keeps_id_token(registration: Registration, token: Token) -> bool:
+    """Return True if the ID token is to be kept for signing out at the provider."""
+    if token.id_claims is None:
+        return False
+    keep, handler = registration.options.keep_id_token, registration.handler
+    try:
+        return handler.has_endpoint("end_session_url") if keep is None else keep
+    except OAuth2Error:
+        return False
 
 
 def binding_params(registration: Registration, attempt: Attempt) -> dict[str, str]:

@@ -30,7 +30,7 @@ from ..session.record import Record, default_owner
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.store_labels import labels_of, owner_key, owner_of
-from ..session.stored_login import StoredLogin, expires_at, seal_record, server_store
+from ..session.stored_login import StoredLogin, expires_at, seal_within_room, server_store
 from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt
@@ -74,9 +74,10 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
 
 def store_record(registration: Registration, record: Record) -> None:
     """Store the record of a new login."""
+    record, sealed = seal_within_room(registration, record)
     registration.records.create(
         hashed_name("record", record.id),
-        seal_record(registration, record),
+        sealed,
         labels_of(registration, record),
         expires_at(registration.config, record),
     )

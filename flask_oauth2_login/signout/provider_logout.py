@@ -70,6 +70,7 @@ def provider_logout_url(registration: Registration, record: Record, state: str) 
         "id_token_hint": record.id_token,
         "post_logout_redirect_uri": post_logout_redirect_uri(registration),
         "state": state,
+        **handler.logout_params,
     }
     return add_params(found[0], params)
 

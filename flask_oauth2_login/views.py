@@ -33,7 +33,7 @@ from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
 from .web.next_url import own_path, safe_next
 from .web.pages import error_page, render_error, set_no_store
-from .web.user_agent import is_prefetch
+from .web.user_agent import is_navigation, is_prefetch
 from .web.view_urls import login_url_of, url_of
 
 log = logging.getLogger("flask_oauth2_login")
@@ -98,9 +98,8 @@ def require_navigation() -> None:
     """Check that a browser's window goes to this URL: not a frame, a subresource or a prefetch."""
     if is_prefetch(request):
         abort(set_no_store(Response(status=503)))
-    dest = request.headers.get("Sec-Fetch-Dest", "document")
     mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    if dest != "document" or mode != "navigate":
+    if mode != "navigate" or not is_navigation(request):
         raise error_page(400, "A sign-in is begun by going to it, in a window.")
 
 

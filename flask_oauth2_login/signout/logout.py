@@ -56,6 +56,14 @@ def sign_out(registration: Registration) -> Response:
 
     :raises werkzeug.exceptions.Forbidden: the POST is from elsewhere.
     """
+    response = _sign_out(registration)
+    # A browser would show a guarded page from its back/forward cache. Without this header it does
+    # so even if the page says "no-store".
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+def _sign_out(registration: Registration) -> Response:
     require_own_post()
     ended = [registration.name]
     if request.form.get("every"):

@@ -25,7 +25,15 @@ from ..session.request_scope import request_scope
 from .demands import COMING_BACK, read_demands
 from .links import login_links
 from .next_url import current_page, safe_next
-from .pages import EXPLANATIONS, error_page, render_error, render_page, render_problem, set_no_store
+from .pages import (
+    EXPLANATIONS,
+    allow_own_frames,
+    error_page,
+    render_error,
+    render_page,
+    render_problem,
+    set_no_store,
+)
 from .user_agent import UserAgent, find_user_agent
 
 log = logging.getLogger("flask_oauth2_login")
@@ -124,6 +132,8 @@ def handle_login_required(error: LoginRequired) -> t.Any:
     page = render_page(
         "choose.html", 401, title=title, text=text, links=links, apart=client is UserAgent.PAGE
     )
+    if request.headers.get("Sec-Fetch-Dest") in {"iframe", "frame"}:
+        allow_own_frames(page)
     return _challenge(page)
 
 

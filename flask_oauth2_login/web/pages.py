@@ -43,6 +43,14 @@ def render_page(
     return set_no_store(response, has_form)
 
 
+def allow_own_frames(page: Response) -> None:
+    """Allow pages of the same origin to show a page of ours in a frame."""
+    policy = page.headers["Content-Security-Policy"]
+    page.headers["Content-Security-Policy"] = policy.replace(
+        "frame-ancestors 'none'", "frame-ancestors 'self'"
+    )
+
+
 def redirect_page(url: str) -> Response:
     """Return a page that goes on to ``url`` at once, as a request from our own origin.
 

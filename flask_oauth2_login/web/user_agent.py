@@ -61,8 +61,16 @@ def _accepted(accept: str) -> set[str]:
 
 
 def is_navigation(request: Request) -> bool:
-    """Return True if a page is fetched for a window, and not for a frame or as a part of a page."""
-    return request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    """Return True if a page is fetched for a window, and not for a frame or as a part of a page.
+
+    A service worker that passes a window's request on makes its destination ``empty``. A download
+    has the same destination, but does not accept ``text/html``.
+    """
+    headers = request.headers
+    dest = headers.get("Sec-Fetch-Dest", "document")
+    if dest == "empty" and headers.get("Sec-Fetch-Mode") == "navigate":
+        return "text/html" in _accepted(headers.get("Accept", ""))
+    return dest == "document"
 
 
 def is_safe_method(request: Request) -> bool:

@@ -240,3 +240,11 @@ def test_each_end_of_a_login_is_in_the_log(
     browser.post("/logout")
     ends = [line for line in caplog.messages if "a login has ended" in line]
     assert [line.rpartition(" ")[2] for line in ends] == ["replaced.", "asked."]
+
+
+@pytest.mark.security("D3")
+def test_signing_out_clears_the_browsers_cache_of_pages(browser: Browser) -> None:
+    browser.sign_in()
+    assert "Clear-Site-Data" not in browser.get("/logout").headers
+    assert browser.post("/logout").headers["Clear-Site-Data"] == '"cache"'
+    assert "Clear-Site-Data" not in browser.post("/logout", site="cross-site").headers

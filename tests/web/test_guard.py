@@ -394,3 +394,27 @@ def test_a_store_that_is_away_is_a_page_in_an_apps_own_layout_too(
         assert response.status_code == 503, response.text
         assert "<h1>" in response.text
     shutil.rmtree(store)
+
+
+@pytest.mark.security("A3", "D2")
+def test_a_service_worker_that_passes_requests_on_keeps_nobody_out(browser: Browser) -> None:
+    answer = browser.get("/me?x=1", dest="empty")
+    assert answer.status_code == 302
+    assert query_of(answer.location)["next"] == "/me?x=1"
+    assert browser.get(answer.location, dest="empty").status_code == 302
+    download = browser.get("/login", dest="empty", headers={"Accept": "*/*"})
+    assert download.status_code == 400
+
+
+@pytest.mark.security("A9")
+def test_only_the_401_page_for_a_frame_may_be_framed_and_by_this_origin(browser: Browser) -> None:
+    page = browser.get("/me", site="same-origin", dest="iframe")
+    assert page.status_code == 401
+    assert "frame-ancestors 'self'" in page.headers["Content-Security-Policy"]
+    others = [
+        browser.get("/logout"),
+        browser.get("/callback"),
+        browser.get("/login", dest="iframe"),
+    ]
+    for other in others:
+        assert "frame-ancestors 'none'" in other.headers["Content-Security-Policy"]

@@ -132,6 +132,7 @@ class OpenIDConnect(OAuth2):
         nonce: str | None = None,
         max_age: t.Any = None,
         acr_values: t.Any = None,
+        since_request: float | None = None,
         **params: t.Any,
     ) -> Token | None:
         """Exchange a code for a token, and validate the ID token: Core, section 3.1.3.
@@ -140,6 +141,8 @@ class OpenIDConnect(OAuth2):
         :param nonce: the nonce of the authorization request, or None if it had none.
         :param max_age: the most seconds since the person signed in, if the request had ``max_age``.
         :param acr_values: the allowed values of ``acr``, if the request had them.
+        :param since_request: the seconds since the authorization request, to compare ``max_age``
+            exactly.
         :param params: more parameters, such as ``code_verifier`` (RFC 7636). They replace defaults
             of the same name, such as ``redirect_uri``.
         :returns: the token with its ``identity`` and ``id_claims``, or None if the response is a
@@ -164,6 +167,7 @@ class OpenIDConnect(OAuth2):
                 nonce=nonce,
                 max_age=max_age,
                 acr_values=acr_values,
+                since_request=since_request,
                 access_token=token.access_token or None,
                 code=code,
             )

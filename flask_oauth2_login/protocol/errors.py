@@ -105,6 +105,17 @@ class IDTokenError(_Refusal):
         super().__init__("invalid_id_token", error_description)
 
 
+class UnmetDemandError(IDTokenError):
+    """The ID token proves less than the sign-in demanded by ``max_age`` or ``acr_values``.
+
+    :param sentence: what a visitor may read.
+    """
+
+    def __init__(self, error_description: str, sentence: str) -> None:
+        super().__init__(error_description)
+        self.sentence = sentence
+
+
 class ProviderError(OAuth2Error, HTTPException):
     """The provider can't be reached or can't answer now (503), or its response is wrong (502).
 

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from . import base64url
-from .errors import IDTokenError
+from .errors import IDTokenError, UnmetDemandError
 from .json_input import is_intact, to_one_line
 from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
@@ -34,6 +34,7 @@ def validate_id_token(
     acr_values: t.Any = None,
     access_token: str | None = None,
     code: str | None = None,
+    since_request: float | None = None,
 ) -> Claims:
     """Return the claims of an ID token after all checks: Core, section 3.1.3.7.
 
@@ -42,6 +43,7 @@ def validate_id_token(
     :param acr_values: the allowed values of ``acr`` as a string or a list, if the request had them.
     :param access_token: the access token of the response, to compare ``at_hash`` with.
     :param code: the code of the response, to compare ``c_hash`` with.
+    :param since_request: the seconds since the authentication request, for ``max_age``.
     :raises IDTokenError: a check failed. The text says which.
     :raises ProviderError: the provider's keys can't be fetched.
     """
@@ -68,10 +70,14 @@ def validate_id_token(
     # Point 12: acr.
     wanted = split_scope(acr_values)
     if wanted and claims.get("acr") not in wanted:
-        raise IDTokenError("its acr is not one of those that the request demanded")
+        raise UnmetDemandError(
+            f"its acr is {str(claims.get('acr'))[:100]!r}, and the request demanded"
+            f" {' or '.join(wanted)}",
+            "A stronger sign-in is needed, and the sign-in service did not offer one.",
+        )
     # Point 13: auth_time.
     if max_age is not None:
-        _check_auth_time(claims, max_age, verifier.leeway)
+        _check_auth_time(claims, max_age, since_request, verifier.leeway)
     # Sections 3.1.3.6 and 3.3.2.11.
     _check_hash(claims, "at_hash", access_token, header["alg"])
     _check_hash(claims, "c_hash", code, header["alg"])
@@ -185,16 +191,29 @@ def _check_types(claims: Claims) -> None:
             raise IDTokenError(f"its {name} has the wrong type")
 
 
-def _check_auth_time(claims: Claims, max_age: t.Any, leeway: float) -> None:
+def _check_auth_time(
+    claims: Claims, max_age: t.Any, since_request: float | None, leeway: float
+) -> None:
+    """Check the age that the person's authentication had when the request reached the provider.
+
+    Both times are the provider's, so that clocks that differ don't matter.
+    """
     auth_time: t.Any = claims.get("auth_time")
     if not _is_time(auth_time):
         raise IDTokenError("its auth_time is missing")
     try:
-        oldest = time.time() - leeway - float(max_age)
+        most = float(max_age)
     except (TypeError, ValueError):
         raise IDTokenError("the max_age of the request is not a number") from None
-    if auth_time < oldest:
-        raise IDTokenError("the person signed in too long ago")
+    # The person may have taken a while at the provider after the authentication. Times are whole
+    # seconds.
+    allowed = most + (min(leeway, max(most, 5)) if since_request is None else since_request + 2)
+    age = max(claims["iat"], time.time() - leeway) - auth_time
+    if age > allowed:
+        raise UnmetDemandError(
+            f"the person signed in too long ago: {age:.0f} seconds, and max_age is {most:g}",
+            "A more recent sign-in is needed, and the sign-in service did not ask for one.",
+        )
 
 
 def _check_hash(claims: Claims, name: str, value: str | None, alg: str) -> None:

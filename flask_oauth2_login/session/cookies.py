@@ -72,6 +72,11 @@ class SealedCookie:
         made_at, *value = opened
         return time.time() - made_at, value
 
+    def made_at(self) -> int:
+        """Return when the value that came with this request was made, in Unix seconds."""
+        opened = self.sealer.open(request.cookies.get(self.name), self.purpose, *self.context)
+        return t.cast(int, opened[0])
+
     def delete(self, response: Response) -> None:
         """Delete the cookie in the browser."""
         response.delete_cookie(**self._attributes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 import typing as t
 from contextlib import suppress
 from hashlib import sha256
@@ -234,6 +235,11 @@ def give_back(attempt: Attempt) -> None:
     """
     attempt.failed_tries += 1
     request_scope().is_code_unused = True
+
+
+def seconds_since_begun(registration: Registration, attempt: Attempt) -> float:
+    """Return how long ago an attempt of this browser began."""
+    return max(0.0, time.time() - _cookie(registration, attempt.state).made_at())
 
 
 def answers_by_form(registration: Registration) -> bool:

@@ -31,7 +31,14 @@ from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.proxy import warn_of_unread_proxy
 from ..web.redirect_uris import redirect_uri
-from .attempt import Attempt, begin_attempt, find_attempt, give_back, use_attempt
+from .attempt import (
+    Attempt,
+    begin_attempt,
+    find_attempt,
+    give_back,
+    seconds_since_begun,
+    use_attempt,
+)
 from .response import check_response
 from .session_setup import linking_owner, sign_in
 
@@ -140,6 +147,8 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
         params["nonce"] = attempt.nonce if registration.handler.uses_nonce else None
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
+        if demands.max_age is not None:
+            params["since_request"] = seconds_since_begun(registration, attempt)
     try:
         token = registration.handler.get_token(code, **params)
     except TokenError as refusal:

@@ -9,7 +9,8 @@ from flask import Response, json, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
-from ..protocol.errors import AuthorizationError, ProviderError, StoreError
+from ..config import default_next
+from ..protocol.errors import AuthorizationError, ProviderError, StoreError, UnmetDemandError
 from .user_agent import UserAgent, find_user_agent
 
 #: The error codes with which this extension, not the provider, refuses a sign-in.
@@ -83,11 +84,19 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     """
     status = error.code or 500
     title, text, detail = _explain(error, status)
+    # The same request again would lead to the same response.
+    home = default_next() if isinstance(error, UnmetDemandError) else None
     if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
         response = render_problem(status, detail or text)
     else:
         response = render_page(
-            "error.html", status, title=title, text=text, detail=detail, url=again_url
+            "error.html",
+            status,
+            title=title,
+            text=text,
+            detail=detail,
+            url=None if home else again_url,
+            home=home,
         )
     if isinstance(error, (ProviderError, StoreError)) and isinstance(error.retry_after, int):
         response.headers["Retry-After"] = str(error.retry_after)
@@ -119,6 +128,8 @@ def _explain(error: HTTPException, status: int) -> tuple[str, str, str | None]:
 def _own_words(error: HTTPException) -> str | None:
     """Return the error's own sentence if a visitor may read it."""
     words = error.description if type(error) in {BadRequest, Forbidden} else None
+    if isinstance(error, UnmetDemandError):
+        words = error.sentence
     if isinstance(error, AuthorizationError):
         words = error.error_description
     if not words or words == type(error).description:

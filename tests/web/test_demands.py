@@ -439,3 +439,47 @@ def test_what_is_no_parameter_of_the_provider_is_refused_of_a_guard(name: str) -
         login_required(authorize_params={name: "x"})
     with pytest.raises(ConfigurationError, match=name):
         require_login(authorize_params={name: "x"})
+
+
+@pytest.mark.security("D1", "E5")
+@pytest.mark.parametrize(
+    ("demand", "claims", "sentence"),
+    [
+        ({"acr_values": "gold"}, {"acr": "silver"}, "stronger sign-in"),
+        ({"max_age": 5}, {"auth_time": lambda now: now - 60}, "more recent sign-in"),
+        ({"max_age": 0}, {"auth_time": lambda now: now - 30}, "more recent sign-in"),
+    ],
+)
+def test_a_step_up_that_the_provider_does_not_fulfil_is_told_as_it_is(
+    provider: Provider,
+    make_sso: MakeSSO,
+    demand: dict[str, t.Any],
+    claims: dict[str, t.Any],
+    sentence: str,
+) -> None:
+    app, _, browser = make_sso()
+    app.add_url_rule("/strong", "strong", login_required(**demand)(lambda: "inside"))
+    provider.signed_in_at = time.time() - 3600
+    browser.sign_in()
+    provider.id_token_options = {"claims": claims}
+    page = browser.sign_in(browser.get("/strong").location)
+    assert page.status_code == 400
+    assert sentence in page.text
+    assert "Try again" not in page.text
+    assert "does not belong" not in page.text
+    assert 'href="/"' in page.text
+    assert browser.get("/strong").status_code == 302
+    assert browser.fetch("/me").status_code == 200, "who was signed in still is"
+
+
+@pytest.mark.security("E5")
+def test_a_person_may_take_a_while_after_authenticating(
+    provider: Provider, make_sso: MakeSSO, clock: Clock
+) -> None:
+    app, _, browser = make_sso()
+    app.add_url_rule("/strong", "strong", login_required(max_age=0)(lambda: "inside"))
+    url = browser.begin(browser.get("/strong").location)
+    provider.signed_in_at = time.time()
+    clock.ahead += 200
+    assert browser.finish(url).location == "/strong"
+    assert browser.get("/strong").text == "inside"

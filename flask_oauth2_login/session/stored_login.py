@@ -254,17 +254,19 @@ class StoredLogin(TokenSource):
     def revoke(self, token: Token) -> None:
         revoke((self.handler, token))
 
-    def end(self, reason: str = "expired") -> bool:
+    def end(self, reason: str = "expired", *, announce: bool = True) -> bool:
         """Delete the record. The entry that is left in the session opens nothing.
 
+        :param announce: False to send no `logged_out`, because the person stays signed in.
         :returns: False if another request has ended the login at the same time.
         """
         ended = self._records.delete(self._store_id)
         self._stored = None
         if ended:
             log.info("%s: a login has ended. The reason: %s.", self.name, reason)
-            identity = self.record.identity
-            signals.send(signals.logged_out, login=self.name, identity=identity, reason=reason)
+            if announce:
+                identity = self.record.identity
+                signals.send(signals.logged_out, login=self.name, identity=identity, reason=reason)
         return ended
 
     @property

@@ -100,15 +100,16 @@ def end_replaced(logins: t.Iterable[StoredLogin], identity: Identity) -> None:
         later failure is only logged: no session names those records, and they expire.
     """
     ended: list[StoredLogin] = []
+    account = (identity.provider, identity.id)
     for login in logins:
+        is_same = (login.name, login.record.identity.id) == account and identity.id is not None
         try:
-            login.end("replaced")
+            login.end("replaced", announce=not is_same)
         except StoreError as error:
             if not ended:
                 raise
             log.warning("%s: a login that was replaced could not be ended. %s", login.name, error)
         ended.append(login)
-    account = (identity.provider, identity.id)
     others = [login for login in ended if (login.name, login.record.identity.id) != account]
     revoke(*((login.handler, login.record.token) for login in others))
 

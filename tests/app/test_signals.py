@@ -6,7 +6,7 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import logged_in, logged_out, login_failed, token_refreshed
+from flask_oauth2_login import Identity, logged_in, logged_out, login_failed, token_refreshed
 from tests.support.provider import REMOVED, Browser, Provider
 
 
@@ -39,3 +39,17 @@ def test_signals_are_sent_and_a_failing_receiver_loses_nothing(
         ("in", None), ("refreshed", None), ("failed", None), ("out", "replaced"), ("in", None),
         ("out", "asked"),
     ]  # fmt: skip
+
+
+def test_signing_in_again_is_no_sign_out_of_the_same_person(app: Flask, browser: Browser) -> None:
+    left = []
+
+    def note(_sender: t.Any, identity: Identity, reason: str, **_: t.Any) -> None:
+        left.append((identity.id, reason))
+
+    with logged_out.connected_to(note, app):
+        browser.sign_in()
+        browser.sign_in()
+        assert left == []
+        browser.sign_in(person={"sub": "eve"})
+        assert left == [("ada", "replaced")]

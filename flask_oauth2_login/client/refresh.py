@@ -178,6 +178,7 @@ class Refresher:
                     source.name,
                     refusal,
                 )
+                source.note_refused()
                 source.end()
                 raise _ended(source) from None
             log.warning("%s: a token was not refreshed. %s", source.name, refusal)

@@ -83,6 +83,9 @@ class TokenSource:
     def revoke(self, token: Token) -> None:
         """Revoke a new token that can't be stored, or that nobody needs."""
 
+    def note_refused(self) -> None:
+        """Note that the provider has refused the refresh token, before the login ends."""
+
     def end(self) -> object:
         """End the login, because its refresh token can't be used any more."""
         raise NotImplementedError

@@ -241,6 +241,20 @@ class StoredLogin(TokenSource):
                 self.name,
             )
 
+    def note_refused(self) -> None:
+        """Log once that another machine may have used the refresh token.
+
+        This machine has not: it would have known the newer token.
+        """
+        if self.registration.store is None and current_extension().once("refused"):
+            log.warning(
+                "%s: the provider refused a refresh token that this machine has not used. If the"
+                " app runs on several machines, another one has, because browsers keep the records:"
+                " set OAUTH2_LOGIN_STORE to a server-side store, or people are signed out at"
+                " random. On a single machine, the token was revoked or has expired.",
+                self.name,
+            )
+
     def save_fallback(self, token: Token, version: str) -> None:
         name = hashed_name("aside", self._id)
         sealed = self.registration.seal([version, dict(token)], "aside")

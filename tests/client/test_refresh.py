@@ -343,3 +343,23 @@ def test_a_new_refresh_token_without_an_access_token_is_kept(
     assert refreshes(provider) == 2
     assert not provider.latest_grant.reused
     assert is_signed_in(browser)
+
+
+def test_a_token_that_another_machine_has_used_names_the_stores_once(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (
+        make_app(OAuth2Login(make_handler(provider)), SECRET_KEY="the same on each machine")
+        for _ in range(2)
+    )
+    for _ in range(2):
+        browser = Browser(first, provider)
+        browser.sign_in()
+        there = Browser(second, provider)
+        there.jar = browser.jar.copy()
+        provider.grants.expire_access()
+        assert browser.fetch("/call/x").status_code == 200
+        provider.grants.expire_access()
+        assert there.fetch("/call/x").status_code == 401
+    assert caplog.text.count("OAUTH2_LOGIN_STORE") == 1
+    assert "several machines" in caplog.text

@@ -52,14 +52,21 @@ class Identity:
     claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The app's own key for this person, as ``on_login`` has set it.
     owner: str | None = None
+    #: Further parameters of the authorization response, which some providers send only once, such
+    #: as Apple's ``user`` or QuickBooks' ``realmId``. Only ``on_login`` and the signal see them:
+    #: they are not stored. They come through the browser and are not signed, so the person can
+    #: change them.
+    answer: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         """Return True. The proxy `current_identity` is false if nobody is signed in."""
         return True
 
     def to_dict(self) -> dict[str, t.Any]:
-        """Return all fields as a dictionary, for ``jsonify``."""
-        return dataclasses.asdict(self)
+        """Return all fields but ``answer`` as a dictionary, for ``jsonify``."""
+        fields = dataclasses.asdict(self)
+        del fields["answer"]
+        return fields
 
 
 def check_fields(fields: Fields | None) -> Fields | None:

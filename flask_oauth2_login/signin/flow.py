@@ -39,7 +39,7 @@ from .attempt import (
     seconds_since_begun,
     use_attempt,
 )
-from .response import check_response
+from .response import check_response, further_params
 from .session_setup import linking_owner, sign_in
 
 log = logging.getLogger("flask_oauth2_login")
@@ -113,6 +113,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         raise
     try:
         identity = identify(registration, attempt, token)
+        identity.answer = further_params(response)
         record = make_record(registration, attempt, token, identity)
     except BaseException:
         revoke((registration.handler, token))

@@ -6,6 +6,7 @@ import typing as t
 from urllib.parse import unquote_to_bytes
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.json_input import to_one_line
@@ -13,6 +14,8 @@ from ..session.registration import Registration
 
 #: The parameters that the protocol acts on (RFC 6749, section 4.1.2; RFC 9207).
 PROTOCOL_PARAMS = ("code", "state", "iss", "error")
+#: All parameters that the specifications name.
+RESPONSE_PARAMS = (*PROTOCOL_PARAMS, "error_description", "error_uri")
 #: Where a refusal without ``error`` has its code, and where it has its text (Facebook and others).
 OTHER_CODES = ("error_code", "errorCode", "error_type", "error_reason", "err", "denied")
 OTHER_TEXTS = (
@@ -26,6 +29,14 @@ OTHER_TEXTS = (
 )
 #: The parameters of a refusal that only people read.
 DISPLAY_PARAMS = ("error_description", "error_uri", *dict.fromkeys((*OTHER_CODES, *OTHER_TEXTS)))
+#: Parameters that are never kept: what names a held response, and tokens, which come from the token
+#: endpoint only.
+NEVER_KEPT = frozenset({
+    "waiting", "access_token", "refresh_token", "id_token", "token_type", "expires_in",
+    "client_secret", "code_verifier",
+})  # fmt: skip
+#: The most further parameters that are kept, and the most bytes of their names and values.
+MAX_FURTHER, MAX_FURTHER_BYTES = 16, 1200
 #: The most characters of a parameter.
 MAX_PARAM = 8192
 #: The most characters that are kept of a parameter that only people read.
@@ -52,9 +63,7 @@ def read_response() -> dict[str, str]:
     if not all(map(_is_utf8, strict)):
         raise AuthorizationError("invalid_request", "a parameter is not well-formed")
     response = {}
-    for name in (
-        PROTOCOL_PARAMS if display else (*PROTOCOL_PARAMS, "error_description", "error_uri")
-    ):
+    for name in PROTOCOL_PARAMS if display else RESPONSE_PARAMS:
         values = given.getlist(name)
         if not values:
             continue
@@ -65,7 +74,30 @@ def read_response() -> dict[str, str]:
         if not values[0] or len(values[0]) > MAX_PARAM or not _is_clean(values[0]):
             raise AuthorizationError("invalid_request", "a parameter is not well-formed")
         response[name] = values[0]
-    return {**texts, **response}
+    return {**_read_further(given), **texts, **response}
+
+
+def _read_further(given: MultiDict[str, str]) -> dict[str, str]:
+    """Return the parameters that only this provider sends, as many as there is room for.
+
+    What is repeated, empty or not well-formed among them is left out, because it may mean nothing.
+    """
+    further: dict[str, str] = {}
+    room = MAX_FURTHER_BYTES
+    for name, values in given.lists():
+        if name in RESPONSE_PARAMS or name in NEVER_KEPT or len(further) == MAX_FURTHER:
+            continue
+        size = len(f"{name}{values[0]}".encode(errors="replace"))
+        is_clean = _is_clean(name + values[0]) and "\N{REPLACEMENT CHARACTER}" not in values[0]
+        if len(values) == 1 and name and values[0] and is_clean and size <= room:
+            further[name] = values[0]
+            room -= size
+    return further
+
+
+def further_params(response: t.Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a response that no specification of a response has."""
+    return {name: value for name, value in response.items() if name not in RESPONSE_PARAMS}
 
 
 def check_response(registration: Registration, response: t.Mapping[str, str]) -> str:

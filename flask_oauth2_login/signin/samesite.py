@@ -10,6 +10,7 @@ another.
 
 from __future__ import annotations
 
+import logging
 import re
 import typing as t
 
@@ -23,6 +24,9 @@ from ..stores.sealing import hashed_name
 from ..web.pages import redirect_page
 from ..web.view_urls import url_of
 from .attempt import attempts_come_by_post, find_attempt
+from .response import further_params
+
+log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) a response is held.
 LIFETIME = 60
@@ -49,8 +53,13 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
         find_attempt(registration, state)
     waiting = hashed_name("held", state)[:22]
     # The code is a secret, so it is an element of its own, packed apart from the rest.
-    rest = {name: value for name, value in params.items() if name != "code"}
-    cookie = _cookie(registration, waiting).make([params.get("code"), rest])
+    further = further_params(params)
+    rest = {name: value for name, value in params.items() if name not in {"code", *further}}
+    cookie = _cookie(registration, waiting).make([params.get("code"), rest, further])
+    if further and not fits(cookie):
+        # A sign-in works without them.
+        log.warning("%s: further parameters of the answer are dropped: no room", registration.name)
+        cookie = _cookie(registration, waiting).make([params.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
     response = redirect_page(url_of(registration, "callback", waiting=waiting))
@@ -77,8 +86,9 @@ def take_response(registration: Registration) -> dict[str, str] | None:
             cookie.delete(response)
         return response
 
-    code, rest = held
-    return {**rest, "code": code} if code is not None else t.cast("dict[str, str]", rest)
+    code, rest, *further = held
+    response: dict[str, str] = {**rest, **(further[0] if further else {})}
+    return {**response, "code": code} if code is not None else response
 
 
 def _cookie(registration: Registration, waiting: str) -> SealedCookie:

@@ -30,7 +30,7 @@ class BrowserStore(t.Protocol):
     def check(self, login: str, sealed: str) -> None:
         """Check that there is room for a new record.
 
-        :raises ConfigurationError: there is not.
+        :raises ProviderAnswerError: there is not.
         """
 
     def has_room(self, login: str, sealed: str) -> bool:

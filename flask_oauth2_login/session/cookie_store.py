@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import logging
+import re
 import typing as t
 
 from flask import Response, current_app, has_request_context, request, session
+from flask.sessions import SecureCookieSessionInterface
 
-from ..protocol.errors import ConfigurationError
-from .cookies import LONGEST_ATTRIBUTES, MAX_COOKIE, cookie_name, fits
+from ..protocol.errors import ProviderAnswerError
+from .cookies import (
+    LONGEST_ATTRIBUTES,
+    MAX_COOKIE,
+    MAX_COOKIES,
+    ROOM_FOR_SIGN_IN,
+    cookie_name,
+    fits,
+    sent_bytes,
+)
 
 log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) browsers keep a cookie at most. It is ignored unless the session names its id.
 LONG = 400 * 24 * 3600
+#: The most cookies that a record is split over, and the most characters of one of them.
+MAX_PARTS, PART = 3, MAX_COOKIE - LONGEST_ATTRIBUTES - 2
+
+_ATTEMPT = re.compile(r"__([0-9a-f]{32}|next|held_[A-Za-z0-9_-]{22})$")
 
 
 class CookieStore:
@@ -31,14 +45,19 @@ class CookieStore:
 
     def get(self, login: str) -> str | None:
         """Return the sealed record that the browser sent for a login."""
-        return request.cookies.get(cookie_name(login))
+        value = request.cookies.get(cookie_name(login))
+        count, is_split, first = (value or "").partition(".")
+        if not is_split or not re.fullmatch("[2-9]", count):
+            return value
+        parts = (request.cookies.get(_part(login, number), "") for number in range(1, int(count)))
+        return "".join([first, *parts])
 
     def check(self, login: str, sealed: str) -> None:
-        """Check that browsers will accept a new record.
+        """Check that browsers and servers will accept a new record.
 
-        :raises ConfigurationError: it is too large for a cookie.
+        :raises ProviderAnswerError: it is too large for cookies.
         """
-        if not fits(self._cookie(login, sealed)):
+        if not self._fits(login, sealed):
             raise too_large(login, sealed)
 
     def has_room(self, login: str, sealed: str) -> bool:
@@ -49,23 +68,53 @@ class CookieStore:
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:
         """Send a record with a response, or delete the browser's if it is None."""
-        if sealed is None:
-            response.delete_cookie(**self._attributes(login))
-        elif not fits(self._cookie(login, sealed)):
+        values = {} if sealed is None else self._split(login, sealed)
+        if sealed is not None and not self._fits(login, sealed):
             # The token is already refreshed, so don't fail: the local store still has the record.
             log.error("%s: a refreshed record is too large for a cookie.", login)
-        else:
-            response.set_cookie(**self._cookie(login, sealed))
+            return
+        for name, value in values.items():
+            response.set_cookie(**self._cookie(name, value))
+        for name in _names(login):
+            if name not in values and (name in request.cookies or name == cookie_name(login)):
+                # The record has ended, or was longer before.
+                response.delete_cookie(**self._attributes(name))
 
-    def _cookie(self, login: str, sealed: str) -> dict[str, t.Any]:
+    def _split(self, login: str, sealed: str) -> dict[str, str]:
+        """Return the values of the cookies that a record needs, by the cookies' names."""
+        if fits(self._cookie(cookie_name(login), sealed)):
+            return {cookie_name(login): sealed}
+        parts = [sealed[at : at + PART] for at in range(0, len(sealed), PART)]
+        names = [cookie_name(login), *(_part(login, number) for number in range(1, len(parts)))]
+        return dict(zip(names, [f"{len(parts)}.{parts[0]}", *parts[1:]], strict=True))
+
+    def _fits(self, login: str, sealed: str) -> bool:
+        """Return True if a record has room beside all other cookies of this host."""
+        values = self._split(login, sealed)
+        if len(values) == 1:
+            return True
+        own = sum(len(name) + len(value) + 3 for name, value in values.items())
+        session_name = current_app.session_interface.get_cookie_name(current_app)
+        # A sign-in under way has room of its own, and the session's cookie may be a new one.
+        others = [
+            name
+            for name in request.cookies
+            if name != session_name and name not in _names(login) and not _ATTEMPT.search(name)
+        ]
+        own += _session_bytes(session_name)
+        return len(values) <= MAX_PARTS and (
+            own + sent_bytes(others) <= MAX_COOKIES - ROOM_FOR_SIGN_IN
+        )
+
+    def _cookie(self, name: str, value: str) -> dict[str, t.Any]:
         max_age = LONG if session.permanent else None
-        return {**self._attributes(login), "value": sealed, "max_age": max_age}
+        return {**self._attributes(name), "value": value, "max_age": max_age}
 
-    def _attributes(self, login: str) -> dict[str, t.Any]:
+    def _attributes(self, name: str) -> dict[str, t.Any]:
         """Return the attributes of the session's cookie, because each needs the other."""
         app, interface = current_app, current_app.session_interface
         return {
-            "key": cookie_name(login),
+            "key": name,
             "path": interface.get_cookie_path(app),
             "domain": interface.get_cookie_domain(app),
             "secure": interface.get_cookie_secure(app) or request.is_secure,
@@ -75,10 +124,30 @@ class CookieStore:
         }
 
 
-def too_large(login: str, sealed: str) -> ConfigurationError:
-    """Return the error for a record that is too large for a cookie."""
-    return ConfigurationError(
-        f"The login {login!r} has a record of {len(sealed)} bytes, too large for a cookie."
+def _part(login: str, number: int) -> str:
+    return f"{cookie_name(login)}__part{number}"
+
+
+def _names(login: str) -> list[str]:
+    """Return the names of all cookies that a login's record may have."""
+    return [cookie_name(login), *(_part(login, number) for number in range(1, MAX_PARTS))]
+
+
+def _session_bytes(name: str) -> int:
+    """Return the bytes that the session's cookie will take in a request."""
+    interface = current_app.session_interface
+    if not isinstance(interface, SecureCookieSessionInterface):
+        return sent_bytes([name])
+    serializer = interface.get_signing_serializer(current_app)
+    value = serializer.dumps(dict(session)) if serializer is not None else ""
+    return len(name) + len(value) + 3
+
+
+def too_large(login: str, sealed: str) -> ProviderAnswerError:
+    """Return the error for a record that is too large for cookies."""
+    return ProviderAnswerError(
+        f"The login {login!r} has a record of {len(sealed)} bytes, too large for cookies: with the"
+        f" others they may take {MAX_COOKIES} bytes, because servers refuse longer headers."
         " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
         " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims."
     )

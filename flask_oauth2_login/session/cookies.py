@@ -19,6 +19,10 @@ from ..stores.sealing import Sealer
 MAX_COOKIE = 4093
 #: An upper bound for the bytes of the name and the attributes of our cookies.
 LONGEST_ATTRIBUTES = 1000
+#: The most bytes of all cookies together. gunicorn refuses a header of more than 8,190.
+MAX_COOKIES = 8000
+#: The bytes of these that always stay free for a sign-in under way.
+ROOM_FOR_SIGN_IN = 1500
 #: How far (s) the clocks of two machines may differ.
 SKEW = 60
 
@@ -98,6 +102,12 @@ def fits(cookie: t.Mapping[str, t.Any]) -> bool:
         return True
     # max_size=0 keeps Werkzeug from warning; the caller acts on what is returned.
     return len(dump_cookie(**cookie, max_size=0)) <= MAX_COOKIE
+
+
+def sent_bytes(names: t.Iterable[str]) -> int:
+    """Return the bytes that these cookies took in the Cookie header of this request."""
+    cookies = request.cookies
+    return sum(len(name) + len(cookies[name]) + 3 for name in names if name in cookies)
 
 
 def cookie_name(login: str) -> str:

@@ -37,7 +37,7 @@ class SessionStore:
     def check(self, login: str, sealed: str) -> None:
         """Check that browsers will accept the session, if it is Flask's own cookie.
 
-        :raises ConfigurationError: it is too large for a cookie.
+        :raises ProviderAnswerError: it is too large for a cookie.
         """
         interface = current_app.session_interface
         if isinstance(interface, SecureCookieSessionInterface):

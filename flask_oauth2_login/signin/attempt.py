@@ -17,7 +17,13 @@ from ..protocol.errors import AuthorizationError
 from ..protocol.json_input import to_one_line
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
-from ..session.cookies import SealedCookie, cookie_name
+from ..session.cookies import (
+    MAX_COOKIES,
+    ROOM_FOR_SIGN_IN,
+    SealedCookie,
+    cookie_name,
+    sent_bytes,
+)
 from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
@@ -98,15 +104,18 @@ def begin_attempt(
         number=1 + max((former.number for former, _ in under_way), default=0),
     )
     cookie = _make_cookie(registration, attempt)
-    if _size(cookie) > MAX_BYTES:
+    # A large record in cookies leaves less room.
+    rest = set(request.cookies) - {former.name for _, former in under_way}
+    most = min(MAX_BYTES, max(ROOM_FOR_SIGN_IN, MAX_COOKIES - sent_bytes(rest)))
+    if _size(cookie) > most:
         # `next` is optional, so it goes first.
         attempt.next = None
         cookie = _make_cookie(registration, attempt)
-    if _size(cookie) > MAX_BYTES:
+    if _size(cookie) > most:
         raise AuthorizationError("invalid_request", "the link to it is too long")
-    surplus = _find_surplus(under_way, MAX_BYTES - _size(cookie))
+    surplus = _find_surplus(under_way, most - _size(cookie))
     kept = [former for _, former in under_way if former not in surplus]
-    room = MAX_BYTES - _size(cookie) - sum(map(_size_of_sent, kept)) - _AROUND
+    room = most - _size(cookie) - sum(map(_size_of_sent, kept)) - _AROUND
     send_pages = remember_next(registration, attempt.state, attempt.next, room)
 
     @after_this_request

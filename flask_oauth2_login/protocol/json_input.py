@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import typing as t
 
+from .base64url import decode
+
 #: The most objects and lists inside one another: recursive code fails on more.
 MAX_DEPTH = 50
 
@@ -32,6 +34,16 @@ def parse_json(data: bytes) -> t.Any:
 def is_intact(text: str) -> bool:
     """Return False if decoding inserted U+FFFD. Identifiers of accounts must be intact."""
     return "\N{REPLACEMENT CHARACTER}" not in text
+
+
+def read_algorithm(token: str | None) -> str | None:
+    """Return the ``alg`` in the header of a JWT, unchecked; None if it has none."""
+    try:
+        header = parse_json(decode((token or "").partition(".")[0]))
+    except ValueError:
+        return None
+    alg = header.get("alg") if isinstance(header, dict) else None
+    return alg if isinstance(alg, str) else None
 
 
 def to_one_line(text: str) -> str:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import NotFound
 from ..client.openid import OpenIDConnect
 from ..protocol.background import run_briefly
 from ..protocol.errors import IDTokenError, OAuth2Error
+from ..protocol.json_input import read_algorithm
 from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params, origin
 from ..session.cookies import SealedCookie, cookie_name
@@ -173,7 +174,31 @@ def _end_named(registration: Registration, claims: t.Mapping[str, t.Any]) -> Non
     else:
         logins = find_stored_logins(registration, subject=claims["sub"])
     named = [login for login in logins if "sub" not in claims or _subject(login) == claims["sub"]]
-    end_and_revoke(named, "back-channel")
+    end_and_revoke(_of_the_same_algorithm(registration, named), "back-channel")
+
+
+def _of_the_same_algorithm(
+    registration: Registration, logins: list[StoredLogin]
+) -> list[StoredLogin]:
+    """Return the logins whose ID token was signed by the algorithm of this logout token.
+
+    A client is registered for one algorithm. Where ``algorithms=`` does not say which, the ID token
+    of the login does, as far as it is kept.
+
+    :raises IDTokenError: there are logins, and none is left.
+    """
+    if openid_handler(registration).algorithms is not None:
+        return logins
+    used = read_algorithm(request.form["logout_token"])
+    known = {login.key: read_algorithm(login.record.id_token) for login in logins}
+    fitting = [login for login in logins if known[login.key] in {used, None}]
+    if logins and not fitting:
+        expected = ", ".join(sorted(str(alg) for alg in set(known.values())))
+        raise IDTokenError(
+            f"it is signed by {used}, and the ID token of the login was signed by {expected}; name"
+            " both in algorithms= if the client is registered for both"
+        )
+    return fitting
 
 
 def _subject(login: StoredLogin) -> str | None:

@@ -407,3 +407,26 @@ def test_a_sub_means_what_the_provider_calls_a_person(
     assert answer.status_code == 200
     assert not is_signed_in(browser)
     assert is_signed_in(other)
+
+
+@pytest.mark.security("D4", "E3")
+@pytest.mark.parametrize("algorithms", [None, ["RS256", "ES256"]])
+def test_a_logout_token_has_the_algorithm_of_the_id_token(
+    provider: Provider,
+    make_sso: MakeSSO,
+    caplog: pytest.LogCaptureFixture,
+    algorithms: list[str] | None,
+) -> None:
+    provider.rotate_keys("RS256", "ES256")
+    app, _, browser = make_sso(handler={"algorithms": algorithms})
+    browser.sign_in()
+    other = provider.logout_token(key=provider.keys[1], alg="ES256")
+    answer = app.test_client().post("/backchannel-logout", data={"logout_token": other})
+    assert answer.status_code == (200 if algorithms else 400)
+    assert is_signed_in(browser) is (algorithms is None)
+    if algorithms is None:
+        assert "signed by ES256" in caplog.text
+        assert "signed by RS256" in caplog.text
+        own = {"logout_token": provider.logout_token()}
+        assert app.test_client().post("/backchannel-logout", data=own).status_code == 200
+        assert not is_signed_in(browser)

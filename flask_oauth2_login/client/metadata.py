@@ -7,6 +7,13 @@ from urllib.parse import urlsplit
 
 from ..protocol import authorization, discovery, urls
 from ..protocol.cache import Cache
+from ..protocol.client_auth import (
+    SECRET_AUTHS,
+    ClientAuth,
+    client_secret_basic,
+    client_secret_post,
+    no_client_auth,
+)
 from ..protocol.discovery import ENDPOINTS
 from ..protocol.errors import ConfigurationError, ProviderAnswerError
 from .endpoints import Endpoints
@@ -20,6 +27,7 @@ class MetadataEndpoints(Endpoints):
 
     #: The provider's issuer, exactly as the provider writes it; None if it has none.
     issuer: str | None = None
+    client_secret: str | None
     #: The endpoints that a sign-in needs. If all of them are given, no metadata are fetched.
     needed: t.ClassVar[tuple[str, ...]] = ("authorization_url", "token_url")
     _metadata: Cache[discovery.Document]
@@ -130,3 +138,15 @@ class MetadataEndpoints(Endpoints):
         """
         if self.issuer is not None:
             authorization.check_issuer(iss, self.issuer, self.metadata)
+
+    def _client_auth(self) -> ClientAuth:
+        """Return how the client authenticates: by the option, or else as the metadata say."""
+        if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
+            return no_client_auth
+        if self.client_auth is not None or self.issuer is None:
+            return self.client_auth or client_secret_post
+        # The default is Basic: RFC 8414, section 2; Core, section 9.
+        methods = self.metadata.get("token_endpoint_auth_methods_supported")
+        if isinstance(methods, list) and "client_secret_basic" not in methods:
+            return client_secret_post
+        return client_secret_basic

@@ -6,12 +6,7 @@ import typing as t
 
 from ..protocol import authorization, urls
 from ..protocol.client_auth import (
-    SECRET_AUTHS,
-    ClientAuth,
     TokenRequest,
-    client_secret_basic,
-    client_secret_post,
-    no_client_auth,
 )
 from ..protocol.errors import ConfigurationError, ProviderError
 from ..protocol.identity import Identity, make_identity
@@ -347,14 +342,3 @@ class OAuth2(MetadataEndpoints):
             self.client_id_param,
             {"Accept": "application/json", **self.headers},
         )
-
-    def _client_auth(self) -> ClientAuth:
-        if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
-            return no_client_auth
-        if self.client_auth is not None or self.issuer is None:
-            return self.client_auth or client_secret_post
-        # The default is Basic: RFC 8414, section 2; Core, section 9.
-        methods = self.metadata.get("token_endpoint_auth_methods_supported")
-        if isinstance(methods, list) and "client_secret_basic" not in methods:
-            return client_secret_post
-        return client_secret_basic

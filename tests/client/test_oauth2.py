@@ -40,6 +40,7 @@ from tests.support.provider import (
 from tests.support.provider.authorization import query_of
 
 
+@pytest.mark.slow
 @pytest.mark.security("B1")
 @pytest.mark.parametrize(
     "misbehaviour",

@@ -146,6 +146,7 @@ def test_nothing_is_sent_after_a_slow_name_lookup(
     assert all_requests_that_were_sent(resolver, proxy, before) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.security("B1", "C6")
 def test_a_slow_name_lookup_spends_no_refresh_token(
     provider: Provider, make_app: MakeApp, resolver: Resolver

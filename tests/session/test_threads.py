@@ -249,6 +249,7 @@ class Unreliable(SQLAlchemyStore):
             raise StoreError("The database has a bad day.")
 
 
+@pytest.mark.slow
 @pytest.mark.security("C6")
 @pytest.mark.parametrize("failing", ["release", "release and replace"])
 def test_a_lease_that_could_not_be_released_makes_nobody_wait_for_its_end(

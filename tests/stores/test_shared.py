@@ -355,6 +355,7 @@ print(sum(store.once(f"{number}", 600) for number in range(100)), store.no_file_
         assert all(store.read(id) for id in ids)
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_loses_nothing_and_its_lease_ends(instance: Path) -> None:
     code = """
 import sys, time

@@ -121,6 +121,7 @@ def locked(path: Path) -> t.Iterator[None]:
         connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.security("D3")
 @pytest.mark.parametrize("lose", [remove_files, remove_folder, empty_file])
 def test_a_sign_out_outlives_the_file_in_the_process_that_made_it_and_in_new_ones(

@@ -199,6 +199,7 @@ def find_secrets(provider: Provider) -> set[str]:
     return secrets - {"", "x"}
 
 
+@pytest.mark.slow
 @pytest.mark.security("C13")
 @pytest.mark.parametrize("kind", ["post", "basic", "json"])
 @pytest.mark.parametrize("how", BREAKS)

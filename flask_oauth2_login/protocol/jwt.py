@@ -20,7 +20,15 @@ Claims = dict[str, t.Any]
 #: The most characters of a token.
 MAX_LENGTH = 100_000
 
-_ANY_HEADER = JWSRegistry(
+
+class _Registry(JWSRegistry):
+    """The limits of joserfc, which depend on its version, replaced by our own."""
+
+    max_header_length = max_payload_length = MAX_LENGTH
+    max_signature_length = 4096
+
+
+_ANY_HEADER = _Registry(
     strict_check_header=False, algorithms=[alg for alg in (*KINDS, *HMACS) if alg != "EdDSA"]
 )
 

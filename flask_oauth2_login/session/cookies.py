@@ -23,8 +23,8 @@ LONGEST_ATTRIBUTES = 1000
 MAX_COOKIES = 8000
 #: The bytes of these that always stay free for a sign-in under way.
 ROOM_FOR_SIGN_IN = 1500
-#: How far (s) the clocks of two machines may differ.
-SKEW = 60
+#: How far (s) the clocks of two machines of the app may differ.
+CLOCK_SKEW = 60
 
 # The login's part has no "__", so the first "__" in a cookie's name ends that part.
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]|(?<=_)_")
@@ -63,7 +63,7 @@ class SealedCookie:
     def read(self) -> list[t.Any] | None:
         """Return the value that came with this request, or None if there is no valid one."""
         dated = self.read_dated()
-        return dated[1] if dated is not None and -SKEW <= dated[0] <= self.lifetime else None
+        return dated[1] if dated is not None and -CLOCK_SKEW <= dated[0] <= self.lifetime else None
 
     def read_dated(self) -> tuple[float, list[t.Any]] | None:
         """Return the age (s) of the value that came, and the value, however old it is.

@@ -8,14 +8,13 @@ from ..protocol.errors import StoreError
 from ..stores.base import SharedStore
 from ..stores.local import overwrite
 from ..stores.sealing import hashed_name
+from .cookies import CLOCK_SKEW
 from .extension import current_extension
 from .flask_session import SessionEntries, parse_entries
 from .request_scope import request_scope
 
 #: How long (s) a superseded session is remembered, to recognise slow requests that still carry it.
 REMEMBERED_SECONDS = 24 * 3600
-#: How far (s) the clocks of machines that share a store may differ.
-CLOCK_SKEW = 60
 
 
 def mark_superseded(entries: SessionEntries) -> None:

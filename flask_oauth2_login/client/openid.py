@@ -13,6 +13,7 @@ from ..protocol.errors import (
     OAuth2Error,
     ProviderAnswerError,
     ProviderError,
+    UnusableIDTokenError,
 )
 from ..protocol.identity import Identity, make_identity
 from ..protocol.leeway import LEEWAY, check_leeway
@@ -158,7 +159,7 @@ class OpenIDConnect(OAuth2):
             return None
         try:
             if "id_token" not in token:
-                raise IDTokenError("the token response has no ID token")
+                raise UnusableIDTokenError("the token response has no ID token")
             from ..protocol.id_token import validate_id_token
 
             token.id_claims = validate_id_token(

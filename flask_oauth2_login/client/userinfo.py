@@ -9,7 +9,7 @@ import time
 import typing as t
 
 from ..protocol import http, urls
-from ..protocol.errors import IDTokenError, ProviderAnswerError
+from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
 from ..protocol.identity import Identity, find_path, picks_by
 from ..protocol.json_input import to_one_line
 from ..protocol.token import Token
@@ -123,7 +123,7 @@ def fetch_claims(
         try:
             return validate_userinfo(jwt, make_verifier())
         except IDTokenError as error:
-            raise IDTokenError(f"the signed UserInfo response: {error.error_description}") from None
+            raise type(error)(f"the signed UserInfo response: {error.error_description}") from None
     claims = response.json_object() if response.status == 200 else None
     if claims is None:
         kind = to_one_line(response.headers.get("Content-Type", "no Content-Type"))[:100]
@@ -206,9 +206,11 @@ def merge_claims(
     sub = userinfo.get("sub")
     is_number = isinstance(sub, int) and not isinstance(sub, bool)
     if (str(sub) if is_number and numeric_sub else sub) != id_claims.get("sub"):
-        hint = ": its sub is a number. Accept that by the option numeric_sub=True"
-        same = is_number and str(sub) == id_claims.get("sub")
-        raise IDTokenError("UserInfo is about somebody else" + (hint if same else ""))
+        if is_number and str(sub) == id_claims.get("sub"):
+            raise UnusableIDTokenError(
+                "the sub of UserInfo is a number: accept it by the option numeric_sub=True"
+            )
+        raise IDTokenError("UserInfo is about somebody else")
     own, others = dict(id_claims), dict(userinfo)
     # email_verified only counts for the email of the same source.
     (others if "email" in own else own).pop("email_verified", None)

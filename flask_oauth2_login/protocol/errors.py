@@ -116,6 +116,13 @@ class UnmetDemandError(IDTokenError):
         self.sentence = sentence
 
 
+class UnusableIDTokenError(IDTokenError):
+    """The ID token is not one that this handler's options accept, whoever signs in.
+
+    Only the developer or the provider can mend that, so a sign-in that it ends is a 502.
+    """
+
+
 class ProviderError(OAuth2Error, HTTPException):
     """The provider can't be reached or can't answer now (503), or its response is wrong (502).
 

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from . import base64url
-from .errors import IDTokenError, UnmetDemandError
+from .errors import IDTokenError, UnmetDemandError, UnusableIDTokenError
 from .json_input import is_intact, to_one_line
 from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
@@ -55,7 +55,7 @@ def validate_id_token(
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
     if _is_number(claims.get("sub")):
-        raise IDTokenError(
+        raise UnusableIDTokenError(
             f"its sub is not a string but the number {_shown(claims['sub'])}: accept it by the"
             " option numeric_sub=True"
         )
@@ -141,7 +141,7 @@ def _check_issuer(claims: Claims, verifier: Verifier) -> None:
     iss = claims.get("iss")
     if not verifier.is_issuer(iss, claims):
         slash = isinstance(iss, str) and iss.rstrip("/") == verifier.issuer.rstrip("/")
-        raise IDTokenError(
+        raise UnusableIDTokenError(
             f"its iss is {_shown(iss)}, and the option is issuer={verifier.issuer!r}"
             + (", which differs in a slash at the end" if slash else "")
         )
@@ -153,12 +153,12 @@ def _check_audience(claims: Claims, verifier: Verifier) -> None:
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
         raise IDTokenError(f"its aud is missing or not a string: {_shown(aud)}")
     if verifier.client_id not in audiences:
-        raise IDTokenError(
+        raise UnusableIDTokenError(
             f"its aud is {_shown(aud)}, which does not name this client, {verifier.client_id!r}"
         )
     others = sorted(set(audiences) - {verifier.client_id, *verifier.trusted_audiences})
     if others:
-        raise IDTokenError(
+        raise UnusableIDTokenError(
             f"its aud names others beside this client: {_shown(others)}. If they may get this"
             " token, name them in the option trusted_audiences=[…]"
         )
@@ -177,11 +177,15 @@ def _check_times(
             raise IDTokenError(f"its {name} is missing or not a number")
     by_how_much = f"seconds by this machine's clock, and leeway={leeway:g} seconds are allowed"
     if claims.get("exp", now) <= now - leeway:
-        raise IDTokenError(f"it has expired, {now - claims['exp']:.0f} {by_how_much}")
+        raise UnusableIDTokenError(f"it has expired, {now - claims['exp']:.0f} {by_how_much}")
     if claims.get("iat", now) > now + leeway:
-        raise IDTokenError(f"its iat is in the future, {claims['iat'] - now:.0f} {by_how_much}")
+        raise UnusableIDTokenError(
+            f"its iat is in the future, {claims['iat'] - now:.0f} {by_how_much}"
+        )
     if claims.get("nbf", 0) > now + leeway:
-        raise IDTokenError(f"it is not valid yet, for {claims['nbf'] - now:.0f} {by_how_much}")
+        raise UnusableIDTokenError(
+            f"it is not valid yet, for {claims['nbf'] - now:.0f} {by_how_much}"
+        )
 
 
 def _check_types(claims: Claims) -> None:

@@ -10,7 +10,7 @@ from joserfc.jws import JWSRegistry, deserialize_compact
 
 from . import base64url
 from .algorithms import HMACS, KINDS
-from .errors import IDTokenError
+from .errors import IDTokenError, UnusableIDTokenError
 from .json_input import parse_json
 from .jwks import Keys
 from .leeway import LEEWAY
@@ -72,7 +72,7 @@ def parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
         raise IDTokenError("it is not a JWT")
     parts = token.split(".")
     if len(parts) == 5:
-        raise IDTokenError("the token itself is encrypted, which is not supported")
+        raise UnusableIDTokenError("the token itself is encrypted, which is not supported")
     if len(parts) != 3:
         raise IDTokenError("it is not a JWT")
     header = json_object(parts[0])
@@ -82,7 +82,7 @@ def parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
     # RFC 8725, section 3.1.
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in verifier.algorithms or alg not in (*KINDS, *HMACS):
-        raise IDTokenError(
+        raise UnusableIDTokenError(
             f"its algorithm {str(alg)[:20]!r} is not expected of this provider, but"
             f" {', '.join(verifier.algorithms)}: name it in the option algorithms=[…]"
         )

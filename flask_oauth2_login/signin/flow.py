@@ -19,6 +19,7 @@ from ..protocol.errors import (
     ProviderAnswerError,
     ProviderError,
     TokenError,
+    UnusableIDTokenError,
 )
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
@@ -41,8 +42,6 @@ from .attempt import (
 )
 from .response import check_response, further_params
 from .session_setup import linking_owner, sign_in
-
-log = logging.getLogger("flask_oauth2_login")
 
 #: The errors with which providers answer a page of theirs that somebody left open until they were
 #: signed in in another tab. Keycloak sends the first, with the second as its description.
@@ -115,8 +114,10 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         identity = identify(registration, attempt, token)
         identity.answer = further_params(response)
         record = make_record(registration, attempt, token, identity)
-    except BaseException:
+    except BaseException as error:
         revoke((registration.handler, token))
+        if isinstance(error, UnusableIDTokenError):
+            raise _report(registration, error) from None
         raise
     own_response = sign_in(registration, attempt, record)
     signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
@@ -138,7 +139,8 @@ def _has_signed_in(registration: Registration, attempt: Attempt) -> bool:
 def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Token:
     """Exchange the code for a token: RFC 6749, section 4.1.3.
 
-    :raises ProviderAnswerError: the provider sent no token, or refused the client.
+    :raises ProviderAnswerError: the provider sent no token, refused the client, or sent an ID token
+        that the handler's options don't accept.
     """
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
     if registration.handler.pkce:
@@ -152,18 +154,21 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
             params["since_request"] = seconds_since_begun(registration, attempt)
     try:
         token = registration.handler.get_token(code, **params)
+    except UnusableIDTokenError as error:
+        raise _report(registration, error) from None
     except TokenError as refusal:
         if refusal.error not in CLIENT_ERRORS:
             raise
-        # Only the developer can mend this, and nobody can sign in until then.
-        message = "%s: nobody can sign in. %s"
-        log.error(message, registration.name, refusal)  # noqa: TRY400  (a traceback says no more)
-        raise ProviderAnswerError(
-            f"The provider refused this app's client: {refusal.error}."
-        ) from None
+        raise _report(registration, refusal) from None
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")
     return token
+
+
+def _report(registration: Registration, error: OAuth2Error) -> ProviderAnswerError:
+    """Log what only the developer or the provider can mend, and return the visitor's error."""
+    log.error("%s: a sign-in failed, and a new attempt does not help. %s", registration.name, error)
+    return ProviderAnswerError(str(error))
 
 
 def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:

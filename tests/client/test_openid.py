@@ -265,7 +265,7 @@ def test_a_signed_answer_is_rejected_for_each_of_its_claims(
     assert browser.sign_in().status_code == 302
     provider.userinfo_overrides = claims
     other = {"sub": "eve", "email": "eve@example.com"}
-    assert browser.sign_in(person=other).status_code == 400
+    assert browser.sign_in(person=other).status_code in {400, 502}
     assert browser.fetch("/me").get_json()["id"] == "ada", "who was there before still is"
 
 

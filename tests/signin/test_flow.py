@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 
 from flask_oauth2_login import OAuth2Login, TokenError
 from tests.conftest import SSO, MakeApp, MakeProvider, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
-from tests.support.handlers import issue, make_client, make_handler
+from tests.support.handlers import at, issue, make_client, make_handler
 from tests.support.provider import REMOVED, Answer, Browser, Provider
 
 
@@ -86,6 +87,51 @@ def test_a_client_that_is_refused_is_the_developers_affair(
     assert "'the-client'" in line
     assert "client_auth='client_secret_post'" in line
     assert "the-secret" not in caplog.text
+
+
+@pytest.mark.security("C1", "E2", "E3")
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        pytest.param({"key": b"s" * 32, "alg": "HS256"}, ["HS256", "algorithms="], id="HMAC"),
+        pytest.param(
+            {"claims": {"aud": ["the-client", "another"]}},
+            ["another", "trusted_audiences="],
+            id="audience of two",
+        ),
+        pytest.param(
+            {"claims": {"aud": "another"}}, ["another", "the-client"], id="audience of another"
+        ),
+        pytest.param({"claims": {"iss": "https://other.example"}}, ["other.example"], id="issuer"),
+        pytest.param({"claims": {"sub": 7}}, ["7", "numeric_sub=True"], id="number"),
+        pytest.param(
+            {"claims": {"iat": at(400), "exp": at(900)}}, ["seconds by", "leeway="], id="clock"
+        ),
+    ],
+)
+def test_an_id_token_that_the_options_exclude_is_the_developers_affair(
+    provider: Provider,
+    sso: SSO,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, t.Any],
+    texts: list[str],
+) -> None:
+    issue(provider, **options)
+    response = sso.browser.sign_in()
+    assert response.status_code == 502
+    assert not is_signed_in(sso.browser)
+    (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert all(text in line for text in texts), line
+    assert "eyJ" not in caplog.text
+
+
+@pytest.mark.security("E3")
+def test_an_encrypted_id_token_is_the_developers_affair(
+    provider: Provider, sso: SSO, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.id_token_maker = lambda _: "e30.a.b.c.d"
+    assert sso.browser.sign_in().status_code == 502
+    assert "encrypted" in caplog.text
 
 
 def test_basic_credentials_that_are_refused_name_the_other_method(provider: Provider) -> None:

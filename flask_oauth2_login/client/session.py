@@ -11,6 +11,7 @@ from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from ..protocol import urls
+from ..protocol.connections import IDEMPOTENT, is_stale
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -20,21 +21,9 @@ from ..protocol.errors import (
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from ..protocol.www_authenticate import bearer_challenge, may_be_invalid_token, step_up
-from .connections import IDEMPOTENT, APIAdapter, is_stale
 from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
-
-
-class Connections(t.Protocol):
-    """Connections that an app shares between its visitors. :class:`Pool` has them."""
-
-    @property
-    def adapter(self) -> requests.adapters.BaseAdapter:
-        """The adapter that keeps the connections."""
-
-    def environment(self, url: str) -> tuple[dict[str, str], str | None]:
-        """Return the proxies and the CA bundle that the environment names for a URL."""
 
 
 class OAuth2Session(requests.Session):
@@ -66,19 +55,15 @@ class OAuth2Session(requests.Session):
         there is none. The second argument is True if that token had just replaced another rejected
         one; the function then only remembers this for the next request. It may raise
         :exc:`LoginRequired`.
-    :param connections: connections to share. Without it, the session has its own.
     """
 
-    def __init__(
-        self, api: ResourceServer, tokens: Tokens, connections: Connections | None = None
-    ) -> None:
+    def __init__(self, api: ResourceServer, tokens: Tokens) -> None:
         super().__init__()
         self._api = api
         self._tokens = tokens
-        self._connections = connections
         if api.http_options.cert:
             self.cert = api.http_options.cert
-        adapter = APIAdapter() if connections is None else connections.adapter
+        adapter = api.http_options.connections.adapter
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -110,9 +95,7 @@ class OAuth2Session(requests.Session):
             self._refuse("this URL")
 
     def close(self) -> None:
-        """Close the session's own connections. Shared connections stay open."""
-        if self._connections is None:
-            super().close()
+        """Do nothing: the connections are the handler's, and stay open for its other sessions."""
 
     @without_locals
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -265,12 +248,9 @@ class OAuth2Session(requests.Session):
         if not proxies and options.proxies is not None:
             proxies = dict(options.proxies)
         own_settings = proxies or self.proxies or self.verify is not True or not self.trust_env
-        if self._connections is None and not own_settings and urls.is_loopback_http(url):
-            # A proxy that the environment names must not read plain http to this machine itself.
-            proxies = {"no_proxy": urlsplit(url).hostname}
-        if self._connections is None or own_settings:
+        if own_settings:
             return super().merge_environment_settings(url, proxies, stream, verify, cert)
-        found, ca_bundle = self._connections.environment(url)
+        found, ca_bundle = options.connections.environment(url)
         return {
             "proxies": dict(found),
             "stream": self.stream if stream is None else stream,

@@ -7,77 +7,84 @@ the deadline, because a code or a refresh token would be used up for a response 
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import io
 import socket
 import threading
 import time
 import typing as t
 from concurrent.futures import Future
+from contextvars import ContextVar
 from http.client import HTTPResponse
 
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.util import connection as urllib3_connection
-
-from .errors import ConfigurationError
 
 Address = tuple[t.Any, ...]
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """Opens connections that end at a deadline, given in `time.monotonic` seconds."""
+class Deadline:
+    """When a request must be over.
 
-    def __init__(self, deadline: float) -> None:
-        super().__init__(pool_connections=1, pool_maxsize=1)
-        self._deadline = deadline
-        #: True once anything of a request was sent, a proxy's CONNECT excepted.
+    :param seconds: how long the request may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        #: The end, in `time.monotonic` seconds.
+        self.at = time.monotonic() + seconds
+        #: True once anything of the request was sent, a proxy's CONNECT excepted.
         self.has_sent = False
 
-    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if "_socks_options" in pool.conn_kw:
-            raise ConfigurationError(
-                "Requests to a provider's own endpoints can't use a SOCKS proxy, because their"
-                " duration can't be limited there. Use an HTTP proxy, or none for this host"
-                " (proxies={}, NO_PROXY)."
-            )
-        https = pool.scheme == "https"
-        pool.ConnectionCls = functools.partial(
-            _DeadlineHTTPSConnection if https else _DeadlineHTTPConnection,
-            deadline=self._deadline,
-            note_sent=self._note_sent,
-        )
-        return pool
+    @contextlib.contextmanager
+    def applied(self) -> t.Iterator[None]:
+        """Apply it to the connections that this thread uses."""
+        reset = _of_this_request.set(self)
+        try:
+            yield
+        finally:
+            _of_this_request.reset(reset)
 
-    def _note_sent(self) -> None:
-        self.has_sent = True
+    def left(self) -> float:
+        """Return the seconds that are left.
+
+        :raises TimeoutError: there are none.
+        """
+        return _left(self.at)
+
+    def limit(self, sock: socket.socket) -> None:
+        """Lower the timeout of a socket so that its next operation ends at the deadline."""
+        left, timeout = self.left(), sock.gettimeout()
+        if timeout is None or timeout > left:
+            sock.settimeout(left)
 
 
-class _Deadline:
-    """Mixin for connections: every operation ends at the deadline."""
+_of_this_request: ContextVar[Deadline | None] = ContextVar("oauth2_login_deadline", default=None)
+
+
+def deadline_of_this_request() -> Deadline | None:
+    """Return the deadline of the request that this thread is sending; None if it has none."""
+    return _of_this_request.get()
+
+
+class DeadlineConnection:
+    """Mixin for connections: every operation of a request with a deadline ends there.
+
+    The connection is kept open after a request, and the next one may have another deadline.
+    """
 
     sock: t.Any
     timeout: float
     _dns_host: str
     port: int
     socket_options: t.Any
-
-    def __init__(
-        self,
-        *args: t.Any,
-        deadline: float,
-        note_sent: t.Callable[[], None],
-        **kwargs: t.Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadline = deadline
-        self._note_sent = note_sent
-        self._is_tunnelling = False
+    _is_tunnelling = False
 
     def _new_conn(self) -> socket.socket:
-        end = min(self._deadline, time.monotonic() + self.timeout)
+        deadline = deadline_of_this_request()
+        if deadline is None:
+            return t.cast(socket.socket, super()._new_conn())  # type: ignore[misc]
+        end = min(deadline.at, time.monotonic() + self.timeout)
         connection = t.cast(HTTPConnection, self)
         try:
             sock = _connect(self._dns_host.strip("[]"), self.port, end, self.socket_options)
@@ -87,38 +94,42 @@ class _Deadline:
             raise NewConnectionError(connection, f"not connected: {error}") from error
         sock.settimeout(self.timeout)
         # The TLS handshake that comes next must end at the deadline.
-        _limit(sock, self._deadline)
+        deadline.limit(sock)
         return sock
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
 
     def _tunnel(self) -> None:
         self._is_tunnelling = True
-        super()._tunnel()  # type: ignore[misc]
-        self._is_tunnelling = False
-        # The TLS handshake with the host behind the proxy must end at the deadline too.
-        _limit(self.sock, self._deadline)
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            self._is_tunnelling = False
+        if (deadline := deadline_of_this_request()) is not None:
+            # The TLS handshake with the host behind the proxy must end at the deadline too.
+            deadline.limit(self.sock)
 
     def send(self, data: t.Any) -> None:
+        deadline = deadline_of_this_request()
+        if deadline is None:
+            super().send(data)  # type: ignore[misc]
+            return
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
+            self.connect()
         try:
-            _limit(self.sock, self._deadline)
+            deadline.limit(self.sock)
             if not self._is_tunnelling:
-                self._note_sent()
+                deadline.has_sent = True
             super().send(data)  # type: ignore[misc]
         except TimeoutError as error:
             # urllib3 would treat a TimeoutError like a connection that the other side has closed.
             raise ReadTimeoutError(t.cast(t.Any, None), "", "not sent in time") from error
 
     def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
-        return HTTPResponse(t.cast(socket.socket, _DeadlineFiles(sock, self._deadline)), **kwargs)
-
-
-class _DeadlineHTTPConnection(_Deadline, HTTPConnection):  # type: ignore[misc]
-    pass
-
-
-class _DeadlineHTTPSConnection(_Deadline, HTTPSConnection):  # type: ignore[misc]
-    pass
+        deadline = deadline_of_this_request()
+        files = sock if deadline is None else _DeadlineFiles(sock, deadline)
+        return HTTPResponse(t.cast(socket.socket, files), **kwargs)
 
 
 def _connect(host: str, port: int, end: float, options: t.Any) -> socket.socket:
@@ -171,17 +182,10 @@ def _left(end: float) -> float:
     return left
 
 
-def _limit(sock: socket.socket, deadline: float) -> None:
-    """Lower the timeout of a socket so that its next operation ends at the deadline."""
-    left, timeout = _left(deadline), sock.gettimeout()
-    if timeout is None or timeout > left:
-        sock.settimeout(left)
-
-
 class _DeadlineFiles:
     """The part of a socket that `http.client.HTTPResponse` uses: a file to read from."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._deadline = deadline
 
@@ -192,7 +196,7 @@ class _DeadlineFiles:
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket until a deadline. Its file keeps the socket open for the response."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = deadline
@@ -201,7 +205,7 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: t.Any) -> int | None:
-        _limit(self._sock, self._deadline)
+        self._deadline.limit(self._sock)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

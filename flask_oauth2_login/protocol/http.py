@@ -10,17 +10,26 @@ import zlib
 from http.client import HTTPException
 
 import requests
+from requests.utils import default_user_agent
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
-from .deadline import DeadlineAdapter
+from .connections import IDEMPOTENT, is_stale
+from .deadline import Deadline
 from .errors import ProviderAnswerError, ProviderUnavailableError, ProviderUnreachableError
 from .http_options import HTTPOptions
 from .json_input import parse_json
-from .urls import is_loopback_http, origin
+from .urls import origin
 
 #: The largest body (bytes) that is read, before and after decompression.
 MAX_BODY = 1024 * 1024
+
+#: What requests sends too. Some providers refuse a request without a User-Agent.
+_DEFAULT_HEADERS = {
+    "User-Agent": default_user_agent(),
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
 
 _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
@@ -63,11 +72,17 @@ def send(
     url: str,
     *,
     auth: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
+    cert: str | tuple[str, str] | None = None,
+    headers: t.Mapping[str, str] | None = None,
     **request: t.Any,
 ) -> Response:
-    """Send one request over a connection of its own, once, and follow no redirect.
+    """Send one request, and follow no redirect.
+
+    It is sent once. A GET is sent once more if the provider had closed the idle connection that it
+    took.
 
     :param auth: adds credentials to the prepared request.
+    :param cert: a client certificate for this request, in place of the handler's.
     :param request: as in requests.
     :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
     :raises ProviderUnavailableError: the connection was closed without a response.
@@ -76,55 +91,61 @@ def send(
     """
     problem, nonsense = "", False
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
-    with _OneRequest() as session:
-        deadline = time.monotonic() + options.max_request_seconds
-        adapter = DeadlineAdapter(deadline)
-        # A proxy that the environment names must not read plain http to this machine itself.
-        session.trust_env = not is_loopback_http(url)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        request.setdefault("headers", {}).setdefault("Accept-Encoding", "identity")
-        try:
-            with session.request(
-                method,
-                url,
-                # Always pass auth=, so that requests ignores ~/.netrc.
-                auth=auth or (lambda prepared: prepared),
-                timeout=options.pair,
-                verify=options.verify,
-                cert=request.pop("cert", None) or options.cert,
-                proxies=dict(options.proxies) if options.proxies is not None else None,
-                allow_redirects=False,
-                stream=True,
-                **request,
-            ) as response:
-                return Response(response.status_code, response.headers, _read(response))
-        except requests.exceptions.SSLError:
-            problem = "its certificate was not accepted, or TLS failed"
-        except requests.exceptions.ConnectTimeout:
-            problem = f"no connection within {options.pair[0]:g} seconds"
-        except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
-            problem, nonsense = type(error).__name__, _is_nonsense(error)
-            if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline:
-                problem = f"no complete response within {options.max_request_seconds:g} seconds"
-            if _is_broken_off(error):
-                unavailable = ProviderUnavailableError
+    deadline = Deadline(options.max_request_seconds)
+    try:
+        prepared = requests.Request(
+            method,
+            url,
+            headers={**_DEFAULT_HEADERS, **(headers or {})},
+            # Always pass auth=, so that requests ignores credentials in the URL.
+            auth=auth or (lambda prepared: prepared),
+            **request,
+        ).prepare()
+        with deadline.applied():
+            try:
+                return _exchange(options, prepared, cert)
+            except requests.exceptions.ConnectionError as error:
+                if method not in IDEMPOTENT or not is_stale(error):
+                    raise
+            return _exchange(options, prepared, cert)
+    except requests.exceptions.SSLError:
+        problem = "its certificate was not accepted, or TLS failed"
+    except requests.exceptions.ConnectTimeout:
+        problem = f"no connection within {options.pair[0]:g} seconds"
+    except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
+        problem, nonsense = type(error).__name__, _is_nonsense(error)
+        if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline.at:
+            problem = f"no complete response within {options.max_request_seconds:g} seconds"
+        if _is_broken_off(error):
+            unavailable = ProviderUnavailableError
     # Raised outside the handler: a chained exception would contain the request and its secrets.
     if nonsense:
         raise ProviderAnswerError(f"{_host(url)} answered with something that is not HTTP.")
     failure = unavailable(f"{_host(url)} can't be reached: {problem}.")
-    failure.nothing_sent = not adapter.has_sent
+    failure.nothing_sent = not deadline.has_sent
     raise failure
 
 
-class _OneRequest(requests.Session):
-    """A session that ignores redirects.
+def _exchange(
+    options: HTTPOptions,
+    prepared: requests.PreparedRequest,
+    cert: str | tuple[str, str] | None,
+) -> Response:
+    """Send a prepared request over one of the handler's connections, and read the response.
 
-    Even with ``allow_redirects=False``, requests reads the whole body of a redirect.
+    The adapter sends it, without a session: a session would follow redirects, keep cookies and look
+    for credentials in ``~/.netrc``.
     """
-
-    def resolve_redirects(self, *_: t.Any, **__: t.Any) -> t.Iterator[t.Any]:
-        return iter(())
+    proxies, ca_bundle = options.connections.environment(str(prepared.url))
+    with options.connections.adapter.send(
+        prepared,
+        stream=True,
+        timeout=options.pair,
+        verify=(ca_bundle or True) if options.verify is None else options.verify,
+        cert=cert or options.cert,
+        proxies=dict(proxies if options.proxies is None else options.proxies),
+    ) as response:
+        return Response(response.status_code, response.headers, _read(response))
 
 
 def _host(url: str) -> str:

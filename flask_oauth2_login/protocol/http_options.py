@@ -7,6 +7,7 @@ import math
 import os
 import typing as t
 
+from .connections import Connections
 from .errors import ConfigurationError
 
 #: The most seconds that one request to a provider's own endpoint may take.
@@ -31,6 +32,10 @@ class HTTPOptions:
     verify: bool | str | None = None
     cert: str | tuple[str, str] | None = None
     proxies: t.Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
+    #: The open connections of all requests with these options.
+    connections: Connections = dataclasses.field(
+        default_factory=Connections, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         timeout_pair(self.timeout)

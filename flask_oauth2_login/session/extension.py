@@ -9,7 +9,6 @@ import typing as t
 from flask import Flask, current_app, has_app_context
 
 from ..client.oauth2 import OAuth2
-from ..client.pool import Pool
 from ..client.refresh import Refresher
 from ..client.session import OAuth2Session
 from ..client.token_source import TokenSource
@@ -27,13 +26,12 @@ NAME = "oauth2_login"
 
 
 class Extension:
-    """One app's logins, connections, keys and stores."""
+    """One app's logins, keys and stores."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
         #: The registrations by name, in their order. Apps read it for menus: `docs/recipes.md`.
         self.logins: dict[str, Registration] = {}
-        self.pool = Pool()
         self.refresher = Refresher()
         self.config = Config(app)
         self.sealer = Sealer(lambda: self.config.secrets)
@@ -59,7 +57,7 @@ class Extension:
         return self._app.app_context()
 
     def make_session(self, registration: Registration, source: TokenSource) -> OAuth2Session:
-        """Return a session that uses the app's connections and refreshes the token when it is due.
+        """Return a session that refreshes the token when it is due.
 
         The session can be handed to a thread: it needs no active context.
         """
@@ -68,7 +66,7 @@ class Extension:
             with self.context():
                 return self.refresher.valid_token(source, rejected, again)
 
-        return OAuth2Session(registration.handler.resource_server, valid_token, self.pool)
+        return OAuth2Session(registration.handler.resource_server, valid_token)
 
     def once(self, what: str) -> bool:
         """Return True for the first call with this word in this process."""

@@ -162,6 +162,9 @@ def test_a_slow_name_lookup_spends_no_refresh_token(
     browser.sign_in()
     provider.requests.clear()
     provider.grants.expire_access()
+    # A new connection looks up the name anew.
+    provider.down()
+    provider.up()
     resolver.slow.add("slow.localhost")
     assert browser.fetch("/call/x").status_code == 503
     all_requests_that_were_sent(resolver, provider, before)

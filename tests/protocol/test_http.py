@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
-from flask_oauth2_login import ConfigurationError, OAuth2Login
-from tests.conftest import MakeApp
+from flask_oauth2_login import ConfigurationError, OAuth2Login, ProviderError
+from tests.conftest import MakeApp, MakeProvider
 from tests.support.assertions import query_of
-from tests.support.handlers import make_handler
-from tests.support.provider import Browser, Provider
+from tests.support.forks import in_child
+from tests.support.handlers import make_client, make_handler, make_openid, redeem
+from tests.support.provider import (
+    CUT_AFTER,
+    CUT_BEFORE,
+    DRIP_BODY,
+    DRIP_HEADERS,
+    ENDLESS_CONTINUE,
+    HANG,
+    REDIRECT,
+    Answer,
+    Browser,
+    Misbehaviour,
+    Provider,
+)
 
 
 @pytest.mark.security("B2")
@@ -35,3 +51,95 @@ def test_a_socks_proxy_is_the_developers_mistake(provider: Provider) -> None:
     handler = make_handler(provider, proxies={"http": "socks5h://127.0.0.1:9"})
     with pytest.raises(ConfigurationError, match="SOCKS"):
         handler.get_token("code")
+
+
+def test_requests_to_a_provider_share_its_connections(
+    make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    provider = make_provider(tls=True)
+    handler = make_openid(provider, verify=provider.ca_file)
+    browser = Browser(make_app(OAuth2Login(handler, name="sso", scope="email")), provider)
+    for _ in range(5):
+        assert browser.sign_in().status_code == 302
+        assert browser.fetch("/call/x").status_code == 200
+    own = [request for request in provider.requests if request.path != "/authorize"]
+    assert len(own) >= 11
+    assert len({request.connection for request in own}) == 1
+
+
+def test_a_connection_that_the_provider_has_closed_is_opened_anew(provider: Provider) -> None:
+    handler = make_client(provider)
+    redeem(handler, provider)
+    provider.down()
+    provider.up()
+    redeem(handler, provider)
+    first, second = provider.calls("/token")
+    assert first.connection != second.connection
+
+
+@pytest.mark.security("B5")
+@pytest.mark.parametrize("cut", [CUT_BEFORE, CUT_AFTER])
+def test_a_code_is_never_sent_again_over_another_connection(
+    provider: Provider, cut: Misbehaviour
+) -> None:
+    handler = make_client(provider)
+    redeem(handler, provider)
+    provider.on("/token", cut)
+    with pytest.raises(ProviderError) as caught:
+        handler.get_token("code")
+    assert len(provider.calls("/token")) == 2
+    assert not caught.value.is_grant_unused, "it may have been read"
+
+
+@pytest.mark.parametrize("cut", [CUT_BEFORE, CUT_AFTER])
+def test_a_fetch_over_a_connection_that_was_just_closed_is_sent_once_more(
+    provider: Provider, cut: Misbehaviour
+) -> None:
+    handler = make_client(provider, userinfo_url="userinfo")
+    token = redeem(handler, provider)
+    provider.on("/userinfo", cut, times=1)
+    identity = handler.fetch_identity(token)
+    assert identity is not None
+    assert len(provider.calls("/userinfo")) == 2
+
+
+@pytest.mark.security("B1")
+@pytest.mark.parametrize("trouble", [DRIP_BODY, DRIP_HEADERS, ENDLESS_CONTINUE, HANG])
+def test_a_connection_that_is_used_again_has_a_deadline_too(
+    provider: Provider, trouble: Misbehaviour
+) -> None:
+    handler = make_client(provider, timeout=(0.5, 0.5))
+    redeem(handler, provider)
+    provider.on("/token", trouble, times=1)
+    began = time.monotonic()
+    with pytest.raises(ProviderError):
+        handler.get_token("code")
+    assert time.monotonic() - began < 2
+    assert redeem(handler, provider), "a new connection serves the next one"
+    used = [call.connection for call in provider.calls("/token")]
+    assert used[0] == used[1] != used[2]
+
+
+@pytest.mark.security("B1")
+def test_what_is_left_of_an_answer_is_never_read_as_the_next_one(provider: Provider) -> None:
+    handler = make_client(provider)
+    for answer in (Answer(body="x" * 2_000_000), REDIRECT("/elsewhere")):
+        provider.on("/token", answer, times=1)
+        with pytest.raises(ProviderError):
+            handler.get_token("code")
+        assert redeem(handler, provider)
+
+
+@pytest.mark.security("C5")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork here.")
+def test_a_forked_child_opens_connections_of_its_own(provider: Provider) -> None:
+    handler = make_client(provider)
+    token = redeem(handler, provider)
+
+    def child() -> None:
+        assert handler.refresh_token(token)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(in_child(child), 0)[1]) == 0
+    redeem(handler, provider)
+    first, of_child, second = (call.connection for call in provider.calls("/token"))
+    assert first == second != of_child

@@ -28,6 +28,7 @@ from flask_oauth2_login.stores.local import open_local_store
 from flask_oauth2_login.stores.redis import RedisStore
 from flask_oauth2_login.stores.sqlalchemy import SQLAlchemyStore
 from flask_oauth2_login.stores.sqlite import SQLiteStore
+from tests.support.forks import in_child
 from tests.support.servers import Server, wait_until
 
 
@@ -586,15 +587,3 @@ def count(store: TokenStore, times: int) -> None:
 
     for _ in range(times):
         wait_until(add_one)
-
-
-def in_child(work: t.Callable[[], None]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child

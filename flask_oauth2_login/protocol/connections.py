@@ -1,0 +1,142 @@
+"""Connections to one provider, which are kept open between requests. They have no credentials."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from http.client import RemoteDisconnected
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from .deadline import DeadlineConnection, deadline_of_this_request
+from .errors import ConfigurationError
+from .fork_safe import PerProcess
+from .urls import is_loopback_http
+
+#: The methods of requests that may be sent twice: RFC 9110, section 9.2.2.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+#: The number of hosts to keep connections to, and of connections to keep for each.
+POOL_HOSTS = 32
+POOL_CONNECTIONS = 64
+
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_VARIABLES = (*_CA_BUNDLES, *_PROXIES, *map(str.upper, _PROXIES), "REQUEST_METHOD")
+
+
+class Connections:
+    """The open connections of one handler, and what the environment says of proxies.
+
+    All requests to the provider share them, of all visitors and threads. A forked child opens its
+    own.
+    """
+
+    def __init__(self) -> None:
+        self._adapter = PerProcess(
+            lambda: PooledAdapter(pool_connections=POOL_HOSTS, pool_maxsize=POOL_CONNECTIONS)
+        )
+        self._environment: tuple[tuple[str | None, ...], dict[str, dict[str, str]]] = ((), {})
+
+    @property
+    def adapter(self) -> PooledAdapter:
+        """This process's connections."""
+        return self._adapter.get()
+
+    def environment(self, url: str) -> tuple[dict[str, str], str | None]:
+        """Return the environment's proxies and CA bundle for a URL.
+
+        They are cached until a variable changes: requests looks them up for each call, which costs
+        a tenth of a call on loopback.
+        """
+        variables = tuple(map(os.environ.get, _VARIABLES))
+        known, proxies = self._environment
+        if known != variables or len(proxies) > 256:
+            proxies = {}
+            self._environment = (variables, proxies)
+        site = "/".join(url.split("/", 3)[:3])
+        if site not in proxies:
+            # A proxy that the environment names must not read plain http to this machine itself.
+            alone = is_loopback_http(url)
+            proxies[site] = {} if alone else dict(get_environ_proxies(url))
+        return proxies[site], variables[0] or variables[1]
+
+
+class StaleConnectionError(ConnectionResetError):
+    """A connection that had been used before was closed before the first byte of a response."""
+
+
+class _Connection(DeadlineConnection):
+    """A connection that says whether it has been used before. A mixin."""
+
+    _has_answered = False
+
+    def connect(self) -> None:
+        self._has_answered = False
+        super().connect()
+
+    def request(self, *args: t.Any, **kwargs: t.Any) -> None:
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        except ConnectionResetError:
+            if self._has_answered:
+                raise StaleConnectionError from None
+            raise
+
+    def getresponse(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
+        except (RemoteDisconnected, ConnectionResetError, ConnectionAbortedError, BrokenPipeError):
+            if self._has_answered:
+                raise StaleConnectionError from None
+            raise
+        self._has_answered = True
+        return response
+
+
+class _HTTPConnection(_Connection, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _HTTPSConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection  # type: ignore[assignment]
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection  # type: ignore[assignment]
+
+
+class PooledAdapter(HTTPAdapter):
+    """Keeps connections that end at a deadline, if the request that uses them has one.
+
+    They raise :exc:`StaleConnectionError`, also through an HTTP proxy.
+    """
+
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        elif deadline_of_this_request() is not None:
+            raise ConfigurationError(
+                "Requests to a provider's own endpoints can't use a SOCKS proxy, because their"
+                " duration can't be limited there. Use an HTTP proxy, or none for this host"
+                " (proxies={}, NO_PROXY)."
+            )
+        return manager
+
+
+def is_stale(error: requests.exceptions.RequestException) -> bool:
+    """Return True if a request failed because the provider had closed an idle connection."""
+    inner = [more for cause in error.args for more in (cause, *getattr(cause, "args", ()))]
+    return any(isinstance(cause, StaleConnectionError) for cause in inner)

@@ -103,7 +103,7 @@ def nothing_unclosed() -> t.Iterator[None]:
 
 
 @pytest.fixture
-def provider() -> t.Iterator[Provider]:
+def provider(no_thread_left: None) -> t.Iterator[Provider]:
     """A provider with nothing remembered, well-behaved."""
     with Provider() as provider:
         yield provider
@@ -116,7 +116,7 @@ class MakeProvider(t.Protocol):
 
 
 @pytest.fixture
-def make_provider() -> t.Iterator[MakeProvider]:
+def make_provider(no_thread_left: None) -> t.Iterator[MakeProvider]:
     """A function that starts further providers, which stop after the test."""
     started: list[Provider] = []
 

@@ -1,0 +1,131 @@
+"""Print what this extension costs, beside code written by hand and beside other libraries.
+
+    pip install -e . -r benchmarks/requirements.txt
+    python -m benchmarks
+
+It takes about five minutes on two cores. Numbers without a unit are CPU time divided by that of
+`floor`, an app that does the same by hand; `floor again` is that app a second time, so what it
+differs by from 1 is the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+from . import counts, cpu, imports, stampede
+from .apps import CONTESTANTS, FLOOR, Contestant
+from .field import Field
+from .provider import environment, run_provider
+from .table import Row, as_json, as_text
+
+ROUNDS = 25
+
+#: What is not measured in rounds, by the first words of the names of its rows.
+OTHERS = ("connections", "import", "stampede", "cookies")
+
+
+def main() -> None:
+    options = parse_options()
+    started = time.monotonic()
+    missing = [each.name for each in options.contestants if not each.is_installed]
+    contestants = [each for each in options.contestants if each.is_installed]
+    # oauthlib refuses a provider on plain http otherwise.
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment(OAUTHLIB_INSECURE_TRANSPORT="1"))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        field = Field(contestants, stack.enter_context(run_provider()), Path(folder))
+        rows = measure(field, options)
+    print(as_text(rows, [each.name for each in contestants]))
+    print()
+    print(
+        f"{describe_machine()}; {options.rounds} rounds, {time.monotonic() - started:.0f} seconds."
+    )
+    print(f"Compared: {', '.join(describe(each) for each in contestants if each.version)}.")
+    if missing:
+        print(f"Left out, because not installed: {', '.join(missing)}.")
+    if options.json:
+        found = {
+            "machine": describe_machine(),
+            "rounds": options.rounds,
+            "versions": {each.name: each.version for each in contestants if each.version},
+            "missing": missing,
+            "rows": as_json(rows),
+        }
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def parse_options() -> argparse.Namespace:
+    known = [*(each.name for each in cpu.MEASURES), *OTHERS]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--json", type=Path, metavar="FILE", help="write all numbers there, too")
+    add("--rounds", type=int, default=ROUNDS, metavar="N", help=f"of CPU time; {ROUNDS}")
+    add("--quick", action="store_true", help="one short round: whether all works, no numbers")
+    add("--only", metavar="MEASURE,…", help=f"these, or those that begin so: {', '.join(known)}")
+    add("--contestants", metavar="NAME,…", help="these, and the floor")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = 1
+    wanted = options.only.split(",") if options.only else known
+    options.measures = [name for name in known if name.startswith(tuple(wanted))]
+    unknown = [each for each in wanted if not any(name.startswith(each) for name in known)]
+    names = [each.name for each in CONTESTANTS]
+    chosen = options.contestants.split(",") if options.contestants else names
+    unknown += [name for name in chosen if name not in names]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(known + names)}")
+    options.contestants = [each for each in CONTESTANTS if each == FLOOR or each.name in chosen]
+    return options
+
+
+def measure(field: Field, options: argparse.Namespace) -> list[Row]:
+    rows = []
+    in_rounds = [each for each in cpu.MEASURES if each.name in options.measures]
+    if in_rounds:
+        rows += cpu.measure(field, in_rounds, options.rounds, show_progress)
+    if "connections" in options.measures:
+        show_progress("connections")
+        rows += counts.connections(field)
+    if "import" in options.measures:
+        show_progress("imports")
+        rows += imports.measure(field, 1 if options.quick else imports.TIMES)
+    if "stampede" in options.measures:
+        show_progress("stampede")
+        rows += stampede.measure(field)
+    if "cookies" in options.measures:
+        show_progress("cookies")
+        rows += counts.cookies(field)
+    return rows
+
+
+def show_progress(what: str) -> None:
+    """Say on a terminal what is being measured."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{what}", end="\r", file=sys.stderr, flush=True)
+
+
+def describe(contestant: Contestant) -> str:
+    return f"{contestant.name} {contestant.version}"
+
+
+def describe_machine() -> str:
+    versions = (f"{name} {metadata.version(name)}" for name in ("Flask", "requests"))
+    python = f"Python {platform.python_version()}"
+    return f"{python}, {', '.join(versions)}; {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""CPU time of requests to an app, divided by what the same costs by hand.
+
+The provider and its API run in another process, so their time does not count. In each round, every
+contestant is measured once, in random order; it is compared with the floor of the same round only.
+What the table shows is the median of these ratios.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import random
+import statistics
+import typing as t
+
+from flask import Flask
+
+from .apps import FLOOR, FLOOR_AGAIN, Contestant
+from .field import Field
+from .provider import OAUTH, OPENID
+from .table import Cell, Row
+from .visitor import Visitor
+
+#: Seconds of CPU time for which one contestant is measured in one round.
+BLOCK = 0.06
+
+#: Does what is measured, once, and returns the seconds of CPU time that the app spent.
+Run = t.Callable[[], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A row of the table.
+
+    :param make_run: makes what is repeated, for an app.
+    :param protocol: that of the apps; None where each may use its own.
+    """
+
+    name: str
+    title: str
+    make_run: t.Callable[[Flask], Run]
+    scheme: str = "http"
+    protocol: str | None = None
+
+    def make_runs(self, field: Field) -> dict[Contestant, Run]:
+        """Return what to repeat for each contestant that takes part."""
+        protocol = self.protocol
+        taking_part = field.contestants if protocol is None else field.who_speaks(protocol)
+        return {
+            each: self.make_run(
+                field.app(each, self.scheme, protocol=protocol or each.main_protocol)
+            )
+            for each in taking_part
+        }
+
+
+def newcomer(act: t.Callable[[Visitor], object]) -> t.Callable[[Flask], Run]:
+    """Return a maker of runs in which somebody without cookies does something."""
+
+    def make_run(app: Flask) -> Run:
+        def run() -> float:
+            visitor = Visitor(app)
+            act(visitor)
+            return visitor.spent
+
+        return run
+
+    return make_run
+
+
+def view(path: str, *, signed_in: bool) -> t.Callable[[Flask], Run]:
+    """Return a maker of runs in which the same visitor opens a page."""
+
+    def make_run(app: Flask) -> Run:
+        visitor = Visitor(app)
+        if signed_in:
+            visitor.sign_in()
+
+        def run() -> float:
+            before = visitor.spent
+            response = visitor.get(path)
+            assert response.status == 200, response
+            return visitor.spent - before
+
+        return run
+
+    return make_run
+
+
+_sign_in = newcomer(Visitor.sign_in)
+
+MEASURES = (
+    Measure("login-redirect", "`/login` redirect", newcomer(lambda each: each.get("/login"))),
+    Measure("login-oauth-http", "a whole login, OAuth, http", _sign_in, "http", OAUTH),
+    Measure("login-openid-http", "a whole login, OpenID Connect, http", _sign_in, "http", OPENID),
+    Measure("login-oauth-https", "a whole login, OAuth, https", _sign_in, "https", OAUTH),
+    Measure(
+        "login-openid-https", "a whole login, OpenID Connect, https", _sign_in, "https", OPENID
+    ),
+    Measure("view-signed-out", "a view without login, signed out", view("/", signed_in=False)),
+    Measure("view-signed-in", "a view without login, signed in", view("/", signed_in=True)),
+    Measure("view-guarded", "a guarded view", view("/guarded", signed_in=True)),
+    Measure("api-http", "API call, http", view("/call", signed_in=True)),
+    Measure("api-https", "API call, https", view("/call", signed_in=True), "https"),
+)
+
+
+class Block:
+    """What one contestant is measured by in a round: a run, repeated."""
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        self._run = run
+        run()  # loads what is loaded late
+        self._times = max(2, min(1000, round(seconds / min(run(), run()))))
+
+    def measure(self) -> float:
+        """Return the seconds of CPU time of one run."""
+        gc.collect()
+        gc.disable()
+        try:
+            return sum(self._run() for _ in range(self._times)) / self._times
+        finally:
+            gc.enable()
+
+
+def measure(
+    field: Field, measures: t.Sequence[Measure], rounds: int, progress: t.Callable[[str], None]
+) -> list[Row]:
+    """Measure CPU time in a number of rounds, and return a row for each measure."""
+    seconds = BLOCK if rounds > 1 else 0
+    blocks = {
+        each: {who: Block(run, seconds) for who, run in each.make_runs(field).items()}
+        for each in measures
+    }
+    spent: dict[Measure, dict[Contestant, list[float]]] = {
+        each: {who: [] for who in blocks[each]} for each in measures
+    }
+    gc.collect()
+    gc.freeze()  # so that collecting what a block leaves takes no time
+    for number in range(rounds):
+        progress(f"CPU time: round {number + 1} of {rounds}")
+        for each in random.sample(measures, len(measures)):
+            for who in random.sample(list(blocks[each]), len(blocks[each])):
+                spent[each][who].append(blocks[each][who].measure())
+    gc.unfreeze()
+    return [Row(each.name, each.title, make_cells(spent[each])) for each in measures]
+
+
+def make_cells(spent: t.Mapping[Contestant, t.Sequence[float]]) -> dict[str, Cell]:
+    """Return the cells of a row: the floor's in microseconds, the others' as ratios to it."""
+    floors = spent[FLOOR]
+    seconds = statistics.median(floors)
+    cells = {FLOOR.name: Cell(f"{seconds * 1e6:,.0f} µs", {"seconds": seconds})}
+    for who, own in spent.items():
+        if who == FLOOR:
+            continue
+        ratios = [mine / floor for mine, floor in zip(own, floors, strict=True)]
+        ratio, spread = statistics.median(ratios), quartile_spread(ratios)
+        numbers = {"ratio": ratio, "spread": spread, "seconds": statistics.median(own)}
+        text = f"{ratio:.2f} ±{spread:.2f}" if who == FLOOR_AGAIN else f"{ratio:.2f}"
+        cells[who.name] = Cell(text, numbers)
+    return cells
+
+
+def quartile_spread(values: t.Sequence[float]) -> float:
+    """Return half of what lies between the first and the third quartile."""
+    if len(values) < 2:
+        return 0.0
+    first, _, third = statistics.quantiles(values, n=4)
+    return (third - first) / 2

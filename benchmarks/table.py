@@ -1,0 +1,50 @@
+"""Rows of the table, as text and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+class Cell(t.NamedTuple):
+    """What was found about one contestant."""
+
+    text: str
+    #: The same as numbers, by what they say.
+    numbers: dict[str, float]
+
+
+@dataclasses.dataclass
+class Row:
+    """What was found about all contestants, by their names."""
+
+    measure: str
+    title: str
+    cells: dict[str, Cell]
+
+
+def as_text(rows: t.Sequence[Row], names: t.Sequence[str]) -> str:
+    """Return the table in Markdown; a dash is where a contestant does no such thing."""
+    lines = [["measure", *names], ["---", *("---:" for _ in names)]]
+    for row in rows:
+        found = [row.cells[name].text if name in row.cells else "-" for name in names]
+        lines.append([row.title, *found])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names) + 1)]
+    return "\n".join(
+        "| "
+        + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    )
+
+
+def as_json(rows: t.Sequence[Row]) -> list[dict[str, t.Any]]:
+    """Return the rows with all their numbers."""
+    return [
+        {
+            "measure": row.measure,
+            "title": row.title,
+            "found": {name: cell.numbers for name, cell in row.cells.items()},
+        }
+        for row in rows
+    ]

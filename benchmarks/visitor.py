@@ -1,0 +1,110 @@
+"""A visitor, whose requests reach an app through WSGI alone: no test client and no HTTP server."""
+
+from __future__ import annotations
+
+import io
+import time
+import typing as t
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from flask import Flask
+
+from .provider_process import make_code
+
+HOST = "app.example"
+#: Bytes of name and value beyond which a browser refuses a cookie.
+LARGEST_COOKIE = 4096
+
+
+class Response(t.NamedTuple):
+    """What an app answered."""
+
+    status: int
+    location: str
+    body: bytes
+
+
+class Visitor:
+    """Somebody with a browser: requests of one after the other, and cookies.
+
+    :param app: the app that is visited.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._call = app.wsgi_app
+        self.cookies: dict[str, str] = {}
+        #: Seconds of CPU time that the app has spent.
+        self.spent = 0.0
+
+    @property
+    def cookie_header(self) -> str:
+        """The cookies as they are sent."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def get(self, target: str) -> Response:
+        """Send one request, with the cookies, and keep those of the answer."""
+        environ = self.make_environ(target)
+        head: list[t.Any] = []
+
+        def start_response(*arguments: t.Any) -> t.Any:
+            head[:] = arguments
+
+        started = time.process_time()
+        chunks = self._call(environ, start_response)
+        body = b"".join(chunks)
+        self.spent += time.process_time() - started
+        if hasattr(chunks, "close"):
+            chunks.close()
+        status, headers = head[0], head[1]
+        location = ""
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                self._keep(value)
+            elif name.lower() == "location":
+                location = value
+        return Response(int(status[:3]), location, body)
+
+    def make_environ(self, target: str) -> dict[str, t.Any]:
+        """Return the environ of a request, as a server behind a proxy with TLS makes it."""
+        path, _, query = target.partition("?")
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "SERVER_NAME": HOST,
+            "SERVER_PORT": "443",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "192.0.2.1",
+            "HTTP_HOST": HOST,
+            "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0",
+            "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "HTTP_ACCEPT_LANGUAGE": "en-GB,en;q=0.5",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "https",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+        if self.cookies:
+            environ["HTTP_COOKIE"] = self.cookie_header
+        return environ
+
+    def _keep(self, header: str) -> None:
+        pair, *attributes = header.split(";")
+        name, _, value = pair.partition("=")
+        ended = any(each.strip().lower() == "max-age=0" for each in attributes)
+        if ended or not value:
+            self.cookies.pop(name, None)
+        elif len(pair) <= LARGEST_COOKIE:
+            self.cookies[name] = value
+
+    def sign_in(self) -> None:
+        """Sign in, as who agrees at the provider at once: nobody asks the provider for a page."""
+        began = self.get("/login")
+        params = dict(parse_qsl(urlsplit(began.location).query))
+        answer = {"code": make_code(params), "state": params["state"]}
+        finished = self.get(f"{urlsplit(params['redirect_uri']).path}?{urlencode(answer)}")
+        assert finished.status == 302, finished

@@ -27,7 +27,7 @@ from .field import Field
 from .provider import environment, run_provider
 from .table import Row, as_json, as_text
 
-ROUNDS = 25
+ROUNDS = 50
 
 #: What is not measured in rounds, by the first words of the names of its rows.
 OTHERS = ("connections", "import", "stampede", "cookies")
@@ -98,13 +98,13 @@ def measure(field: Field, options: argparse.Namespace) -> list[Row]:
         rows += cpu.measure(field, in_rounds, options.rounds, show_progress)
     if "connections" in options.measures:
         show_progress("connections")
-        rows += counts.connections(field)
+        rows += counts.connections(field, 5 if options.quick else counts.LOGINS)
     if "import" in options.measures:
         show_progress("imports")
         rows += imports.measure(field, 1 if options.quick else imports.TIMES)
     if "stampede" in options.measures:
         show_progress("stampede")
-        rows += stampede.measure(field)
+        rows += stampede.measure(field, ((2, 2),) if options.quick else stampede.SIZES)
     if "cookies" in options.measures:
         show_progress("cookies")
         rows += counts.cookies(field)

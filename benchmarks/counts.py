@@ -10,17 +10,18 @@ from .provider import OAUTH, OPENID
 from .table import Cell, Row
 from .visitor import Visitor
 
+#: How many logins connections are counted in.
 LOGINS = 100
 
 
-def connections(field: Field) -> list[Row]:
+def connections(field: Field, logins: int = LOGINS) -> list[Row]:
     """Count the connections that logins open, after the first login of the process."""
     return [
         Row(
             f"connections-{protocol.split()[0].lower()}",
-            f"new connections in {LOGINS} logins, {protocol}",
+            f"new connections in {logins} logins, {protocol}",
             {
-                each.name: _count_connections(field, each, protocol)
+                each.name: _count_connections(field, each, protocol, logins)
                 for each in field.who_speaks(protocol)
             },
         )
@@ -28,11 +29,11 @@ def connections(field: Field) -> list[Row]:
     ]
 
 
-def _count_connections(field: Field, contestant: Contestant, protocol: str) -> Cell:
+def _count_connections(field: Field, contestant: Contestant, protocol: str, logins: int) -> Cell:
     app = field.app(contestant, protocol=protocol)
     Visitor(app).sign_in()
     before = field.provider.count("http connections")
-    for _ in range(LOGINS):
+    for _ in range(logins):
         Visitor(app).sign_in()
     opened = field.provider.count("http connections") - before
     return Cell(str(opened), {"connections": opened})

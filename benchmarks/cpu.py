@@ -22,7 +22,7 @@ from .table import Cell, Row
 from .visitor import Visitor
 
 #: Seconds of CPU time for which one contestant is measured in one round.
-BLOCK = 0.06
+BLOCK = 0.04
 
 #: Does what is measured, once, and returns the seconds of CPU time that the app spent.
 Run = t.Callable[[], float]
@@ -111,7 +111,7 @@ class Block:
     def __init__(self, run: Run, seconds: float) -> None:
         self._run = run
         run()  # loads what is loaded late
-        self._times = max(2, min(1000, round(seconds / min(run(), run()))))
+        self._times = max(1, min(1000, round(seconds / min(run(), run()))))
 
     def measure(self) -> float:
         """Return the seconds of CPU time of one run."""

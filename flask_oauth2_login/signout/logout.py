@@ -35,10 +35,18 @@ log = logging.getLogger("flask_oauth2_login")
 
 def ask(registration: Registration) -> Response:
     """Return the page at ``/logout``: it asks, or says that nobody is signed in any more."""
+    if "clear" in request.args and is_same_origin(request):
+        return _clear_cache(Response(status=204))
     if "state" in request.args and (target := safe_next(finish_round_trip(registration))):
-        return forget_round_trip(registration, set_no_store(t.cast(Response, redirect(target))))
+        response = set_no_store(t.cast(Response, redirect(target)))
+        return forget_round_trip(registration, _clear_cache(response))
     if find_login(registration) is None:
-        page = render_page("signed_out.html", 200, links=login_links(registration.name))
+        page = render_page(
+            "signed_out.html",
+            200,
+            links=login_links(registration.name),
+            clear_url=url_of(registration, "logout", clear="1"),
+        )
         return forget_round_trip(registration, page)
     return render_page(
         "sign_out.html",
@@ -56,9 +64,16 @@ def sign_out(registration: Registration) -> Response:
 
     :raises werkzeug.exceptions.Forbidden: the POST is from elsewhere.
     """
-    response = _sign_out(registration)
-    # A browser would show a guarded page from its back/forward cache. Without this header it does
-    # so even if the page says "no-store".
+    return _clear_cache(_sign_out(registration))
+
+
+def _clear_cache(response: Response) -> Response:
+    """Make the browser forget its pages of this site, which its Back button would show again.
+
+    Without this header it shows a guarded page even if that says "no-store". The page that a form
+    is sent from is forgotten only by a later response, because the browser keeps it for its Back
+    button only when the next page has come. So the pages after a sign-out send the header, too.
+    """
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 

@@ -226,7 +226,7 @@ def front_channel(registration: Registration) -> Response:
     if not logins and not (well_formed and iss[0] == handler.issuer):
         return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
     end_and_revoke(logins, "front-channel")
-    response = render_page("signed_out.html", 200, links=[])
+    response = render_page("signed_out.html", 200, links=[], clear_url=None)
     policy = response.headers["Content-Security-Policy"]
     response.headers["Content-Security-Policy"] = policy.replace(
         "frame-ancestors 'none'", f"frame-ancestors {origin(handler.issuer)}"

@@ -248,3 +248,17 @@ def test_signing_out_clears_the_browsers_cache_of_pages(browser: Browser) -> Non
     assert "Clear-Site-Data" not in browser.get("/logout").headers
     assert browser.post("/logout").headers["Clear-Site-Data"] == '"cache"'
     assert "Clear-Site-Data" not in browser.post("/logout", site="cross-site").headers
+
+
+@pytest.mark.security("D3")
+def test_the_page_after_a_sign_out_clears_the_cache_of_the_page_that_was_left(
+    browser: Browser,
+) -> None:
+    browser.sign_in()
+    page = browser.get(browser.post("/logout").location)
+    assert '<img src="/logout?clear=1"' in page.text
+    image = browser.get("/logout?clear=1", site="same-origin", mode="no-cors", dest="image")
+    assert (image.status_code, image.headers["Clear-Site-Data"]) == (204, '"cache"')
+    for site in ("cross-site", "same-site", "none"):
+        other = browser.get("/logout?clear=1", site=site, mode="no-cors", dest="image")
+        assert "Clear-Site-Data" not in other.headers

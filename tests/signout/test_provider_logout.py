@@ -36,6 +36,7 @@ def test_signing_out_goes_on_to_the_provider_and_comes_back(provider: Provider, 
     assert provider.calls("/revoke")
     back = browser.get(f"/logout?state={query['state']}", site="cross-site")
     assert back.location == "/"
+    assert back.headers["Clear-Site-Data"] == '"cache"'
 
 
 @pytest.mark.security("D5")

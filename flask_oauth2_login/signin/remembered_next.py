@@ -20,7 +20,7 @@ from ..web.view_urls import url_of
 #: How long (s) a page is remembered: a tab that was left open overnight comes back the next day.
 LIFETIME = 24 * 3600
 #: The most pages that are remembered.
-MAX_PAGES = 8
+MAX_PAGES = 20
 #: The most characters of a page that is remembered, and the most bytes of the cookie.
 MAX_PAGE, MAX_BYTES = 200, 600
 

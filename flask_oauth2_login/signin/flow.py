@@ -103,12 +103,15 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
             raise
         log.info("%s: somebody who is signed in goes on. %s", registration.name, error)
         return _go_on(attempt)
+    except ProviderError:
+        # The metadata can't be fetched, which say whether `iss` is promised.
+        _let_try_again(registration, attempt)
+        raise
     try:
         token = redeem_code(registration, attempt, code)
     except ProviderError as error:
         if error.is_grant_unused:
-            give_back(attempt)
-            log.info("%s: the code was not sent. A reload tries it again.", registration.name)
+            _let_try_again(registration, attempt)
         raise
     try:
         identity = identify(registration, attempt, token)
@@ -122,6 +125,11 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
     own_response = sign_in(registration, attempt, record)
     signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
     return own_response or _go_on(attempt)
+
+
+def _let_try_again(registration: Registration, attempt: Attempt) -> None:
+    give_back(attempt)
+    log.info("%s: the code was not sent. A reload tries it again.", registration.name)
 
 
 def _go_on(attempt: Attempt) -> Response:

@@ -92,6 +92,24 @@ def test_an_attempt_can_be_tried_again_until_its_code_was_sent(
 
 
 @pytest.mark.security("A1")
+def test_an_attempt_can_be_tried_again_where_its_worker_has_no_metadata_yet(
+    provider: Provider, make_sso: MakeSSO, clock: Clock
+) -> None:
+    first, _, browser = make_sso()
+    second, _, _ = make_sso(config={"SECRET_KEY": first.config["SECRET_KEY"]})
+    callback = provider.consent(browser.begin("/login?next=/me"))
+    other = Browser(second, provider)
+    other.jar = browser.jar
+    provider.on("/.well-known/*", Answer(503))
+    assert other.get(callback, site="cross-site").status_code == 503
+    provider.off()
+    clock.ahead = 3
+    response = other.get(callback)
+    assert (response.status_code, response.location) == (302, "/me")
+    assert len(provider.calls("/token")) == 1
+
+
+@pytest.mark.security("A1")
 def test_a_try_that_sent_nothing_makes_no_attempt_live_longer(
     browser: Browser, provider: Provider, clock: Clock
 ) -> None:

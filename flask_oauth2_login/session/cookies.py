@@ -51,13 +51,15 @@ class SealedCookie:
     lifetime: int
     samesite: str = "Lax"
 
-    def make(self, value: list[t.Any], age: float = 0) -> dict[str, t.Any]:
+    def make(self, value: list[t.Any], made_at: int | None = None) -> dict[str, t.Any]:
         """Return the arguments of `Response.set_cookie` for a value.
 
-        :param age: how old (s) the value is already.
+        :param made_at: when the value was made, in Unix seconds; None for now.
         """
-        sealed = self.sealer.seal([int(time.time() - age), *value], self.purpose, *self.context)
-        max_age = max(0, int(self.lifetime - age))
+        now = int(time.time())
+        made_at = now if made_at is None else made_at
+        sealed = self.sealer.seal([made_at, *value], self.purpose, *self.context)
+        max_age = max(0, self.lifetime - (now - made_at))
         return {"value": sealed, "max_age": max_age, **self._attributes()}
 
     def read(self) -> list[t.Any] | None:

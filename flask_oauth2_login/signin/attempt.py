@@ -221,12 +221,13 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     name = f"{attempt.state}:{attempt.failed_tries}" if attempt.failed_tries else attempt.state
     is_first = registration.shared_store.once(hashed_name("state", name), LIFETIME + 60)
     cookie = _cookie(registration, attempt.state)
-    age, _ = cookie.read_dated() or (0.0, [])
+    made_at = cookie.made_at()
 
     @after_this_request
     def send(response: Response) -> Response:
         if request_scope().is_code_unused:
-            response.set_cookie(**_make_cookie(registration, attempt, age))
+            # Its age counts from when it was begun, however long this request has taken.
+            response.set_cookie(**_make_cookie(registration, attempt, made_at))
         else:
             cookie.delete(response)
         return response
@@ -307,11 +308,13 @@ def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> l
     return surplus
 
 
-def _make_cookie(registration: Registration, attempt: Attempt, age: float = 0) -> dict[str, t.Any]:
+def _make_cookie(
+    registration: Registration, attempt: Attempt, made_at: int | None = None
+) -> dict[str, t.Any]:
     values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
     if not attempt.failed_tries:
         values.pop()
-    return _cookie(registration, attempt.state).make(values, age)
+    return _cookie(registration, attempt.state).make(values, made_at)
 
 
 def _size(cookie: t.Mapping[str, t.Any]) -> int:

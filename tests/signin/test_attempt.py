@@ -124,6 +124,27 @@ def test_a_try_that_sent_nothing_makes_no_attempt_live_longer(
 
 
 @pytest.mark.security("A1")
+def test_a_try_that_takes_long_makes_no_attempt_live_longer_either(
+    provider: Provider, make_sso: MakeSSO, clock: Clock
+) -> None:
+    first, _, browser = make_sso()
+    second, _, _ = make_sso(config={"SECRET_KEY": first.config["SECRET_KEY"]})
+    callback = provider.consent(browser.begin())
+    other = Browser(second, provider)
+    other.jar = browser.jar
+
+    def wait(_: object) -> Answer:
+        clock.ahead += 20
+        return Answer(503)
+
+    provider.on("/.well-known/*", wait, times=1)
+    assert other.get(callback, site="cross-site").status_code == 503
+    keep_forever(other)
+    clock.ahead = 610
+    assert_rejected(other, provider, other.get(callback))
+
+
+@pytest.mark.security("A1")
 def test_keys_that_cannot_be_fetched_give_no_used_code_back(
     provider: Provider, make_provider: MakeProvider, make_sso: MakeSSO
 ) -> None:

@@ -88,7 +88,9 @@ class OAuth2(MetadataEndpoints):
         self.authorization_url = defaults[0] if authorization_url is None else authorization_url
         self.token_url = defaults[1] if token_url is None else token_url
         super().__init__(**t.cast("dict[str, t.Any]", options))
-        if self.bearer_method.startswith("query"):
+        if self.bearer_method.startswith("query") or userinfo.sends_token_values(
+            self.userinfo_params
+        ):
             hide_queries_in_logs()
         self._set_issuer(issuer, metadata)
 

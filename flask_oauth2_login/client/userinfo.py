@@ -12,7 +12,7 @@ from ..protocol import http, urls
 from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
 from ..protocol.identity import Identity, find_path, picks_by
 from ..protocol.json_input import to_one_line
-from ..protocol.token import Token
+from ..protocol.token import Token, redact
 from .resource_server import ResourceServer
 
 if t.TYPE_CHECKING:
@@ -70,13 +70,22 @@ def add_params(url: str, params: t.Mapping[str, t.Any], token: Token) -> str:
     """
     found = {}
     for name, value in params.items():
-        is_path = isinstance(value, str) and value.startswith("token:")
+        is_path = _is_token_path(value)
         found[name] = find_path({}, value, token) if is_path else value
         if is_path and found[name] is None:
             raise ProviderAnswerError(
                 f"userinfo_params has {name}={value!r}, and the token's response does not have it."
             )
     return urls.add_params(url, found) if found else url
+
+
+def sends_token_values(params: t.Mapping[str, t.Any]) -> bool:
+    """Return True if ``userinfo_params`` takes values from the token, which may be secrets."""
+    return any(map(_is_token_path, params.values()))
+
+
+def _is_token_path(value: t.Any) -> bool:
+    return isinstance(value, str) and value.startswith("token:")
 
 
 def add_email(identity: Identity, api: ResourceServer, url: str, path: str, token: Token) -> None:
@@ -107,7 +116,9 @@ def fetch_claims(
     """
     response = fetch(api, method, url, token)
     if response.status in {401, 403}:
-        challenge = to_one_line(response.headers.get("WWW-Authenticate", "no challenge"))[:300]
+        challenge = response.headers.get("WWW-Authenticate", "no challenge")
+        # Some servers quote the token that they refuse.
+        challenge = to_one_line(redact(challenge, [token.access_token]))[:300]
         raise ProviderAnswerError(
             f"UserInfo refused the access token with status {response.status}: {challenge}."
         )

@@ -123,7 +123,7 @@ def read_token(
     if refusal := find_refusal(members, response.status, secrets):
         raise refusal
     if 400 <= response.status < 500 and (reason := find_reason(members)):
-        reason = to_one_line(_redact(reason, [secret for secret in secrets if secret])[:500])
+        reason = to_one_line(redact(reason, [secret for secret in secrets if secret])[:500])
         raise UnnamedRefusalError(
             f"The token endpoint answered with status {response.status}, no error code, and"
             f" {reason}: is token_url right?",
@@ -186,8 +186,8 @@ def find_refusal(
         return None
     secrets = [secret for secret in secrets if secret]
     return TokenError(
-        _redact(str(error), secrets)[:100],
-        _redact(description, secrets)[:500] if isinstance(description, str) else None,
+        redact(str(error), secrets)[:100],
+        redact(description, secrets)[:500] if isinstance(description, str) else None,
         status,
     )
 
@@ -282,11 +282,12 @@ def _number(value: t.Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _redact(text: str, secrets: t.Iterable[str]) -> str:
+def redact(text: str, secrets: t.Iterable[str]) -> str:
     """Remove secrets from a text, also as a form or JSON encodes them."""
     spellings = {
         spelling
         for secret in secrets
+        if secret
         for spelling in (
             secret,
             quote(secret, safe=""),

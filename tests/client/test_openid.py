@@ -11,7 +11,7 @@ from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
 from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
-from tests.support.provider import REMOVED, Answer, Browser, Provider, make_key
+from tests.support.provider import REMOVED, Answer, Browser, Provider, Request, make_key
 
 
 @pytest.mark.security("E6")
@@ -420,6 +420,22 @@ def test_a_person_whom_the_id_token_names_is_signed_in_without_userinfo(
     _, _, demanding = make_sso(claims=["email"])
     assert demanding.sign_in().status_code in {502, 503}
     assert not is_signed_in(demanding)
+
+
+@pytest.mark.security("C1", "E6")
+def test_a_challenge_that_quotes_the_token_tells_it_to_no_log(
+    provider: Provider, make_sso: MakeSSO, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(request: Request) -> Answer:
+        quoted = f'Bearer error_description="Invalid access token: {request.access_token()}"'
+        return Answer(401, headers={"WWW-Authenticate": quoted})
+
+    _, _, browser = make_sso()
+    provider.claims_in_id_token = False
+    provider.on("/userinfo", refuse)
+    assert browser.sign_in().status_code == 302
+    assert "Invalid access token: ***" in caplog.text
+    assert str(provider.calls("/userinfo")[0].access_token()) not in caplog.text
 
 
 @pytest.mark.security("E6")

@@ -333,12 +333,22 @@ def test_a_challenge_is_read_as_it_is_meant(
 
 
 @pytest.mark.security("C1")
-@pytest.mark.parametrize("bearer_method", ["header", "query"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bearer_method": "header"},
+        {"bearer_method": "query"},
+        {"userinfo_params": {"access_token": "token:access_token"}},
+    ],
+)
 def test_no_secret_reaches_a_log_or_an_exception(
-    make_app: MakeApp, provider: Provider, caplog: pytest.LogCaptureFixture, bearer_method: str
+    make_app: MakeApp,
+    provider: Provider,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, t.Any],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    app = make_app(OAuth2Login(make_handler(provider, bearer_method=bearer_method)))
+    app = make_app(OAuth2Login(make_handler(provider, **options)))
     browser = Browser(app, provider)
     browser.sign_in()
     browser.fetch("/call/x")

@@ -19,7 +19,8 @@ from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
 from .scope import split_scope
 
-#: How long (s) after its ``iat`` a logout token without ``exp`` is valid.
+#: How long (s) after its ``iat`` a logout token without ``exp`` is valid, or the leeway if that is
+#: longer.
 LOGOUT_SECONDS = 120
 #: The member of ``events`` that makes a JWT a logout token.
 BACK_CHANNEL_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
@@ -109,8 +110,8 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
 
     The signature is checked last, because that may fetch the keys, and anybody may send a token.
 
-    :returns: the claims, always with ``exp``. A token without it is valid for two minutes.
-
+    :returns: the claims, always with ``exp``. A token without it is valid for two minutes, or for
+        the leeway if that is longer.
     :raises IDTokenError: a check failed.
     :raises ProviderError: the keys can't be fetched.
     """
@@ -121,7 +122,8 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
     _check_times(claims, needed=("iat",), leeway=verifier.leeway)
-    if "exp" not in claims and claims["iat"] < time.time() - LOGOUT_SECONDS:
+    seconds = max(LOGOUT_SECONDS, verifier.leeway)
+    if "exp" not in claims and claims["iat"] < time.time() - seconds:
         raise IDTokenError("it has no exp, and its iat is too old")
     if not _is_text(claims.get("jti")):
         raise IDTokenError("its jti is missing")
@@ -134,7 +136,7 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     if not named or not all(_is_text(claims[name]) for name in named):
         raise IDTokenError("it has neither sub nor sid")
     check_signature(token, header, verifier)
-    return {"exp": claims["iat"] + LOGOUT_SECONDS, **claims}
+    return {"exp": claims["iat"] + seconds, **claims}
 
 
 def _check_issuer(claims: Claims, verifier: Verifier) -> None:

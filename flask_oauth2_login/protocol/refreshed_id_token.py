@@ -16,7 +16,8 @@ from .id_token import validate_id_token
 from .json_input import parse_json
 from .jwt import MAX_LENGTH, Claims, Verifier, text_sub
 
-#: How old (s) an ID token of a refresh response may be by its ``iat``.
+#: How old (s) an ID token of a refresh response may be by its ``iat``, or the leeway if that is
+#: longer.
 REFRESHED_MAX_AGE = 300
 
 
@@ -50,7 +51,8 @@ def validate_refreshed(
     :raises ProviderError: the provider's keys can't be fetched.
     """
     claims = validate_id_token(id_token, verifier, access_token=access_token)
-    if claims["iat"] < max(former.get("iat", 0), time.time() - REFRESHED_MAX_AGE):
+    max_age = max(REFRESHED_MAX_AGE, verifier.leeway)
+    if claims["iat"] < max(former.get("iat", 0), time.time() - max_age):
         raise IDTokenError("its iat is old")
     for name in ("auth_time", "nonce"):
         if claims.get(name, former.get(name)) != former.get(name):

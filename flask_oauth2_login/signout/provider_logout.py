@@ -32,8 +32,8 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) a browser may take to sign out at the provider.
 ROUND_TRIP = 600
-#: How long (s) a logout token's ``jti`` is remembered after its ``exp``, because clocks differ.
-LEEWAY = 600
+#: How much longer (s) a logout token's ``jti`` is remembered than the token is valid.
+MARGIN = 600
 
 
 def openid_handler(registration: Registration) -> OpenIDConnect:
@@ -128,7 +128,7 @@ def back_channel(registration: Registration) -> Response:
         _require_unused(store, name)
         _end_named(registration, claims)
         # Done last, so that the provider can send the token again after a failure.
-        _remember_used(store, name, claims["exp"])
+        _remember_used(store, name, claims["exp"] + handler.leeway)
     except OAuth2Error as error:
         log.warning("%s: a back-channel logout was refused. %s", registration.name, error)
         # Errors of this app or its store go only to the log, not to the caller.
@@ -155,12 +155,13 @@ def _require_unused(store: TokenStore, name: str) -> None:
         raise IDTokenError("the logout token was used before")
 
 
-def _remember_used(store: TokenStore, name: str, exp: float) -> None:
+def _remember_used(store: TokenStore, name: str, valid_until: float) -> None:
     """Remember that a logout token was acted on, for as long as it could be sent again.
 
+    :param valid_until: its ``exp`` and the leeway, in Unix seconds.
     :raises IDTokenError: it was acted on by another request at the same time.
     """
-    end = min(max(exp, time.time()), time.time() + MAX_LIFETIME) + LEEWAY
+    end = min(max(valid_until, time.time()), time.time() + MAX_LIFETIME) + MARGIN
     try:
         store.create(name, name, {}, end)
     except KeyError:

@@ -198,6 +198,19 @@ def test_the_sign_ins_own_id_token_again_is_left_aside(
 
 
 @pytest.mark.security("E8")
+def test_a_refreshed_id_token_counts_within_the_leeway(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    _, _, browser = make_sso(handler={"leeway": 900}, claims=["groups"])
+    issue(provider, claims={"iat": at(-400), "groups": ["staff", "root"]})
+    browser.sign_in()
+    issue(provider, claims={"iat": at(-399), "groups": ["staff"]})
+    provider.grants.expire_access()
+    assert browser.fetch("/call/x").status_code == 200
+    assert browser.fetch("/me").get_json()["claims"] == {"groups": ["staff"]}
+
+
+@pytest.mark.security("E8")
 @pytest.mark.parametrize("offline", [False, True])
 def test_the_guard_sees_the_claims_of_a_refreshed_id_token(
     provider: Provider, make_sso: MakeSSO, offline: bool

@@ -13,6 +13,7 @@ from flask import Flask
 from flask_oauth2_login import OAuth2Login, OpenIDConnect, SQLAlchemyStore, StoreError, logged_out
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
+from tests.support.clock import Clock
 from tests.support.handlers import Options, at, make_openid_login
 from tests.support.provider import HANG, REMOVED, Answer, Browser, Hold, Provider, make_key
 from tests.support.threads import at_once_numbered
@@ -355,6 +356,20 @@ def test_without_exp_a_token_counts_for_two_minutes(
     assert post(app, token).status_code == status
     assert is_signed_in(browser) == (status == 400)
     assert post(app, token).status_code == 400
+
+
+@pytest.mark.security("D4")
+@pytest.mark.parametrize(("ahead", "claims"), [(0, {"exp": at(60)}), (-500, {"exp": REMOVED})])
+def test_a_long_leeway_lets_no_token_count_twice(
+    provider: Provider, make_sso: MakeSSO, clock: Clock, ahead: int, claims: Options
+) -> None:
+    app, _, browser = make_sso(handler={"leeway": 7200})
+    browser.sign_in()
+    token = provider.logout_token({"iat": at(ahead), **claims})
+    assert post(app, token).status_code == 200, "its clock may differ by as much"
+    assert not is_signed_in(browser)
+    for clock.ahead in (3, 800, 3600, 6600):
+        assert "used before" in post(app, token).json["error_description"]
 
 
 @pytest.mark.security("D4")

@@ -68,10 +68,6 @@ class _Refusal(OAuth2Error, BadRequest):
         self.status_code = status_code
 
 
-#: What the token endpoint says of the client itself, whoever signs in: RFC 6749, section 5.2.
-CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
-
-
 class AuthorizationError(_Refusal):
     """The authorization response is an error, or does not belong to this browser's sign-in.
 

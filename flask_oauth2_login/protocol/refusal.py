@@ -15,8 +15,20 @@ from .errors import TokenError, UnnamedRefusalError
 # Words in a refusal, in the spellings of many providers.
 _CLIENT = re.compile(r"client|application\b|\bapp[_ ]?(id|key|secret)", re.IGNORECASE)
 _MOMENT = re.compile(
-    r"temporar|unavailable|slow_?down|server_error|internal|rate.?limit|too.?many|throttl"
-    r"|timed?_?out|try again|is_transient\W+true|dpop_nonce",
+    r"temporar|unavailable|slow_?down|server_error|system.?(error|busy)|internal|rate.?limit"
+    r"|too.?many|throttl|timed?_?out|try again|retry.*later|is_transient\W+true|dpop_nonce",
+    re.IGNORECASE,
+)
+# In a sentence, "application" and "timeout" may be about anything.
+_CLIENT_IN_TEXT = re.compile(
+    r"client.?(auth|credential|secret|id\b|not found)|\bapp(lication)?[_ ]?(id|key|secret)\b"
+    r"|(invalid|unknown|incorrect|wrong|bad|disabled) (client|app(lication)?\b)",
+    re.IGNORECASE,
+)
+_CLIENT_AUTH = re.compile(r"client.?(auth|credential|secret)", re.IGNORECASE)
+_MOMENT_IN_TEXT = re.compile(
+    r"temporar|unavailable|slow.?down|(server|system|internal).?error|system.?busy|rate.?limit"
+    r"|too.?many|throttl|(try again|retry).*later|is_transient\W+true",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"token|grant", re.IGNORECASE)
@@ -32,6 +44,10 @@ _REASONS = (
     "error_code", "errcode", "code", "error_message", "errmsg", "message", "msg", "title", "detail",
     "error_description", "errors", "reason",
 )  # fmt: skip
+#: Those of them that are a text for people.
+TEXTS = ("error_description", "error_message", "errmsg", "message", "msg", "detail", "title")
+# What a refusal may quote, which is in no error.
+_SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "id_token", "client_secret"})
 
 
 class Concern(enum.Enum):
@@ -50,27 +66,49 @@ class Concern(enum.Enum):
 def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
     """Return what the refusal of a refresh is about. It is the token unless it says otherwise."""
     status = refusal.status_code
-    if isinstance(refusal, UnnamedRefusalError):
-        text = refusal.reason
-    elif re.search("[A-Za-z]", refusal.error):
-        # A description of `invalid_grant` may name the client, too.
-        text = refusal.error
-    else:
-        text = refusal.error_description or ""
-    if status in _MOMENT_STATUSES or _MOMENT.search(text):
+    if status in _MOMENT_STATUSES:
         return Concern.MOMENT
-    if _CLIENT.search(text) and not _REFRESH_TOKEN.search(text):
+    if isinstance(refusal, UnnamedRefusalError):
+        concern = _concern_of(refusal.reason, _MOMENT, _CLIENT_IN_TEXT)
+    else:
+        # The description counts only if the code does not say: that of `invalid_grant` may name
+        # the client, too.
+        text = refusal.error_description or ""
+        concern = _concern_of(refusal.error, _MOMENT, _CLIENT)
+        concern = concern or _concern_of(text, _MOMENT_IN_TEXT, _CLIENT_IN_TEXT)
+    return concern or (Concern.ADDRESS if status in _ADDRESS_STATUSES else Concern.TOKEN)
+
+
+def _concern_of(text: str, moment: re.Pattern[str], client: re.Pattern[str]) -> Concern | None:
+    """Return what a text says that a refusal is about; None if it does not say."""
+    if moment.search(text):
+        return Concern.MOMENT
+    is_of_token = bool(_TOKEN.search(text))
+    # A token may have been issued to another client.
+    is_of_client = bool(client.search(text)) and not _REFRESH_TOKEN.search(text)
+    if is_of_client and (not is_of_token or _CLIENT_AUTH.search(text)):
         return Concern.CLIENT
-    if status in _ADDRESS_STATUSES and not _TOKEN.search(text):
-        return Concern.ADDRESS
-    return Concern.TOKEN
+    return Concern.TOKEN if is_of_token else None
 
 
-def find_reason(members: t.Mapping[str, t.Any]) -> str | None:
-    """Return why a response without ``error`` refuses, as a text; None if it does not say."""
-    reasons = {
-        name: members[name]
-        for name in _REASONS
-        if members.get(name) not in (None, "", 0, "0", [], {})
-    }
-    return json.dumps(reasons, ensure_ascii=False) if reasons else None
+def find_reason(members: t.Mapping[str, t.Any], status: int) -> str | None:
+    """Return why a response without ``error`` refuses, as a text; None if it does not say.
+
+    With a status of success it refuses only if it speaks of the token.
+    """
+    reasons = {name: members[name] for name in _REASONS if _says_something(members.get(name))}
+    if not reasons and 400 <= status < 500 and status not in _ADDRESS_STATUSES:
+        # Names of this provider's own.
+        reasons = {
+            name: value
+            for name, value in members.items()
+            if _says_something(value) and name not in _SECRET_MEMBERS
+        }
+    text = json.dumps(reasons, ensure_ascii=False) if reasons else None
+    if text is not None and 200 <= status < 300 and not _TOKEN.search(text):
+        return None
+    return text
+
+
+def _says_something(value: t.Any) -> bool:
+    return value not in (None, "", 0, "0", [], {})

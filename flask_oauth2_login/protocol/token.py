@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 from .errors import ProviderAnswerError, TokenError, UnnamedRefusalError
 from .http import Response
 from .json_input import to_one_line
-from .refusal import find_reason
+from .refusal import TEXTS, find_reason
 
 if t.TYPE_CHECKING:
     from .identity import Identity
@@ -122,14 +122,9 @@ def read_token(
         )
     if refusal := find_refusal(members, response.status, secrets):
         raise refusal
-    if 400 <= response.status < 500 and (reason := find_reason(members)):
-        reason = to_one_line(redact(reason, [secret for secret in secrets if secret])[:500])
-        raise UnnamedRefusalError(
-            f"The token endpoint answered with status {response.status}, no error code, and"
-            f" {reason}: is token_url right?",
-            reason,
-            response.status,
-        )
+    reason = find_reason(members, response.status)
+    if reason and 400 <= response.status < 500:
+        raise _unnamed_refusal(reason, response.status, secrets)
     if not 200 <= response.status < 300:
         raise ProviderAnswerError(
             f"The token endpoint answered with status {response.status} and no error code:"
@@ -147,7 +142,19 @@ def read_token(
         token = _make_token({**rest, "access_token": "none"}, token_types)
         token["access_token"] = ""
         return token
+    if reason and not _is_usable(members):
+        raise _unnamed_refusal(reason, response.status, secrets)
     return _make_token(members, token_types)
+
+
+def _unnamed_refusal(reason: str, status: int, secrets: t.Iterable[str]) -> UnnamedRefusalError:
+    reason = to_one_line(redact(reason, secrets)[:500])
+    return UnnamedRefusalError(
+        f"The token endpoint answered with status {status}, no error code, and {reason}: is"
+        " token_url right?",
+        reason,
+        status,
+    )
 
 
 def read_object(response: Response) -> dict[str, t.Any] | None:
@@ -173,15 +180,16 @@ def find_refusal(
     :param secrets: secrets of the request. They are removed from what the error quotes.
     """
     error = members.get("error")
-    description = members.get("error_description")
+    description = next((members[name] for name in TEXTS if members.get(name)), None)
     if isinstance(error, dict):
-        # Facebook sends {"error": {"type": …, "message": …, "code": …}}.
+        # Facebook sends {"error": {"type": …, "message": …, "code": …, "is_transient": true}}.
         description = error.get("message")
+        if error.get("is_transient") is True:
+            description = f"{description} is_transient: true"
         error = error.get("type") or error.get("code") or "invalid_request"
     if not error and "access_token" not in members and members.get("errcode"):
         # WeChat sends {"errcode": 40030, "errmsg": …}, with status 200.
         error = members["errcode"]
-        description = members.get("errmsg")
     if not error:
         return None
     secrets = [secret for secret in secrets if secret]

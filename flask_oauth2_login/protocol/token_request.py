@@ -10,8 +10,9 @@ import typing as t
 
 from . import http, urls
 from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
-from .errors import CLIENT_ERRORS, TokenError
+from .errors import TokenError, UnnamedRefusalError
 from .http_options import HTTPOptions
+from .refusal import Concern, find_concern
 from .token import Token, read_token
 
 #: Parameters with secrets, which a provider's error may quote.
@@ -54,11 +55,14 @@ def request_token(
             id_token_suffices=id_token_suffices,
             former=former,
         )
-    except TokenError as refusal:
-        if refusal.error not in CLIENT_ERRORS:
+    except (TokenError, UnnamedRefusalError) as refusal:
+        if find_concern(refusal) is not Concern.CLIENT:
             raise
-        error, description = refusal.error, refusal.error_description
         detail = client_refused(request.client_id, client_auth)
+        if isinstance(refusal, UnnamedRefusalError):
+            message, reason = f"{refusal} {detail}", refusal.reason
+            raise UnnamedRefusalError(message, reason, refusal.status_code) from None
+        error, description = refusal.error, refusal.error_description
         raise TokenError(error, description, refusal.status_code, detail=detail) from None
 
 

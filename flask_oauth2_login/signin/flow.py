@@ -13,16 +13,17 @@ from .. import signals
 from ..client.revocation import revoke
 from ..config import default_next
 from ..protocol.errors import (
-    CLIENT_ERRORS,
     AuthorizationError,
     OAuth2Error,
     ProviderAnswerError,
     ProviderError,
     TokenError,
+    UnnamedRefusalError,
     UnusableIDTokenError,
 )
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
+from ..protocol.refusal import Concern, find_concern
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..session.current_login import find_login
@@ -164,8 +165,8 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
         token = registration.handler.get_token(code, **params)
     except UnusableIDTokenError as error:
         raise _report(registration, error) from None
-    except TokenError as refusal:
-        if refusal.error not in CLIENT_ERRORS:
+    except (TokenError, UnnamedRefusalError) as refusal:
+        if find_concern(refusal) is not Concern.CLIENT:
             raise
         raise _report(registration, refusal) from None
     if token is None:

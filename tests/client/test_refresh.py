@@ -34,6 +34,16 @@ STRAVA = {
 }
 
 
+#: Two sentences that are about something else than they name.
+REVOKED = "The user has revoked access to this application."
+GRANT = "This client may not use the grant refresh_token."
+
+
+def graph(message: str, **more: t.Any) -> dict[str, t.Any]:
+    """A refusal as Facebook writes it."""
+    return {"error": {"type": "OAuthException", "code": 1, "message": message, **more}}
+
+
 @pytest.fixture(params=["cookie", "session", "sqlite", "redis_server", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[t.Any]:
     """What `store=` takes, for each kind of store."""
@@ -104,6 +114,18 @@ def test_an_old_copy_of_a_renewed_record_is_good_all_the_same(
         (Answer(status=400, body={"message": "Refresh token of another client"}), 401, False),
         (Answer(status=404, body={"error": "refresh_token_not_found"}), 401, False),
         (Answer(body={"errcode": 40030, "errmsg": "invalid refresh_token"}), 401, False),
+        (Answer(status=401, body={"errorCode": "E11", "errorSummary": "Invalid"}), 401, False),
+        (Answer(status=401, body={"fault": {"faultstring": "Token expired"}}), 401, False),
+        (Answer(body={"code": 20026, "msg": "refresh token is invalid"}), 401, False),
+        (Answer(status=400, body={"error": True, "message": "No such token"}), 401, False),
+        (Answer(status=403, body={"error": "access_denied", "message": REVOKED}), 401, False),
+        (Answer(status=400, body=graph("Session has expired.")), 401, False),
+        (Answer(status=400, body=graph("Error validating client secret.")), 502, True),
+        (Answer(status=400, body=graph("Unexpected.", is_transient=True)), 502, True),
+        (Answer(status=401, body={"error": 1, "message": "Bad client credentials"}), 502, True),
+        (Answer(body={"errcode": -1, "errmsg": "system error"}), 502, True),
+        (Answer(body={"code": 0, "msg": "ok", "data": {}}), 502, True),
+        (Answer(status=400, body={"error": "unauthorized_client", "message": GRANT}), 502, True),
         (Answer(status=401, body={"error": "invalid_client"}), 502, True),
         (Answer(status=400, body={"error": "unauthorized_client"}), 502, True),
         (Answer(body={"error": "incorrect_client_credentials"}), 502, True),

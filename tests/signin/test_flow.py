@@ -134,6 +134,26 @@ def test_an_encrypted_id_token_is_the_developers_affair(
     assert "encrypted" in caplog.text
 
 
+@pytest.mark.security("B4")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, {"error": "incorrect_client_credentials"}),
+        Answer(200, {"errcode": 40125, "errmsg": "invalid appsecret"}),
+        Answer(400, {"error": {"type": "OAuthException", "message": "Wrong client secret."}}),
+        Answer(400, {"message": "Bad Request", "errors": [{"field": "client_secret"}]}),
+    ],
+)
+def test_a_client_that_is_refused_in_other_words_is_the_developers_affair_too(
+    provider: Provider, browser: Browser, caplog: pytest.LogCaptureFixture, answer: Answer
+) -> None:
+    provider.on("/token", answer)
+    assert browser.sign_in().status_code == 502
+    (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert "'the-client'" in line
+    assert "client_auth='client_secret_post'" in line
+
+
 def test_basic_credentials_that_are_refused_name_the_other_method(provider: Provider) -> None:
     handler = make_client(provider, client_auth="client_secret_basic")
     provider.on("/token", Answer(401, {"error": "invalid_client"}))

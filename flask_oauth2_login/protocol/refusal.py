@@ -76,7 +76,12 @@ def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
         text = refusal.error_description or ""
         concern = _concern_of(refusal.error, _MOMENT, _CLIENT)
         concern = concern or _concern_of(text, _MOMENT_IN_TEXT, _CLIENT_IN_TEXT)
-    return concern or (Concern.ADDRESS if status in _ADDRESS_STATUSES else Concern.TOKEN)
+    if status in _ADDRESS_STATUSES and concern in {None, Concern.TOKEN}:
+        # The text may quote the address, such as /oauth/token.
+        code = refusal.error if isinstance(refusal, TokenError) else ""
+        names_it = _TOKEN.search(code) or _REFRESH_TOKEN.search(str(refusal))
+        return Concern.TOKEN if names_it else Concern.ADDRESS
+    return concern or Concern.TOKEN
 
 
 def _concern_of(text: str, moment: re.Pattern[str], client: re.Pattern[str]) -> Concern | None:

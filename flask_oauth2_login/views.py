@@ -25,7 +25,7 @@ from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
 from .signin import flow, samesite
-from .signin.attempt import answers_by_form
+from .signin.attempt import UnknownAttemptError, answers_by_form
 from .signin.response import read_response
 from .signin.session_setup import linking_owner
 from .signout import provider_logout
@@ -130,9 +130,8 @@ def _is_repeated(registration: Registration, error: OAuth2Error) -> bool:
 
     The Back button and a reload do that. The response is not used.
     """
-    unknown = isinstance(error, AuthorizationError) and error.error == "invalid_state"
-    scope = request_scope()
-    if not unknown or request.method != "GET" or scope.without_session_cookie or scope.is_linking:
+    unknown = isinstance(error, UnknownAttemptError)
+    if not unknown or request.method != "GET" or request_scope().is_linking:
         return False
     try:
         return find_login(registration) is not None
@@ -158,6 +157,11 @@ def _take_response(registration: Registration) -> Response:
     if request.method == "POST" and not answers_by_form(registration):
         raise MethodNotAllowed(["GET"])
     response = read_response()
+    if not response and samesite.was_held():
+        raise UnknownAttemptError(
+            "it was answered before, or more than a minute ago; start again",
+            "no cookie of a held response came",
+        )
     if not response:
         raise AuthorizationError("invalid_request", "there is no answer; start again")
     if is_cross_site:

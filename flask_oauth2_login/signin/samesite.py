@@ -67,15 +67,19 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
     return response
 
 
+def was_held() -> bool:
+    """Return True if this request comes for a held response."""
+    return request.method == "GET" and bool(_WAITING.fullmatch(request.args.get("waiting", "")))
+
+
 def take_response(registration: Registration) -> dict[str, str] | None:
     """Return the response held for this request; None if there is none.
 
     Its cookie is deleted, unless the response can be used again.
     """
-    waiting = request.args.get("waiting", "")
-    if request.method != "GET" or not _WAITING.fullmatch(waiting):
+    if not was_held():
         return None
-    cookie = _cookie(registration, waiting)
+    cookie = _cookie(registration, request.args["waiting"])
     held = cookie.read()
     if held is None:
         return None

@@ -140,6 +140,36 @@ def test_an_answer_is_held_for_a_minute_in_a_strict_cookie(
     assert go_on(browser, page).status_code == 302
 
 
+@pytest.mark.security("A1")
+def test_who_is_signed_in_already_goes_on_where_a_held_answer_is_asked_for_again(
+    strict_site: Flask, provider: Provider
+) -> None:
+    browser = Browser(strict_site, provider)
+    page = go_home(browser, provider, browser.begin())
+    target, _ = next_step(page)
+    assert go_on(browser, page).status_code == 302
+    again = go_on(browser, page)
+    assert (again.status_code, again.location) == (302, "/")
+    stranger = Browser(strict_site, provider)
+    assert stranger.get(str(target), site="same-origin").status_code == 400
+    assert len(provider.calls("/token")) == 1
+
+
+@pytest.mark.security("A1", "A10")
+def test_a_restored_tab_goes_on_where_its_strict_session_says_who_is_signed_in(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)), SESSION_COOKIE_SAMESITE="Strict")
+    browser = Browser(app, provider)
+    callback = provider.consent(browser.begin("/login?next=/me"))
+    assert browser.follow(browser.get(callback, site="cross-site")).get_json()["id"] == "ada"
+    restored = browser.get(callback, site="none")
+    assert (restored.status_code, restored.location) == (302, "/me")
+    assert browser.get(callback, site="cross-site").status_code == 400, "the session did not come"
+    assert is_signed_in(browser)
+    assert len(provider.calls("/token")) == 1
+
+
 @pytest.mark.security("A3")
 def test_a_form_comes_home_over_http_from_another_machine_too(
     provider: Provider, make_app: MakeApp

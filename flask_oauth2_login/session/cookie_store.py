@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from ..protocol.errors import ProviderAnswerError
 from .cookies import (
+    LEAST_ROOM,
     LONGEST_ATTRIBUTES,
     MAX_COOKIE,
     MAX_COOKIES,
@@ -19,6 +20,8 @@ from .cookies import (
     fits,
     sent_bytes,
 )
+from .flask_session import parse_entries
+from .request_scope import read_entries, request_scope
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -57,7 +60,7 @@ class CookieStore:
 
         :raises ProviderAnswerError: it is too large for cookies.
         """
-        if not self._fits(login, sealed):
+        if not (self._fits(login, sealed) and self._has_room_beside_ours(login, sealed)):
             raise too_large(login, sealed)
 
     def has_room(self, login: str, sealed: str) -> bool:
@@ -93,18 +96,39 @@ class CookieStore:
         values = self._split(login, sealed)
         if len(values) == 1:
             return True
-        own = sum(len(name) + len(value) + 3 for name, value in values.items())
+        own = _bytes_of(values)
         session_name = current_app.session_interface.get_cookie_name(current_app)
         # A sign-in under way has room of its own, and the session's cookie may be a new one.
+        leaving = _leaving_names()
         others = [
             name
             for name in request.cookies
-            if name != session_name and name not in _names(login) and not _ATTEMPT.search(name)
+            if name != session_name
+            and name not in leaving
+            and name not in _names(login)
+            and not _ATTEMPT.search(name)
         ]
         own += _session_bytes(session_name)
         return len(values) <= MAX_PARTS and (
             own + sent_bytes(others) <= MAX_COOKIES - ROOM_FOR_SIGN_IN
         )
+
+    def _has_room_beside_ours(self, login: str, sealed: str) -> bool:
+        """Return True if a record has room beside the session and the app's other records."""
+        prefix, leaving = cookie_name(""), _leaving_names()
+        others = [
+            name
+            for name in request.cookies
+            if name.startswith(prefix)
+            and name not in leaving
+            and name not in _names(login)
+            and not _ATTEMPT.search(name)
+        ]
+        room = MAX_COOKIES - LEAST_ROOM - sent_bytes(others)
+        room -= _bytes_of(self._split(login, sealed))
+        session_name = current_app.session_interface.get_cookie_name(current_app)
+        # The session takes one cookie at most. To measure it exactly takes time.
+        return room >= MAX_COOKIE or room >= _session_bytes(session_name)
 
     def _cookie(self, name: str, value: str) -> dict[str, t.Any]:
         max_age = LONG if session.permanent else None
@@ -131,6 +155,18 @@ def _part(login: str, number: int) -> str:
 def _names(login: str) -> list[str]:
     """Return the names of all cookies that a login's record may have."""
     return [cookie_name(login), *(_part(login, number) for number in range(1, MAX_PARTS))]
+
+
+def _leaving_names() -> set[str]:
+    """Return the names of the cookies of logins that end with this sign-in."""
+    former = parse_entries(request_scope().received_entries).live
+    logins = {entry.login for entry in former} - {entry.login for entry in read_entries().live}
+    return {name for login in logins for name in _names(login)}
+
+
+def _bytes_of(cookies: t.Mapping[str, str]) -> int:
+    """Return the bytes that cookies will take in a request, by their names and values."""
+    return sum(len(name) + len(value) + 3 for name, value in cookies.items())
 
 
 def _session_bytes(name: str) -> int:

@@ -21,8 +21,10 @@ MAX_COOKIE = 4093
 LONGEST_ATTRIBUTES = 1000
 #: The most bytes of all cookies together. gunicorn refuses a header of more than 8,190.
 MAX_COOKIES = 8000
-#: The bytes of these that always stay free for a sign-in under way.
+#: The bytes of these that stay free for a sign-in under way beside a record in several cookies.
 ROOM_FOR_SIGN_IN = 1500
+#: The bytes of these that always stay free for one.
+LEAST_ROOM = 700
 #: How far (s) the clocks of two machines of the app may differ.
 CLOCK_SKEW = 60
 

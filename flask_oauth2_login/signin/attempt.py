@@ -18,8 +18,8 @@ from ..protocol.json_input import to_one_line
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
 from ..session.cookies import (
+    LEAST_ROOM,
     MAX_COOKIES,
-    ROOM_FOR_SIGN_IN,
     SealedCookie,
     cookie_name,
     sent_bytes,
@@ -106,7 +106,7 @@ def begin_attempt(
     cookie = _make_cookie(registration, attempt)
     # A large record in cookies leaves less room.
     rest = set(request.cookies) - {former.name for _, former in under_way}
-    most = min(MAX_BYTES, max(ROOM_FOR_SIGN_IN, MAX_COOKIES - sent_bytes(rest)))
+    most = min(MAX_BYTES, max(LEAST_ROOM, MAX_COOKIES - sent_bytes(rest)))
     if _size(cookie) > most:
         # `next` is optional, so it goes first.
         attempt.next = None

@@ -6,6 +6,7 @@ import secrets
 import typing as t
 
 import pytest
+from flask import session
 
 from flask_oauth2_login import OAuth2Login
 from tests.conftest import MakeApp
@@ -101,3 +102,36 @@ def test_all_cookies_together_have_a_bound(browser: Browser) -> None:
             )
             assert len(header) < 8190 - len("Cookie: ")
             assert browser.finish(url, person=person(50)).status_code == 302
+
+
+@pytest.mark.security("C4")
+@pytest.mark.parametrize(("first", "second", "content"), [(40, 40, 0), (40, 30, 2500), (55, 30, 0)])
+def test_the_records_of_two_logins_and_the_session_have_one_bound(
+    provider: Provider, make_app: MakeApp, first: int, second: int, content: int
+) -> None:
+    handlers = make_handler(provider), make_handler(provider)
+    one, two = (
+        OAuth2Login(handler, name=name, claims=["groups"])
+        for name, handler in zip(("one", "two"), handlers, strict=True)
+    )
+    app = make_app(one, two)
+
+    @app.get("/cart")
+    def cart() -> str:
+        session["cart"] = secrets.token_hex(content)[:content]
+        return "Filled."
+
+    browser = Browser(app, provider, base_url=HTTPS)
+    browser.get("/cart")
+    assert browser.sign_in("/one/login", person=person(first)).status_code == 302
+    page = browser.sign_in("/two/login", person=person(second))
+    assert page.status_code == 502
+    assert "<h1>" in page.text
+    assert is_signed_in(browser), "whoever was signed in still is"
+    for _ in range(8):
+        browser.begin("/one/login")
+    header = browser.jar.header(HTTPS + "/", "same-origin", safe=True, top_level=True)
+    assert len(header) < 8190 - len("Cookie: ")
+    # Somebody else takes the room of whoever was there before.
+    eve = {**person(first), "sub": "eve"}
+    assert browser.sign_in("/one/login", person=eve).status_code == 302

@@ -12,6 +12,8 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
+from .servers import wait_until
+
 if t.TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -30,6 +32,17 @@ ARGUMENTS = [
 @pytest.fixture
 def page() -> t.Iterator[Page]:
     """A page of a browser that knows nothing yet."""
+    with new_page() as page:
+        yield page
+
+
+@contextmanager
+def new_page(*, back_forward_cache: bool = False) -> t.Iterator[Page]:
+    """A page of a browser that knows nothing yet.
+
+    :param back_forward_cache: keep pages for the Back button, as people's browsers do. Playwright
+        does not know the pages that come back so: a `HistoryPage` does.
+    """
     path = shutil.which("chromium")
     if path is None:
         reason = "needs Chromium: apt-get install chromium"
@@ -37,11 +50,50 @@ def page() -> t.Iterator[Page]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=ARGUMENTS,
+            ignore_default_args=["--disable-back-forward-cache"] if back_forward_cache else None,
+        )
         page = browser.new_page()
         page.set_default_timeout(20_000)
         yield page
         browser.close()
+
+
+class HistoryPage:
+    """A page whose history can be walked, with a cache for it."""
+
+    def __init__(self, page: Page) -> None:
+        self._devtools = page.context.new_cdp_session(page)
+
+    def goto(self, url: str) -> None:
+        self._devtools.send("Page.navigate", {"url": url})
+
+    def click(self, selector: str) -> None:
+        """Click on an element, which may lead to another page."""
+        self._later(f"document.querySelector({selector!r}).click()")
+
+    def back(self) -> None:
+        """Go back, and wait until the former page is left."""
+        self.evaluate("window.left = false")
+        self._later("history.back()")
+        wait_until(lambda: self.evaluate("window.left") is not False)
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until a condition is fulfilled in a page that has been loaded."""
+        loaded = "document.readyState == 'complete'"
+        wait_until(lambda: self.evaluate(f"{loaded} && Boolean({condition})"))
+
+    def evaluate(self, expression: str) -> t.Any:
+        answer = self._devtools.send(
+            "Runtime.evaluate", {"expression": expression, "returnByValue": True}
+        )
+        return answer["result"].get("value")
+
+    def _later(self, statement: str) -> None:
+        # The answer is sent before the page is left.
+        self.evaluate(f"void setTimeout(() => {{ {statement} }})")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..protocol.errors import StoreError
 from ..protocol.fork_safe import ForkSafe
 from .base import ENDED, Outcome, SharedStore, Stored
 from .local_file import find_file, is_unusable
+from .shared_file import SharedFile
 from .sqlite import BUSY_TIMEOUT, CHECK_INTERVAL, SQLiteStore
 
 log = logging.getLogger("flask_oauth2_login")
@@ -80,7 +81,7 @@ class LocalStore(ForkSafe):
         self._find_path = find_path
         #: When to look for the file again, by the monotonic clock.
         self._next_check = 0.0
-        self._file: SQLiteStore | None = None
+        self._file: SharedFile | None = None
         #: The `file_id` of the file that has all notes except the unwritten ones.
         self._noted_file_id: int | None = None
         # Used, and opened, only if there is no file.
@@ -208,7 +209,7 @@ class LocalStore(ForkSafe):
             if former is not None and former.path == path:
                 former.reopen_if_replaced()
             else:
-                self._use_file(SQLiteStore(path, limit=MAX_RECORDS))
+                self._use_file(SharedFile(path, limit=MAX_RECORDS))
         except OSError as error:
             if former is not None:
                 raise StoreError(
@@ -218,7 +219,7 @@ class LocalStore(ForkSafe):
                 self.no_file_reason = str(error)
                 log.warning(NO_FILE, error)
 
-    def _use_file(self, file: SQLiteStore) -> None:
+    def _use_file(self, file: SharedFile) -> None:
         """Open a file, and copy what this process holds in memory into it.
 
         :raises OSError: the file could not be made.
@@ -233,7 +234,7 @@ class LocalStore(ForkSafe):
             self._memory.copy_to(file)
         self._file = file
 
-    def _write_notes(self, file: SQLiteStore) -> None:
+    def _write_notes(self, file: SharedFile) -> None:
         """Write the notes that the file lacks; all notes, if it is a new file."""
         if file.file_id != self._noted_file_id:
             with self._lock:

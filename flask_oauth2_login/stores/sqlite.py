@@ -98,7 +98,7 @@ class SQLiteStore(ForkSafe):
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
         check_labels(labels)
         values = (id, sealed, _version(), expires_at, *map(labels.get, LABELS))
-        if not self._write(sql.CREATE, (*values, time.time())):
+        if not self._write(sql.CREATE, (*values, time.time()), id=id):
             raise KeyError("A record with this id exists already.")
 
     def put(self, id: str, sealed: str, expires_at: float, timeout: float = BUSY_TIMEOUT) -> bool:
@@ -109,11 +109,12 @@ class SQLiteStore(ForkSafe):
         :returns: False if the login has ended; nothing is written then.
         """
         values = (id, sealed, _version(), expires_at, *[None] * len(LABELS))
-        return self._write(sql.PUT, (*values, time.time()), timeout) == 1
+        return self._write(sql.PUT, (*values, time.time()), timeout, id=id) == 1
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         now = time.time()
-        if self._write(sql.REPLACE, (sealed, _version(), expires_at, id, version, now)):
+        values = (sealed, _version(), expires_at, id, version, now)
+        if self._write(sql.REPLACE, values, id=id):
             return "replaced"
         return "changed" if self._all(sql.READ, id, now) else "gone"
 
@@ -155,7 +156,7 @@ class SQLiteStore(ForkSafe):
         """Copy all rows into another store. Rows that exist there already are not changed."""
         for select, insert in sql.COPY:
             for row in self._all(select):
-                other._write(insert, row)
+                other._write(insert, row, id=row[0])
 
     def close(self) -> None:
         """Close the file. The next call opens it again. A store in memory does nothing."""
@@ -170,10 +171,15 @@ class SQLiteStore(ForkSafe):
         statement: str,
         values: t.Mapping[str, t.Any] | tuple[t.Any, ...],
         timeout: float = BUSY_TIMEOUT,
+        *,
+        id: str | None = None,
     ) -> int:
-        """Execute one statement as a transaction, and return the number of rows that it changes."""
+        """Execute one statement as a transaction, and return the number of rows that it changes.
+
+        :param id: the id of the record that the statement writes, if it writes one.
+        """
         changed = self._run(
-            lambda connection: connection.execute(statement, values).rowcount, timeout
+            lambda connection: self._execute(connection, statement, values, id), timeout
         )
         self._writes += 1
         if self._writes % WRITES_BETWEEN_SWEEPS == 0:
@@ -181,6 +187,15 @@ class SQLiteStore(ForkSafe):
             with contextlib.suppress(StoreError):
                 self._run(self._sweep)
         return changed
+
+    def _execute(
+        self,
+        connection: sqlite3.Connection,
+        statement: str,
+        values: t.Mapping[str, t.Any] | tuple[t.Any, ...],
+        id: str | None,  # noqa: ARG002  (for `SharedFile`)
+    ) -> int:
+        return connection.execute(statement, values).rowcount
 
     def _run(self, work: t.Callable[[sqlite3.Connection], T], timeout: float = BUSY_TIMEOUT) -> T:
         """Run a function in one transaction, and repeat it while another process blocks the file.

@@ -67,7 +67,8 @@ def test_folder_and_files_are_private_whatever_the_umask(instance: Path, umask: 
         os.umask(before)
     folder = instance / "oauth2_login"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert sorted(path.suffix for path in folder.iterdir()) == [".db", ".db-shm", ".db-wal"]
+    files = [".db", ".db-map", ".db-shm", ".db-wal"]
+    assert sorted(path.suffix for path in folder.iterdir()) == files
     assert modes(folder) == {0o600}
 
 

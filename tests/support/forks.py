@@ -7,7 +7,7 @@ import traceback
 import typing as t
 
 
-def in_child(work: t.Callable[[], None]) -> int:
+def in_child(work: t.Callable[[], object]) -> int:
     """Fork, do some work in the child, and return the child's process id.
 
     The child's exit code is 1 if the work fails.

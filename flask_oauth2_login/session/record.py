@@ -10,6 +10,8 @@ from ..protocol.identity import Identity
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 
+T = t.TypeVar("T")
+
 #: The members of a token response that are elements of their own in a packed record.
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
 #: The claims of an ID token that refreshing, signing out and the guard need later.
@@ -42,10 +44,33 @@ class Record:
     #: The names of those of the identity's claims that the ID token had.
     id_token_claims: list[str] = dataclasses.field(default_factory=list)
 
+    def copy(self) -> Record:
+        """Return a copy of which an app may change the token and the identity."""
+        record = _copy(self)
+        record.token = Token(_copy_json(self.token))
+        record.identity = _copy(self.identity)
+        record.identity.claims = _copy_json(self.identity.claims)
+        record.identity.answer = {}
+        return record
+
     @property
     def is_grant(self) -> bool:
         """True for a grant, which belongs to no browser and outlives all of its sessions."""
         return self.grant == self.id
+
+
+def _copy(instance: T) -> T:
+    """Return a shallow copy of an object: `copy.copy`, in a fifth of the time."""
+    copied = object.__new__(type(instance))
+    copied.__dict__.update(instance.__dict__)
+    return copied
+
+
+def _copy_json(value: t.Any) -> t.Any:
+    """Return a deep copy of a JSON value."""
+    if isinstance(value, dict):
+        return {name: _copy_json(each) for name, each in value.items()}
+    return [_copy_json(each) for each in value] if isinstance(value, list) else value
 
 
 def with_id_claims(record: Record, token: Token, wanted: t.Iterable[str]) -> Record:

@@ -15,6 +15,8 @@ from ..stores.base import SharedStore, TokenStore
 from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords
 
+T = t.TypeVar("T")
+
 OnLogin = t.Callable[[Identity, Token], t.Any]
 OnLogout = t.Callable[[Identity], t.Any]
 
@@ -89,6 +91,12 @@ class Registration:
     def open(self, sealed: str | None, purpose: str) -> t.Any:
         """Return a value that `seal` has sealed; None if it can't be opened."""
         return self.sealer.open(sealed, purpose, *self.context)
+
+    def open_cached(
+        self, sealed: str, read: t.Callable[[t.Any], T | None], purpose: str
+    ) -> T | None:
+        """Return what ``read`` makes of a value that `seal` has sealed: `Sealer.open_cached`."""
+        return self.sealer.open_cached(sealed, read, purpose, *self.context)
 
     def keyed_hash(self, purpose: str, *parts: str) -> str:
         """Return a name for ``parts`` that only this app can make, and only for this login."""

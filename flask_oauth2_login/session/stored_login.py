@@ -111,8 +111,10 @@ def seal_within_room(registration: Registration, record: Record) -> tuple[Record
 
 def open_record(registration: Registration, sealed: str) -> Record | None:
     """Return a sealed record; None if it is another login's, or of an incompatible version."""
-    opened = registration.open(sealed, "record")
-    return None if opened is None else unpack(opened, registration.name)
+    known = registration.open_cached(
+        sealed, lambda opened: unpack(opened, registration.name), "record"
+    )
+    return None if known is None else known.copy()
 
 
 def end_and_revoke(logins: t.Iterable[StoredLogin], reason: str) -> bool:

@@ -25,18 +25,20 @@ from .packing import pack, unpack
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+T = t.TypeVar("T")
+
 Secret = str | bytes
 #: A sealed value, the secrets to open it with, its purpose and its context.
 _Key = tuple[str, tuple[Secret, ...], str, tuple[str, ...]]
 
 #: The most characters of a sealed value.
 MAX_SEALED_LENGTH = 3 * 1024 * 1024
-#: The most bytes of opened values, with their sealed values, that a process caches.
-MAX_CACHE_BYTES = 8 * 1024 * 1024
-#: Bytes that a cached value takes in addition to its own.
-CACHE_ENTRY_OVERHEAD = 512
-#: The most bytes of a value to cache, sealed and opened together. Cookies are smaller.
-MAX_CACHED_VALUE_BYTES = 16 * 1024
+#: About how many bytes of opened values, with their sealed values, a process caches.
+MAX_CACHE_BYTES = 16 * 1024 * 1024
+#: About how many bytes a cached value takes beside its texts.
+CACHE_ENTRY_OVERHEAD = 4096
+#: The most characters of a sealed value to cache. Cookies are smaller.
+MAX_CACHED_LENGTH = 8 * 1024
 
 #: Bytes of the nonce: RFC 5116, section 5.2.
 _NONCE_BYTES = 12
@@ -87,6 +89,31 @@ class Sealer:
         packed = self._unseal(sealed, self._secrets(), purpose, *context)
         return None if packed is None else unpack(packed)
 
+    def open_cached(
+        self,
+        sealed: str,
+        read: t.Callable[[t.Any], T | None],
+        purpose: str,
+        *context: str,
+    ) -> T | None:
+        """Return what ``read`` makes of a sealed value, cached for when the value comes again.
+
+        A visitor sends the same cookie with every request.
+
+        :param read: called with the opened value.
+        :returns: the cached object, which callers must not change; None if the value can't be
+            opened, or if ``read`` returns None.
+        """
+        secrets = tuple(self._secrets())
+        key = (sealed, secrets, purpose, context)
+        known: T | None = self._cache.get(key)
+        if known is None:
+            packed = self._unseal(sealed, secrets, purpose, *context)
+            known = None if packed is None else read(unpack(packed))
+            if known is not None:
+                self._cache.put(key, known)
+        return known
+
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
         """Return True if a value is sealed with the newest secret, not with an older one."""
         return self._unseal(sealed, self._secrets()[:1], purpose, *context) is not None
@@ -109,18 +136,6 @@ class Sealer:
     ) -> bytes | None:
         if not sealed or len(sealed) > MAX_SEALED_LENGTH:
             return None
-        # Cache what was opened, because a visitor sends the same cookie with every request.
-        key = (sealed, tuple(secrets), purpose, context)
-        packed = self._cache.get(key)
-        if packed is None:
-            packed = self._decrypt(sealed, secrets, purpose, *context)
-            if packed is not None:
-                self._cache.put(key, packed)
-        return packed
-
-    def _decrypt(
-        self, sealed: str, secrets: t.Sequence[Secret], purpose: str, *context: str
-    ) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
         try:
@@ -141,34 +156,35 @@ class Sealer:
 
 
 class _Cache(ForkSafe):
-    """The values that were opened last, up to :data:`MAX_CACHE_BYTES`."""
+    """What was opened last, about as much as :data:`MAX_CACHE_BYTES`."""
 
     def __init__(self) -> None:
-        self._packed: OrderedDict[_Key, bytes] = OrderedDict()
+        self._opened: OrderedDict[_Key, t.Any] = OrderedDict()
         self._bytes = 0
         super().__init__()
 
-    def get(self, key: _Key) -> bytes | None:
+    def get(self, key: _Key) -> t.Any:
         with self._lock:
-            packed = self._packed.get(key)
-            if packed is not None:
-                self._packed.move_to_end(key)
-            return packed
+            opened = self._opened.get(key)
+            if opened is not None:
+                self._opened.move_to_end(key)
+            return opened
 
-    def put(self, key: _Key, packed: bytes) -> None:
-        if _size(key, packed) > MAX_CACHED_VALUE_BYTES:
+    def put(self, key: _Key, opened: t.Any) -> None:
+        if len(key[0]) > MAX_CACHED_LENGTH:
             return
         with self._lock:
-            if key in self._packed:
+            if key in self._opened:
                 return
-            self._packed[key] = packed
-            self._bytes += _size(key, packed)
+            self._opened[key] = opened
+            self._bytes += _size(key)
             while self._bytes > MAX_CACHE_BYTES:
-                self._bytes -= _size(*self._packed.popitem(last=False))
+                self._bytes -= _size(self._opened.popitem(last=False)[0])
 
 
-def _size(key: _Key, packed: bytes) -> int:
-    return len(key[0]) + len(packed) + CACHE_ENTRY_OVERHEAD
+def _size(key: _Key) -> int:
+    # The opened texts are about as long as the sealed ones.
+    return 2 * len(key[0]) + CACHE_ENTRY_OVERHEAD
 
 
 def hashed_name(purpose: str, id: str) -> str:

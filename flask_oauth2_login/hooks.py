@@ -43,15 +43,16 @@ def attach(app: Flask) -> None:
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
-    _, session = _raw_session()
+    context = _context()
+    _, session = _raw_session(context)
     request_scope().receive_session(
         _peek(session, KEY), is_permanent=bool(_peek(session, "_permanent"))
     )
-    if current_extension().once("blueprints"):
+    if extension_of(context.app).once("blueprints"):
         # All blueprints are registered by now: Flask accepts none after the first request.
-        exempt_configuration_errors(current_app)
-    refuse_unguarded(endpoint)
-    if request.method == "POST" and is_own_view(endpoint):
+        exempt_configuration_errors(context.app)
+    refuse_unguarded(context.app, endpoint)
+    if context.request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None:
             # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own; those of
@@ -65,11 +66,11 @@ def _end_request(response: Response) -> Response:
     If another request has replaced this request's session meanwhile, send neither records nor the
     session: they would overwrite the newer login.
     """
-    if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours():
+    context, scope = _context(), request_scope()
+    if isinstance(context.request.routing_exception, MethodNotAllowed) and _is_ours(context):
         # No view has answered, so the blueprint's own hook has not run.
         set_no_store(response)
-    scope = request_scope()
-    attribute, session = _raw_session()
+    attribute, session = _raw_session(context)
     # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified
     permanent = bool(_peek(session, "_permanent"))
@@ -90,7 +91,7 @@ def _end_request(response: Response) -> Response:
             log.warning("%s %s: %s", request.method, request.path, error)
             response, unsaved = render_error(error), True
     if unsaved:
-        setattr(_context(), attribute, _Unsaved(session))
+        setattr(context, attribute, _Unsaved(session))
         # Flask would have added this if it had written the session.
         response.vary.add("Cookie")
     if scope.admitted is not None:
@@ -103,14 +104,17 @@ def _keep_from_shared_caches(response: Response) -> None:
 
     Proxies and content networks may store other answers: RFC 9111, section 5.2.2.
     """
+    if not any(name.lower() == "cache-control" for name, _ in response.headers):
+        response.headers.add("Cache-Control", "private")
+        return
     said = response.cache_control
     if not (said.public or said.private or said.no_store or said.s_maxage is not None):
         said.private = True
 
 
-def _is_ours() -> bool:
+def _is_ours(context: t.Any) -> bool:
     """Return True if a login's view answers at this URL, to another method."""
-    adapter = t.cast("MapAdapter", _context().url_adapter)
+    adapter = t.cast("MapAdapter", context.url_adapter)
     with suppress(HTTPException):
         for method in adapter.allowed_methods():
             endpoint, _ = adapter.match(method=method)
@@ -119,15 +123,17 @@ def _is_ours() -> bool:
     return False
 
 
+# The context that holds the session: from Flask 3.2 on, there is only the app's.
+_CONTEXT = "request_ctx" if "request_ctx" in vars(flask_globals) else "app_ctx"
+
+
 def _context() -> t.Any:
-    """Return the context that holds the session: from Flask 3.2 on, there is only the app's."""
-    name = "request_ctx" if "request_ctx" in vars(flask_globals) else "app_ctx"
-    return getattr(flask_globals, name)._get_current_object()
+    """Return this request's context itself, because each look-up by a proxy takes time."""
+    return getattr(flask_globals, _CONTEXT)._get_current_object()
 
 
-def _raw_session() -> tuple[str, t.Any]:
+def _raw_session(context: t.Any) -> tuple[str, t.Any]:
     """Return the session without marking it accessed, which would add ``Vary: Cookie``."""
-    context = _context()
     attribute = "_session" if "_session" in context.__dict__ else "session"
     return attribute, getattr(context, attribute)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import typing as t
 from contextlib import suppress
@@ -65,7 +64,7 @@ class BrowserRecords:
 
         A record that is refreshed after the request reaches the browser with its next request.
         """
-        own = copy.copy(self)
+        own = BrowserRecords(self._browser_store, self._login, self._local_store, self._config)
         own._browser = _Browser(self._browser_store.get(self._login), request_scope().pending)
         return own
 

@@ -48,11 +48,13 @@ class CookieStore:
 
     def get(self, login: str) -> str | None:
         """Return the sealed record that the browser sent for a login."""
-        value = request.cookies.get(cookie_name(login))
-        count, is_split, first = (value or "").partition(".")
-        if not is_split or not re.fullmatch("[2-9]", count):
+        cookies = request.cookies
+        value = cookies.get(cookie_name(login))
+        # A sealed value has no dot.
+        if value is None or value[1:2] != "." or not re.fullmatch("[2-9]", value[0]):
             return value
-        parts = (request.cookies.get(_part(login, number), "") for number in range(1, int(count)))
+        count, _, first = value.partition(".")
+        parts = (cookies.get(_part(login, number), "") for number in range(1, int(count)))
         return "".join([first, *parts])
 
     def check(self, login: str, sealed: str) -> None:

@@ -9,7 +9,7 @@ from ..stores.sealing import hashed_name
 from .extension import current_extension
 from .flask_session import SessionEntries, SessionEntry, this_minute, touch_entry
 from .registration import Registration
-from .request_scope import request_scope
+from .request_scope import RequestScope, request_scope
 from .stored_login import StoredLogin
 
 
@@ -18,13 +18,15 @@ def find_login(registration: Registration) -> StoredLogin | None:
 
     :raises StoreError: the store can't say.
     """
-    entry = request_scope().read_entries().get(registration.name)
-    return _find(registration, entry) if entry is not None else None
+    scope = request_scope()
+    entry = scope.read_entries().get(registration.name)
+    return _find(scope, registration, entry) if entry is not None else None
 
 
 def find_logins(entries: SessionEntries) -> dict[str, StoredLogin]:
     """Return all of a session's logins that have not ended, by the record's id."""
-    found = {entry.id: _find(registration, entry) for registration, entry in _live(entries)}
+    scope = request_scope()
+    found = {entry.id: _find(scope, registration, entry) for registration, entry in _live(entries)}
     return {id: login for id, login in found.items() if login is not None}
 
 
@@ -33,8 +35,10 @@ def find_registration() -> Registration | None:
     scope = request_scope()
     if scope.admitted is not None:
         return current_extension().get(scope.admitted)
-    for registration, _ in reversed(_live(scope.read_entries())):
-        if find_login(registration) is not None:
+    entries = scope.read_entries()
+    for registration, _ in reversed(_live(entries)):
+        newest = entries.get(registration.name)
+        if newest is not None and _find(scope, registration, newest) is not None:
             return registration
     return None
 
@@ -53,23 +57,31 @@ def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:
 
 
 def _live(entries: SessionEntries) -> list[tuple[Registration, SessionEntry]]:
+    if not entries.all:
+        return []
     logins = current_extension().logins
     return [(logins[entry.login], entry) for entry in entries.live if entry.login in logins]
 
 
-def _find(registration: Registration, entry: SessionEntry) -> StoredLogin | None:
-    scope, key = request_scope(), (registration.name, entry.id)
+def _find(
+    scope: RequestScope, registration: Registration, entry: SessionEntry
+) -> StoredLogin | None:
     if scope.is_store_down:
         return None
+    key = (registration.name, entry.id)
     if key not in scope.opened:
-        scope.opened[key] = _open(registration, entry) if entry.id else None
+        scope.opened[key] = _open(scope, registration, entry) if entry.id else None
     return t.cast("StoredLogin | None", scope.opened[key])
 
 
-def _open(registration: Registration, entry: SessionEntry) -> StoredLogin | None:
+def _open(
+    scope: RequestScope, registration: Registration, entry: SessionEntry
+) -> StoredLogin | None:
     config = registration.config
     idle = (this_minute() - entry.last_used) * 60
-    if idle > config.idle_seconds + config.touch_seconds:
+    # Nothing is noted or ends within a minute.
+    is_touched = idle > 0 and idle >= config.touch_seconds
+    if is_touched and idle > config.idle_seconds + config.touch_seconds:
         return None
     login = StoredLogin(registration, entry.id)
     if login.reload() is None or (source := login.token_source) is None:
@@ -77,7 +89,7 @@ def _open(registration: Registration, entry: SessionEntry) -> StoredLogin | None
     if source is not login:
         # A refresh changes the claims of the grant only.
         login.record.identity.claims = source.record.identity.claims
-    if idle >= config.touch_seconds:
+    if is_touched:
         login.touch()
-        touch_entry(request_scope().read_entries(), entry.id)
+        touch_entry(scope.read_entries(), entry.id)
     return login

@@ -145,10 +145,10 @@ class StoredLogin(TokenSource):
         # The id in a session's entry must open only a browser's record, never a grant.
         self._is_grant = is_grant
         self._store_id = id if is_grant else hashed_name("record", id)
-        self._lease_name = hashed_name("renew", id)
-        self._records = registration.records
-        if isinstance(self._records, BrowserRecords):
-            self._records = self._records.of_this_request()
+        records = registration.records
+        self._records = (
+            records.of_this_request() if isinstance(records, BrowserRecords) else records
+        )
         # Always replaced as a whole, so that threads sharing a session see a complete token.
         self._stored: StoredToken | None = None
         self._grant: StoredLogin | None = None
@@ -326,7 +326,7 @@ class StoredLogin(TokenSource):
         self._records.touch(self._store_id, expires_at(self.registration.config, self.record))
 
     def lease(self, seconds: float) -> str | None:
-        return self.registration.shared_store.lease(self._lease_name, seconds)
+        return self.registration.shared_store.lease(hashed_name("renew", self._id), seconds)
 
     def release(self, ticket: str) -> None:
-        self.registration.shared_store.release(self._lease_name, ticket)
+        self.registration.shared_store.release(hashed_name("renew", self._id), ticket)

@@ -214,7 +214,7 @@ def _hash(key: bytes, *parts: str) -> str:
 
 def _join(*parts: str) -> bytes:
     """Join texts with their lengths in front, so that ("ab", "c") and ("a", "bc") differ."""
-    return "".join(f"{len(part)}:{part}" for part in parts).encode()
+    return "".join([f"{len(part)}:{part}" for part in parts]).encode()
 
 
 def _make_cipher(secret: Secret, *info: str) -> AESGCM:

@@ -7,7 +7,7 @@ import inspect
 import time
 import typing as t
 
-from flask import current_app, request
+from flask import Flask, request
 
 from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
@@ -232,14 +232,14 @@ def _record_wrapper(view: t.Any, wrapper: t.Any) -> None:
             inner.__dict__.setdefault(_WRAPPERS, []).append((inner, wrapper))
 
 
-def refuse_unguarded(endpoint: str | None) -> None:
+def refuse_unguarded(app: Flask, endpoint: str | None) -> None:
     """Refuse a view whose guard stands above ``@app.route``, and so is never called.
 
     A function may be guarded at one URL and public at another.
 
     :raises ConfigurationError: the view is such a one. It does not run.
     """
-    views = current_app.view_functions
+    views = app.view_functions
     view = views.get(endpoint or "")
     recorded = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
     wrappers = [wrapper for guarded, wrapper in recorded if guarded == view]

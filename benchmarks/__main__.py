@@ -27,7 +27,7 @@ from .field import Field
 from .provider import environment, run_provider
 from .table import Row, as_json, as_text
 
-ROUNDS = 50
+ROUNDS = 40
 
 #: What is not measured in rounds, by the first words of the names of its rows.
 OTHERS = ("connections", "import", "stampede", "cookies")

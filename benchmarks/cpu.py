@@ -1,8 +1,8 @@
 """CPU time of requests to an app, divided by what the same costs by hand.
 
 The provider and its API run in another process, so their time does not count. In each round, every
-contestant is measured once, in random order; it is compared with the floor of the same round only.
-What the table shows is the median of these ratios.
+contestant is measured in slices, in random order; it is compared with the floor of the same round
+only. What the table shows is the median of these ratios.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .provider import OAUTH, OPENID
 from .table import Cell, Row
 from .visitor import Visitor
 
-#: Seconds of CPU time for which one contestant is measured in one round.
-BLOCK = 0.04
+#: Seconds of CPU time for which one contestant is measured in one round, and the most slices of it.
+SECONDS, SLICES = 0.05, 12
 
 #: Does what is measured, once, and returns the seconds of CPU time that the app spent.
 Run = t.Callable[[], float]
@@ -105,60 +105,72 @@ MEASURES = (
 )
 
 
-class Block:
-    """What one contestant is measured by in a round: a run, repeated."""
+class Race:
+    """One measure and its contestants: how often each runs in a round, and in what order.
 
-    def __init__(self, run: Run, seconds: float) -> None:
-        self._run = run
-        run()  # loads what is loaded late
-        self._times = max(1, min(1000, round(seconds / min(run(), run()))))
+    A contestant's runs are divided into slices, which are spread over the round. What else the
+    machine does then slows all of them alike.
 
-    def measure(self) -> float:
-        """Return the seconds of CPU time of one run."""
+    :param seconds: of CPU time that each contestant gets in a round.
+    """
+
+    def __init__(self, runs: t.Mapping[Contestant, Run], seconds: float) -> None:
+        self._runs = runs
+        for run in runs.values():
+            run()  # loads what is loaded late
+        costs = {who: min(run(), run()) for who, run in runs.items()}
+        self._times = {who: max(1, round(seconds / cost)) for who, cost in costs.items()}
+
+    def hold(self) -> dict[Contestant, float]:
+        """Return the seconds of CPU time of one run of each contestant, on average."""
+        spent = dict.fromkeys(self._runs, 0.0)
         gc.collect()
         gc.disable()
         try:
-            return sum(self._run() for _ in range(self._times)) / self._times
+            for _position, who, times in sorted(self._slices(), key=lambda each: each[0]):
+                run = self._runs[who]
+                spent[who] += sum(run() for _ in range(times))
         finally:
             gc.enable()
+        return {who: seconds / self._times[who] for who, seconds in spent.items()}
+
+    def _slices(self) -> t.Iterator[tuple[float, Contestant, int]]:
+        for who, times in self._times.items():
+            count = min(SLICES, times)
+            for index in range(count):
+                position = (index + random.random()) / count  # noqa: S311
+                yield position, who, times * (index + 1) // count - times * index // count
 
 
 def measure(
     field: Field, measures: t.Sequence[Measure], rounds: int, progress: t.Callable[[str], None]
 ) -> list[Row]:
     """Measure CPU time in a number of rounds, and return a row for each measure."""
-    seconds = BLOCK if rounds > 1 else 0
-    blocks = {
-        each: {who: Block(run, seconds) for who, run in each.make_runs(field).items()}
-        for each in measures
-    }
-    spent: dict[Measure, dict[Contestant, list[float]]] = {
-        each: {who: [] for who in blocks[each]} for each in measures
-    }
+    seconds = SECONDS if rounds > 1 else 0
+    races = {each: Race(each.make_runs(field), seconds) for each in measures}
+    spent: dict[Measure, list[dict[Contestant, float]]] = {each: [] for each in measures}
     gc.collect()
-    gc.freeze()  # so that collecting what a block leaves takes no time
+    gc.freeze()  # so that collecting what a race leaves takes no time
     for number in range(rounds):
         progress(f"CPU time: round {number + 1} of {rounds}")
         for each in random.sample(measures, len(measures)):
-            for who in random.sample(list(blocks[each]), len(blocks[each])):
-                spent[each][who].append(blocks[each][who].measure())
+            spent[each].append(races[each].hold())
     gc.unfreeze()
     return [Row(each.name, each.title, make_cells(spent[each])) for each in measures]
 
 
-def make_cells(spent: t.Mapping[Contestant, t.Sequence[float]]) -> dict[str, Cell]:
+def make_cells(rounds: t.Sequence[t.Mapping[Contestant, float]]) -> dict[str, Cell]:
     """Return the cells of a row: the floor's in microseconds, the others' as ratios to it."""
-    floors = spent[FLOOR]
-    seconds = statistics.median(floors)
-    cells = {FLOOR.name: Cell(f"{seconds * 1e6:,.0f} µs", {"seconds": seconds})}
-    for who, own in spent.items():
+    cells = {}
+    for who in rounds[0]:
+        seconds = statistics.median(each[who] for each in rounds)
         if who == FLOOR:
+            cells[who.name] = Cell(f"{seconds * 1e6:,.0f} µs", {"seconds": seconds})
             continue
-        ratios = [mine / floor for mine, floor in zip(own, floors, strict=True)]
+        ratios = [each[who] / each[FLOOR] for each in rounds]
         ratio, spread = statistics.median(ratios), quartile_spread(ratios)
-        numbers = {"ratio": ratio, "spread": spread, "seconds": statistics.median(own)}
         text = f"{ratio:.2f} ±{spread:.2f}" if who == FLOOR_AGAIN else f"{ratio:.2f}"
-        cells[who.name] = Cell(text, numbers)
+        cells[who.name] = Cell(text, {"ratio": ratio, "spread": spread, "seconds": seconds})
     return cells
 
 

@@ -18,11 +18,12 @@ import platform
 import sys
 import tempfile
 import time
+import typing as t
 from importlib import metadata
 from pathlib import Path
 
 from . import counts, cpu, imports, stampede
-from .apps import CONTESTANTS, FLOOR, Contestant
+from .apps import CONTESTANTS, FLOOR
 from .field import Field
 from .provider import environment, run_provider
 from .table import Row, as_json, as_text
@@ -36,31 +37,29 @@ OTHERS = ("connections", "import", "stampede", "cookies")
 def main() -> None:
     options = parse_options()
     started = time.monotonic()
-    missing = [each.name for each in options.contestants if not each.is_installed]
     contestants = [each for each in options.contestants if each.is_installed]
-    # oauthlib refuses a provider on plain http otherwise.
     with contextlib.ExitStack() as stack:
+        # oauthlib refuses a provider on plain http otherwise.
         stack.enter_context(environment(OAUTHLIB_INSECURE_TRANSPORT="1"))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         field = Field(contestants, stack.enter_context(run_provider()), Path(folder))
         rows = measure(field, options)
+    about = {
+        "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores",
+        "rounds": options.rounds,
+        "seconds": round(time.monotonic() - started),
+        "noise": cpu.noise(rows),
+        "versions": {each: metadata.version(each) for each in ("Flask", "requests")}
+        | {each.name: each.version for each in contestants if each.version},
+        "missing": [each.name for each in options.contestants if not each.is_installed],
+    }
+    show_progress("")
     print(as_text(rows, [each.name for each in contestants]))
     print()
-    print(
-        f"{describe_machine()}; {options.rounds} rounds, {time.monotonic() - started:.0f} seconds."
-    )
-    print(f"Compared: {', '.join(describe(each) for each in contestants if each.version)}.")
-    if missing:
-        print(f"Left out, because not installed: {', '.join(missing)}.")
+    print(describe(about))
     if options.json:
-        found = {
-            "machine": describe_machine(),
-            "rounds": options.rounds,
-            "versions": {each.name: each.version for each in contestants if each.version},
-            "missing": missing,
-            "rows": as_json(rows),
-        }
-        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(about | {"rows": as_json(rows)}, indent=1, ensure_ascii=False)
+        options.json.write_text(f"{text}\n", "utf-8")
 
 
 def parse_options() -> argparse.Namespace:
@@ -117,14 +116,17 @@ def show_progress(what: str) -> None:
         print(f"\r\033[K{what}", end="\r", file=sys.stderr, flush=True)
 
 
-def describe(contestant: Contestant) -> str:
-    return f"{contestant.name} {contestant.version}"
-
-
-def describe_machine() -> str:
-    versions = (f"{name} {metadata.version(name)}" for name in ("Flask", "requests"))
-    python = f"Python {platform.python_version()}"
-    return f"{python}, {', '.join(versions)}; {os.cpu_count()} cores"
+def describe(about: dict[str, t.Any]) -> str:
+    """Return what a reader must know of a run."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    text = (
+        f"{about['machine']}; {about['rounds']} rounds, {about['seconds']} seconds.\n"
+        f"Noise: a ratio of `floor again` differs from 1 by {about['noise']:.1%} at the most.\n"
+        f"Compared: {versions}."
+    )
+    if about["missing"]:
+        text += f"\nLeft out, because not installed: {', '.join(about['missing'])}."
+    return text
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .provider import Provider
 from .table import Cell, Row
 from .visitor import Visitor
 
-#: Processes, and threads of each.
+#: Numbers of processes, and of threads in each.
 Sizes = t.Sequence[tuple[int, int]]
 SIZES: Sizes = ((1, 32), (4, 8))
 #: Seconds after a login at which its token has expired, by anybody's way to round.
@@ -37,7 +37,7 @@ def measure(field: Field, sizes: Sizes = SIZES) -> list[Row]:
     return [
         Row(
             f"stampede-{size[0]}x{size[1]}",
-            f"stampede, {size[0]} of {size[1]} threads: refreshes, failed requests",
+            f"stampede, {size[0]} × {size[1]}: refreshes, failed requests",  # noqa: RUF001
             {each.name: _send(field, each, cookies[each, size], *size) for each in refreshing},
         )
         for size in sizes

@@ -122,7 +122,7 @@ def describe(about: dict[str, t.Any]) -> str:
     text = (
         f"{about['machine']}; {about['rounds']} rounds, {about['seconds']} seconds.\n"
         f"Noise: a ratio of `floor again` differs from 1 by {about['noise']:.1%} at the most.\n"
-        f"Compared: {versions}."
+        f"Versions: {versions}."
     )
     if about["missing"]:
         text += f"\nLeft out, because not installed: {', '.join(about['missing'])}."

@@ -15,7 +15,16 @@ NEEDED = (
     f"{PACKAGE}/providers/presets.json",
     f"{PACKAGE}/templates/oauth2_login/error.html",
 )
-IN_SDIST = ("CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "docs", "example_app", "tests")
+IN_SDIST = (
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "setup.cfg",
+    "benchmarks",
+    "docs",
+    "example_app",
+    "tests",
+)
 
 
 def main(folder: Path) -> None:

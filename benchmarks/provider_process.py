@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -234,7 +235,8 @@ def main(certificate: Path) -> None:
     provider = Provider()
     servers = Server(provider), Server(provider, tls)
     print(json.dumps([server.origin for server in servers]), flush=True)
-    sys.stdin.read()
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

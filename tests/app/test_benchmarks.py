@@ -21,7 +21,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_measure_prints_a_row_of_numbers(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
-    result = run("--quick", "--contestants", "ours,floor again", "--json", str(file))
+    result = run("--quick", "--contestants", "ours", "--json", str(file))
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     found = json.loads(file.read_text("utf-8"))

@@ -177,7 +177,7 @@ def make_cells(rounds: t.Sequence[t.Mapping[Contestant, float]]) -> dict[str, Ce
 
 
 def noise(rows: t.Sequence[Row]) -> float | None:
-    """Return the most by which a ratio of the floor's second app differs from 1, if there is one."""
+    """Return the most by which a ratio of the floor's second app differs from 1, or None."""
     again = [row.cells[FLOOR_AGAIN.name].numbers for row in rows if FLOOR_AGAIN.name in row.cells]
     return max((abs(each["ratio"] - 1) for each in again if "ratio" in each), default=None)
 

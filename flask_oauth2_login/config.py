@@ -26,6 +26,8 @@ class Config:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
+        #: The secrets as they are configured, and as they were checked.
+        self._checked_secrets: tuple[tuple[t.Any, ...], tuple[Secret, ...]] = ((), ())
 
     @property
     def store(self) -> t.Any:
@@ -62,7 +64,7 @@ class Config:
         return max(60.0, min(3600.0, self.idle_seconds / 10))
 
     @property
-    def secrets(self) -> t.Sequence[Secret]:
+    def secrets(self) -> tuple[Secret, ...]:
         """The secrets that keys are made of, the newest first.
 
         They are ``OAUTH2_LOGIN_ENCRYPTION_KEY``, ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
@@ -71,20 +73,16 @@ class Config:
         """
         config = self._app.config
         own = config.get("OAUTH2_LOGIN_ENCRYPTION_KEY") or ()
-        secrets = [
+        given = (
             *([own] if isinstance(own, (str, bytes)) else own),
             config["SECRET_KEY"],
             *(config.get("SECRET_KEY_FALLBACKS") or ()),
-        ]
-        if not secrets[0]:
-            raise ConfigurationError(NO_SECRET_KEY)
-        if not all(isinstance(secret, (str, bytes, NoneType)) for secret in secrets):
-            raise ConfigurationError(
-                "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
-                " bytes. A variable of digits alone is a number for from_prefixed_env: make a key"
-                " of random letters and digits."
-            )
-        return [secret for secret in secrets if secret]
+        )
+        known, secrets = self._checked_secrets
+        if given != known:
+            secrets = _check_secrets(given)
+            self._checked_secrets = given, secrets
+        return secrets
 
     def credentials(self, id_key: str, secret_key: str) -> tuple[t.Any, t.Any]:
         """Return what is set under ``<NAME>_CLIENT_ID`` and ``<NAME>_CLIENT_SECRET``.
@@ -96,6 +94,22 @@ class Config:
     def has(self, key: str) -> bool:
         """Return True if a key is set, if only to None."""
         return key in self._app.config
+
+
+def _check_secrets(given: tuple[t.Any, ...]) -> tuple[Secret, ...]:
+    """Return the secrets that are set, the newest first.
+
+    :raises ConfigurationError: the newest is missing, or one is neither a string nor bytes.
+    """
+    if not given[0]:
+        raise ConfigurationError(NO_SECRET_KEY)
+    if not all(isinstance(secret, (str, bytes, NoneType)) for secret in given):
+        raise ConfigurationError(
+            "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
+            " bytes. A variable of digits alone is a number for from_prefixed_env: make a key"
+            " of random letters and digits."
+        )
+    return tuple(secret for secret in given if secret)
 
 
 def default_next() -> str:

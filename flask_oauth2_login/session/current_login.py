@@ -35,11 +35,28 @@ def find_registration() -> Registration | None:
     scope = request_scope()
     if scope.admitted is not None:
         return current_extension().get(scope.admitted)
+    current = _find_newest(scope)
+    return current[0] if current is not None else None
+
+
+def find_current_login() -> tuple[Registration, StoredLogin] | None:
+    """Return the login of :func:`find_registration`; None if nobody is signed in there."""
+    scope = request_scope()
+    if scope.admitted is None:
+        return _find_newest(scope)
+    registration = current_extension().get(scope.admitted)
+    login = find_login(registration)
+    return (registration, login) if login is not None else None
+
+
+def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None:
+    """Return the login that was signed in last, of those that have not ended."""
     entries = scope.read_entries()
     for registration, _ in reversed(_live(entries)):
         newest = entries.get(registration.name)
-        if newest is not None and _find(scope, registration, newest) is not None:
-            return registration
+        login = _find(scope, registration, newest) if newest is not None else None
+        if login is not None:
+            return registration, login
     return None
 
 

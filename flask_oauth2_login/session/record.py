@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import typing as t
@@ -47,9 +48,9 @@ class Record:
     def copy(self) -> Record:
         """Return a copy of which an app may change the token and the identity."""
         record = _copy(self)
-        record.token = Token(_copy_json(self.token))
+        record.token = Token(_copy_members(self.token))
         record.identity = _copy(self.identity)
-        record.identity.claims = _copy_json(self.identity.claims)
+        record.identity.claims = _copy_members(self.identity.claims)
         record.identity.answer = {}
         return record
 
@@ -66,11 +67,13 @@ def _copy(instance: T) -> T:
     return copied
 
 
-def _copy_json(value: t.Any) -> t.Any:
-    """Return a deep copy of a JSON value."""
-    if isinstance(value, dict):
-        return {name: _copy_json(each) for name, each in value.items()}
-    return [_copy_json(each) for each in value] if isinstance(value, list) else value
+def _copy_members(members: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a deep copy of a JSON object."""
+    copied = dict(members)
+    for name, value in members.items():
+        if type(value) in (dict, list):
+            copied[name] = copy.deepcopy(value)
+    return copied
 
 
 def with_id_claims(record: Record, token: Token, wanted: t.Iterable[str]) -> Record:

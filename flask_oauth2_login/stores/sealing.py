@@ -50,7 +50,7 @@ class Sealer:
     :param secrets: returns the secrets, the one to seal with first, then older ones that open.
     """
 
-    def __init__(self, secrets: t.Callable[[], t.Sequence[Secret]]) -> None:
+    def __init__(self, secrets: t.Callable[[], tuple[Secret, ...]]) -> None:
         self._secrets = secrets
         # By secret and info. Limited, because each of many tenants may have a context of its own.
         self._cipher = functools.lru_cache(maxsize=512)(_make_cipher)
@@ -104,7 +104,7 @@ class Sealer:
         :returns: the cached object, which callers must not change; None if the value can't be
             opened, or if ``read`` returns None.
         """
-        secrets = tuple(self._secrets())
+        secrets = self._secrets()
         key = (sealed, secrets, purpose, context)
         known: T | None = self._cache.get(key)
         if known is None:
@@ -187,6 +187,7 @@ def _size(key: _Key) -> int:
     return 2 * len(key[0]) + CACHE_ENTRY_OVERHEAD
 
 
+@functools.lru_cache(maxsize=4096)  # every request of a visitor needs the same name
 def hashed_name(purpose: str, id: str) -> str:
     """Hash a random identifier for use as a store key; it is a credential and is never stored.
 

@@ -13,7 +13,7 @@ from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.scope import Scope
 from ..protocol.tracebacks import without_locals
-from ..session.current_login import find_login, find_registration
+from ..session.current_login import find_current_login, find_login, find_registration
 from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
@@ -117,10 +117,7 @@ def _require(login: str | None, guard: Guard) -> None:
     if is_own_view(request.endpoint):
         # Never guard our own views: a guard for the whole app would block the sign-in itself.
         return
-    needed = current_extension().get(login) if login is not None else find_registration()
-    if guard.proof is not None:
-        needed = _able_to_prove(login, needed)
-    found = find_login(needed) if needed is not None else None
+    needed, found = _find_needed(login, guard)
     if needed is None or found is None:
         raise LoginRequired(login=login, params=guard.params)
     if guard.scopes:
@@ -130,6 +127,16 @@ def _require(login: str | None, guard: Guard) -> None:
     if guard.check is not None and not _passes(guard.check, found.record.identity):
         raise error_page(403)
     request_scope().admitted = needed.name
+
+
+def _find_needed(name: str | None, guard: Guard) -> tuple[Registration | None, StoredLogin | None]:
+    """Return the login that a guard needs, and this visitor's there."""
+    if name is None and guard.proof is None:
+        return find_current_login() or (None, None)
+    needed = current_extension().get(name) if name is not None else find_registration()
+    if guard.proof is not None:
+        needed = _able_to_prove(name, needed)
+    return needed, find_login(needed) if needed is not None else None
 
 
 def _able_to_prove(name: str | None, registration: Registration | None) -> Registration | None:

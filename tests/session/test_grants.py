@@ -140,7 +140,7 @@ def test_no_two_owners_and_accounts_share_a_grant(
 
 @pytest.mark.security("C10")
 def test_no_two_lists_of_parts_share_a_name_or_a_seal() -> None:
-    sealer = Sealer(lambda: ["a secret"])
+    sealer = Sealer(lambda: ("a secret",))
     names = [
         ("bob:eu-west-1", "7"),
         ("bob", "eu-west-1:7"),

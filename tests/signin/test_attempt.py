@@ -383,7 +383,7 @@ def test_a_planted_attempt_signs_nobody_in(
 
 @pytest.mark.security("C11")
 def test_an_attempts_verifier_is_compressed_with_nothing() -> None:
-    sealer = Sealer(lambda: ["a secret"])
+    sealer = Sealer(lambda: ("a secret",))
     verifier = secrets.token_urlsafe(32)
 
     def length(next: str) -> int:

@@ -21,20 +21,20 @@ from flask_oauth2_login.stores.sealing import Sealer
     ],
 )  # fmt: skip
 def test_what_was_sealed_is_opened_as_it_was(value: t.Any) -> None:
-    sealer = Sealer(lambda: ["a secret"])
+    sealer = Sealer(lambda: ("a secret",))
     assert sealer.open(sealer.seal(value, "record", "github"), "record", "github") == value
 
 
 @pytest.mark.security("C2")
 def test_what_is_sealed_is_bounded_before_and_after() -> None:
-    sealer = Sealer(lambda: ["a secret"])
+    sealer = Sealer(lambda: ("a secret",))
     with pytest.raises(ProviderError, match="too large"):
         sealer.seal([{"x": "x" * 1_500_000}, {"x": "x" * 1_500_000}], "record")
 
 
 @pytest.mark.security("C5")
 def test_what_was_opened_is_remembered_by_its_bytes() -> None:
-    sealer = Sealer(lambda: ["a secret"])
+    sealer = Sealer(lambda: ("a secret",))
     sealed = [sealer.seal(secrets.token_urlsafe(6000), "record") for _ in range(1500)]
     sealed += [sealer.seal({"x": "x" * 1_000_000, "y": number}, "record") for number in range(60)]
     tracemalloc.start()

@@ -65,12 +65,13 @@ class BrowserRecords:
         A record that is refreshed after the request reaches the browser with its next request.
         """
         own = BrowserRecords(self._browser_store, self._login, self._local_store, self._config)
-        own._browser = _Browser(self._browser_store.get(self._login), request_scope().pending)
+        own._browser = self._find_browser()
         return own
 
     def read(self, id: str) -> Stored | None:
-        pending = self._pending.get(self._login)
-        sealed = pending.sealed if pending and pending.id == id else self._sent
+        browser = self._browser or self._find_browser()
+        pending = browser.pending.get(self._login)
+        sealed = pending.sealed if pending and pending.id == id else browser.sent
         newest = self._local_store.read(id)
         if newest is None:
             return Stored(sealed, IN_BROWSER) if sealed else None
@@ -119,17 +120,17 @@ class BrowserRecords:
 
     def send_again(self, id: str) -> None:
         """Send the browser its copy again, because the copy's lifetime has changed."""
-        if self._sent and self._login not in self._pending:
-            self._send_later(id, self._sent)
-
-    @property
-    def _sent(self) -> str | None:
-        """The copy that the browser sent."""
-        return self._browser.sent if self._browser else self._browser_store.get(self._login)
+        browser = self._find_browser()
+        if browser.sent and self._login not in browser.pending:
+            self._send_later(id, browser.sent)
 
     @property
     def _pending(self) -> dict[str, PendingCopy]:
-        return self._browser.pending if self._browser else request_scope().pending
+        return (self._browser or self._find_browser()).pending
+
+    def _find_browser(self) -> _Browser:
+        """Return the browser of this request."""
+        return _Browser(self._browser_store.get(self._login), request_scope().pending)
 
     def _share(self, id: str, sealed: str, expires_at: float) -> bool:
         """Write a record to the local store. Return False if there is one already."""

@@ -100,9 +100,9 @@ class LocalStore(ForkSafe):
         :raises StoreError: the file exists, but can't be read now.
         """
         store = self._store()
-        note = self._live_note(id)
-        if note is not None and (note.sealed == ENDED or id in self._unwritten):
-            return Stored(note.sealed, "noted")
+        if self._notes and (note := self._live_note(id)) is not None:
+            if note.sealed == ENDED or id in self._unwritten:
+                return Stored(note.sealed, "noted")
         return store.read(id)
 
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
@@ -192,10 +192,12 @@ class LocalStore(ForkSafe):
         if now >= self._next_check:
             self._look_for_file()
             self._next_check = now + CHECK_INTERVAL
-        if self._file is None:
+        file = self._file
+        if file is None:
             return self._memory
-        self._write_notes(self._file)
-        return self._file
+        if self._unwritten or file.file_id != self._noted_file_id:
+            self._write_notes(file)
+        return file
 
     def _look_for_file(self) -> None:
         former = self._file

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
 import time
 import typing as t
@@ -18,6 +19,8 @@ from .json_input import is_intact, to_one_line
 from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
 from .scope import split_scope
+
+log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) after its ``iat`` a logout token without ``exp`` is valid, or the leeway if that is
 #: longer.
@@ -36,8 +39,11 @@ def validate_id_token(
     access_token: str | None = None,
     code: str | None = None,
     since_request: float | None = None,
+    is_refreshed: bool = False,
 ) -> Claims:
     """Return the claims of an ID token after all checks: Core, section 3.1.3.7.
+
+    Optional claims of the wrong type are left out, with a warning.
 
     :param nonce: the nonce of the authentication request, or None if it had none.
     :param max_age: the most seconds since the person signed in, if the request had ``max_age``.
@@ -45,6 +51,8 @@ def validate_id_token(
     :param access_token: the access token of the response, to compare ``at_hash`` with.
     :param code: the code of the response, to compare ``c_hash`` with.
     :param since_request: the seconds since the authentication request, for ``max_age``.
+    :param is_refreshed: True to reject optional claims of the wrong type, because the claims of the
+        sign-in are as good.
     :raises IDTokenError: a check failed. The text says which.
     :raises ProviderError: the provider's keys can't be fetched.
     """
@@ -61,13 +69,16 @@ def validate_id_token(
             " option numeric_sub=True"
         )
     if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_intact(claims["sub"]):
-        raise IDTokenError("its sub is missing or not a string of 1 to 255 characters")
+        raise IDTokenError(
+            "its sub is missing or not a string of 1 to 255 characters:"
+            f" {_shown(claims.get('sub'))}"
+        )
     # Points 9 and 10: exp and iat; RFC 7519, section 4.1.5: nbf.
     _check_times(claims, leeway=verifier.leeway)
     # Point 11: nonce.
     if nonce is not None and not _equal(claims.get("nonce"), nonce):
         raise IDTokenError("its nonce is not the one that was sent")
-    _check_types(claims)
+    claims = _check_types(claims, is_refreshed=is_refreshed)
     # Point 12: acr.
     wanted = split_scope(acr_values)
     if wanted and claims.get("acr") not in wanted:
@@ -176,7 +187,7 @@ def _check_times(
     now = time.time()
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
-            raise IDTokenError(f"its {name} is missing or not a number")
+            raise IDTokenError(f"its {name} is missing or not a number: {_shown(claims.get(name))}")
     by_how_much = f"seconds by this machine's clock, and leeway={leeway:g} seconds are allowed"
     if claims.get("exp", now) <= now - leeway:
         raise UnusableIDTokenError(f"it has expired, {now - claims['exp']:.0f} {by_how_much}")
@@ -190,11 +201,20 @@ def _check_times(
         )
 
 
-def _check_types(claims: Claims) -> None:
-    """Check the types of optional claims that are stored."""
+def _check_types(claims: Claims, *, is_refreshed: bool) -> Claims:
+    """Return the claims without those optional ones that have the wrong type.
+
+    A demand for one of them is then not fulfilled.
+    """
     for name, fits in (("auth_time", _is_time), ("acr", _is_text), ("sid", _is_text)):
         if name in claims and not fits(claims[name]):
-            raise IDTokenError(f"its {name} has the wrong type")
+            problem = f"its {name} has the wrong type: {_shown(claims[name])}"
+            if is_refreshed:
+                raise IDTokenError(problem)
+            if claims[name] is not None:
+                log.warning("A claim of an ID token is left out: %s.", problem)
+            claims = {other: value for other, value in claims.items() if other != name}
+    return claims
 
 
 def _check_auth_time(

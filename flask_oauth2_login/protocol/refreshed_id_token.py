@@ -50,7 +50,7 @@ def validate_refreshed(
     :raises IDTokenError: a check failed.
     :raises ProviderError: the provider's keys can't be fetched.
     """
-    claims = validate_id_token(id_token, verifier, access_token=access_token)
+    claims = validate_id_token(id_token, verifier, access_token=access_token, is_refreshed=True)
     max_age = max(REFRESHED_MAX_AGE, verifier.leeway)
     if claims["iat"] < max(former.get("iat", 0), time.time() - max_age):
         raise IDTokenError("its iat is old")

@@ -32,14 +32,26 @@ def test_clocks_may_differ_by_a_minute(provider: Provider, name: str) -> None:
         *each("sid", 7, {}),
     ],
 )
-def test_what_may_be_missing_is_rejected_where_it_is_of_another_type(
-    provider: Provider, sso: SSO, claims: Options
+def test_what_may_be_missing_is_left_out_where_it_is_of_another_type(
+    provider: Provider, sso: SSO, caplog: pytest.LogCaptureFixture, claims: Options
 ) -> None:
     app, browser = sso.app, sso.browser
-    app.add_url_rule("/recent", "recent", login_required(max_age=300)(lambda: "recent"))
+    recent, strong = login_required(max_age=300), login_required(acr_values="7")
+    app.add_url_rule("/recent", "recent", recent(lambda: "recent"))
+    app.add_url_rule("/strong", "strong", strong(lambda: "strong"))
     issue(provider, claims=claims)
-    assert browser.sign_in().status_code == 400
-    assert browser.get("/recent").status_code == 302
+    assert browser.sign_in().status_code == 302
+    (name, value) = next(iter(claims.items()))
+    assert (f"its {name} has the wrong type" in caplog.text) is (value is not None)
+    # It fulfils no demand.
+    fulfilled = 302 if name == "auth_time" else 200
+    assert browser.get("/recent").status_code == fulfilled
+    assert browser.get("/strong").status_code == 302
+    path = "/recent" if name == "auth_time" else "/strong"
+    login_url = browser.get(path).location
+    if name != "sid":
+        assert login_url is not None
+        assert browser.sign_in(login_url).status_code == 400
 
 
 @pytest.mark.security("E2")

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 FORGET_SECONDS = 24 * 3600
 
 # Of five parts if it is encrypted.
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*){0,2}")
+_JWT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2}((\.[A-Za-z0-9_-]*){2})?")
 
 
 def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Response:
@@ -150,7 +150,9 @@ def _find_jwt(response: http.Response) -> str | None:
     value = response.json()
     text = value if isinstance(value, str) else text
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return text if kind == "application/jwt" or _JWT.fullmatch(text) else None
+    # Under another type it is one if its header looks like one.
+    is_likely = kind == "application/jwt" or text.startswith("eyJ")
+    return text if is_likely and _JWT.fullmatch(text) else None
 
 
 class UnsentClaims:

@@ -413,6 +413,7 @@ def test_without_either_token_nobody_is_signed_in(
         (Answer(403, {"error": "no"}), "403"),
         (Answer(500), "500"),
         (Answer(200, "<html>"), "no claims"),
+        (Answer(200, "<html>", "application/jwt"), "no claims"),
         (Answer(200, "eyJhIjoxfQ.a.b.c.d", "application/jwt"), "UserInfo response is encrypted"),
         (Answer(200, "eyJhIjoxfQ.a.b.c.d", "text/plain"), "UserInfo response is encrypted"),
     ],
@@ -469,6 +470,15 @@ def test_a_signed_answer_is_recognised_under_any_type(
     token = redeem_openid(provider, sso)
     with pytest.raises(IDTokenError, match="UserInfo"):
         sso.fetch_identity(token)
+
+
+@pytest.mark.security("E6")
+@pytest.mark.parametrize("kind", ["text/html", "application/jwt", "x/y"])
+def test_json_is_recognised_under_any_type(provider: Provider, kind: str) -> None:
+    provider.claims_in_id_token = False
+    provider.on("/userinfo", Answer(200, '{"sub": "ada", "email": "ada@example.com"}', kind))
+    sso = make_openid_client(provider)
+    assert sso.fetch_identity(redeem_openid(provider, sso)).email == "ada@example.com"
 
 
 def test_a_claim_that_is_never_sent_is_no_reason_to_ask_each_time(

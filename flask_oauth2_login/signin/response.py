@@ -49,7 +49,8 @@ def read_response() -> dict[str, str]:
     """Return the response's parameters, which come in the query or in a form.
 
     In a response without a code, the parameters that only people read are made readable: what
-    can't be shown is replaced. They never decide what the refusal is.
+    can't be shown is replaced. They never decide what the refusal is, and neither do those that no
+    specification has.
 
     :raises AuthorizationError: the others are not well-formed.
     """
@@ -140,8 +141,10 @@ def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[byte
     for part in encoded.split(b"&"):
         key, _, value = part.partition(b"=")
         name = unquote_to_bytes(key.replace(b"+", b" ")).decode("utf-8", "replace")
-        if name not in display:
+        if not display or name in PROTOCOL_PARAMS:
             strict.append(part)
+        elif name not in display:
+            continue
         elif text := unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "replace").strip():
             texts.setdefault(name, to_one_line(text)[:MAX_DISPLAY])
     return strict, texts

@@ -259,7 +259,7 @@ ODD_TEXTS = {
 
 
 @pytest.mark.security("A5", "A6")
-@pytest.mark.parametrize("name", ["error_description", "error_uri"])
+@pytest.mark.parametrize("name", ["error_description", "error_uri", "trace_id"])
 @pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)
 @pytest.mark.parametrize("mode", [None, "form_post"])
 def test_a_text_for_people_does_not_hide_the_refusal(

@@ -159,8 +159,9 @@ class UnsentClaims:
     """The claims of a scope that UserInfo was asked for and did not send.
 
     They are no reason to ask again: for :data:`FORGET_SECONDS`, not for the same person, nor for
-    anybody once several people in a row were answered without the claim. Nothing here waits for a
-    lock, because forgetting too early only costs a request.
+    anybody once several people in a row were answered without the claim. Only an address is asked
+    for anew for each person, because apps know people by it. Nothing here waits for a lock, because
+    forgetting too early only costs a request.
     """
 
     #: After how many people's answers without it a claim is taken for one that is never sent.
@@ -178,7 +179,8 @@ class UnsentClaims:
         """Return True if a claim that the ID token lacks is a reason to ask UserInfo."""
         oldest = time.monotonic() - FORGET_SECONDS
         row = self._in_a_row.get(claim, {})
-        if sum(since > oldest for since in list(row.values())) >= self.PEOPLE:
+        in_a_row = sum(since > oldest for since in list(row.values()))
+        if claim != "email" and in_a_row >= self.PEOPLE:
             return False
         return self._people.get((_person(id_claims), claim), -math.inf) <= oldest
 

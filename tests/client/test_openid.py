@@ -500,3 +500,17 @@ def test_a_claim_that_is_never_sent_is_no_reason_to_ask_each_time(
     for number in range(6):
         assert browser.sign_in(person={"sub": f"person-{number}"}).status_code == 302
     assert len(provider.calls("/userinfo")) == 5
+
+
+def test_people_without_an_address_cost_nobody_else_theirs(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    _, _, browser = make_sso(scope="email")
+    provider.claims_in_id_token = False
+    provider.userinfo_overrides = {"email": REMOVED}
+    for number in range(5):
+        assert browser.sign_in(person={"sub": f"person-{number}"}).status_code == 302
+        assert browser.fetch("/me").get_json()["email"] is None
+    provider.userinfo_overrides = {}
+    assert browser.sign_in().status_code == 302
+    assert browser.fetch("/me").get_json()["email"] == "ada@example.com"

@@ -41,12 +41,16 @@ class Endpoints(Options):
         given = getattr(self, name)
         return bool(given) and urls.is_absolute(urls.join(self.site, given))
 
+    def inner_url(self, url: str) -> str:
+        """Return the URL by which this server itself reaches a URL of the provider."""
+        return url
+
     @property
     def resource_server(self) -> ResourceServer:
         """What a session needs to know of the provider's API."""
         base = self.api_url if self.api_url is not None else self.site
         return ResourceServer(
-            base_url=urls.join(self.site, base),
+            base_url=self.inner_url(urls.join(self.site, base)),
             origins=self._api_origins() | self.api_origins,
             bearer_method=self.bearer_method,
             bearer_scheme=self.bearer_scheme,
@@ -58,7 +62,8 @@ class Endpoints(Options):
     def _api_origins(self) -> frozenset[str]:
         """Return the origin of ``api_url``; without it, those of the site and the endpoints."""
         if self.api_url:
-            return frozenset({urls.origin(urls.join(self.site, self.api_url))})
+            api_url = urls.join(self.site, self.api_url)
+            return frozenset({urls.origin(api_url), urls.origin(self.inner_url(api_url))})
         names = ("authorization_url", "token_url", "userinfo_url")
         endpoints = (self.endpoint(name) for name in names if self.has_endpoint(name))
         return frozenset(filter(None, map(urls.origin, (self.site, *endpoints))))

@@ -111,12 +111,17 @@ class MetadataEndpoints(Endpoints):
         if not self.internal_url:
             return str(url)
         if name not in OF_BROWSERS:
-            return urls.replace_origin(str(url), self.issuer, self.internal_url)
+            return self.inner_url(str(url))
         # A provider that names its endpoints as it was asked means its public name here.
         base, parts = self.internal_url.rstrip("/"), urlsplit(self.issuer)
         if not str(url).startswith(f"{base}/"):
             return str(url)
         return f"{parts.scheme}://{parts.netloc}{str(url).removeprefix(base)}"
+
+    def inner_url(self, url: str) -> str:
+        if self.issuer is None or not self.internal_url:
+            return url
+        return urls.replace_origin(url, self.issuer, self.internal_url)
 
     def has_endpoint(self, name: str) -> bool:
         """Return True if an option or the metadata has this endpoint.

@@ -278,7 +278,7 @@ class OAuth2(MetadataEndpoints):
         members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
         if self.email_url:
-            email_url = urls.join(self.site, self.email_url)
+            email_url = self.inner_url(urls.join(self.site, self.email_url))
             userinfo.add_email(identity, api, email_url, self.email_path, token)
         return identity
 

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from hypothesis import given
 
-from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login, ProviderError
+from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2, OAuth2Login, ProviderError
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.clock import Clock
 from tests.support.handlers import Options, issue, make_openid_client, redeem_openid
@@ -246,6 +246,39 @@ def test_a_provider_has_another_name_for_the_server_than_for_browsers(
     token = sso.get_token(code, nonce="n")
     assert token is not None
     assert token.identity is not None
+    # The API is one of the things that the server itself calls.
+    sso.session(token).get("/things")
+    (call,) = provider.calls("/realms/staff/things")
+    assert call.access_token() == token.access_token
+    at_api = make_openid_client(
+        provider, issuer=issuer, internal_url=inside, api_url="https://sso.example/api"
+    )
+    assert at_api.session(token).get("/things").ok
+
+
+@pytest.mark.security("E1", "C3")
+def test_an_address_is_asked_for_by_the_servers_own_name_too(provider: Provider) -> None:
+    issuer, inside = "https://sso.example", f"http://localhost:{provider.url.rpartition(':')[2]}"
+    handler = OAuth2(
+        provider.client_id,
+        provider.client_secret,
+        issuer,
+        "http://localhost/callback",
+        "authorize",
+        "token",
+        issuer=issuer,
+        internal_url=inside,
+        userinfo_url="/userinfo",
+        email_url="/userinfo/emails",
+        email_path="[primary,verified].email",
+    )
+    url = handler.authorize_url("email", state="s").replace(issuer, provider.url)
+    token = handler.get_token(provider.answer(url).params["code"])
+    assert token is not None
+    identity = handler.fetch_identity(token)
+    assert identity is not None
+    assert identity.email == "ada@example.com"
+    assert len(provider.calls("/userinfo/emails")) == 1
 
 
 @pytest.mark.security("B2")

@@ -12,7 +12,8 @@ from ..protocol import http, urls
 from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
 from ..protocol.identity import Identity, find_path, picks_by
 from ..protocol.json_input import to_one_line
-from ..protocol.token import Token, redact
+from ..protocol.refusal import find_reason
+from ..protocol.token import Token, find_refusal, redact
 from .resource_server import ResourceServer
 
 if t.TYPE_CHECKING:
@@ -53,7 +54,8 @@ def fetch_userinfo(api: ResourceServer, method: str, url: str, token: Token) -> 
     response = fetch(api, method, url, token)
     if response.status in {401, 403}:
         raise ProviderAnswerError(
-            f"userinfo_url answered with status {response.status}: does the scope allow it?"
+            f"userinfo_url answered with status {response.status}: {_reason_of(response, token)}."
+            " Does the scope allow it?"
         )
     members = response.json_object() if 200 <= response.status < 300 else None
     if members is None:
@@ -115,12 +117,12 @@ def fetch_claims(
     :raises ProviderError: the provider can't be reached, or sends no claims.
     """
     response = fetch(api, method, url, token)
-    if response.status in {401, 403}:
-        challenge = response.headers.get("WWW-Authenticate", "no challenge")
-        # Some servers quote the token that they refuse.
-        challenge = to_one_line(redact(challenge, [token.access_token]))[:300]
+    claims = response.json_object()
+    is_refused = claims is not None and "sub" not in claims and find_refusal(claims, None, ())
+    if response.status in {401, 403} or is_refused:
+        reason = _reason_of(response, token)
         raise ProviderAnswerError(
-            f"UserInfo refused the access token with status {response.status}: {challenge}."
+            f"UserInfo refused the access token with status {response.status}: {reason}."
         )
     jwt = _find_jwt(response) if response.status == 200 else None
     if jwt is not None and jwt.count(".") == 4:
@@ -135,13 +137,23 @@ def fetch_claims(
             return validate_userinfo(jwt, make_verifier())
         except IDTokenError as error:
             raise type(error)(f"the signed UserInfo response: {error.error_description}") from None
-    claims = response.json_object() if response.status == 200 else None
-    if claims is None:
+    if claims is None or response.status != 200:
         kind = to_one_line(response.headers.get("Content-Type", "no Content-Type"))[:100]
         raise ProviderAnswerError(
             f"UserInfo answered with status {response.status} ({kind}) and no claims."
         )
     return claims
+
+
+def _reason_of(response: http.Response, token: Token) -> str:
+    """Return why a token was refused: the challenge and the members of the body that say so."""
+    challenge = response.headers.get("WWW-Authenticate", "no challenge")
+    members = response.json_object() or {}
+    refusal = find_refusal(members, None, [token.access_token])
+    body = str(refusal) if refusal else find_reason(members, response.status)
+    text = f"{challenge}; {body}" if body else challenge
+    # Some servers quote the token that they refuse.
+    return to_one_line(redact(text, [token.access_token]))[:300]
 
 
 def _find_jwt(response: http.Response) -> str | None:

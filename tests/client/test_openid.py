@@ -10,7 +10,15 @@ from flask_oauth2_login import ConfigurationError, IDTokenError, OAuth2Login
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in
 from tests.support.clock import Clock
-from tests.support.handlers import Options, at, each, issue, make_openid_client, redeem_openid
+from tests.support.handlers import (
+    Options,
+    at,
+    each,
+    issue,
+    make_handler,
+    make_openid_client,
+    redeem_openid,
+)
 from tests.support.provider import REMOVED, Answer, Browser, Provider, Request, make_key
 
 
@@ -412,6 +420,10 @@ def test_without_either_token_nobody_is_signed_in(
         (Answer(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}), "401"),
         (Answer(403, {"error": "no"}), "403"),
         (Answer(500), "500"),
+        (Answer(401, {"error": "expired"}), "expired"),
+        (Answer(403, {"message": "Not for you"}), "Not for you"),
+        (Answer(200, {"error": "invalid_token"}), "invalid_token"),
+        (Answer(200, {"errcode": 40001, "errmsg": "invalid credential"}), "invalid credential"),
         (Answer(200, "<html>"), "no claims"),
         (Answer(200, "<html>", "application/jwt"), "no claims"),
         (Answer(200, "eyJhIjoxfQ.a.b.c.d", "application/jwt"), "UserInfo response is encrypted"),
@@ -434,6 +446,21 @@ def test_a_person_whom_the_id_token_names_is_signed_in_without_userinfo(
     _, _, demanding = make_sso(claims=["email"])
     assert demanding.sign_in().status_code in {502, 503}
     assert not is_signed_in(demanding)
+
+
+@pytest.mark.security("C1")
+def test_a_refusal_that_quotes_the_token_tells_no_part_of_it(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(request: Request) -> Answer:
+        quoted = f"{'x' * 200} {request.access_token()}"
+        return Answer(401, {"error": quoted, "error_description": f"{quoted} {quoted} {quoted}"})
+
+    provider.on("/userinfo", refuse)
+    browser = Browser(make_app(OAuth2Login(make_handler(provider))), provider)
+    assert browser.sign_in().status_code == 502
+    assert "xxx" in caplog.text
+    assert str(provider.calls("/userinfo")[0].access_token())[:8] not in caplog.text
 
 
 @pytest.mark.security("C1", "E6")

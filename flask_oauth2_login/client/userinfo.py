@@ -60,7 +60,7 @@ def fetch_userinfo(api: ResourceServer, method: str, url: str, token: Token) -> 
     members = response.json_object() if 200 <= response.status < 300 else None
     if members is None:
         raise ProviderAnswerError(
-            f"userinfo_url answered with status {response.status} and no JSON object."
+            f"userinfo_url answered with {response.outcome} and no JSON object."
         )
     return members
 
@@ -140,7 +140,7 @@ def fetch_claims(
     if claims is None or response.status != 200:
         kind = to_one_line(response.headers.get("Content-Type", "no Content-Type"))[:100]
         raise ProviderAnswerError(
-            f"UserInfo answered with status {response.status} ({kind}) and no claims."
+            f"UserInfo answered with {response.outcome} ({kind}) and no claims."
         )
     return claims
 

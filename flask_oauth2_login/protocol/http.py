@@ -18,7 +18,7 @@ from .connections import IDEMPOTENT, is_stale
 from .deadline import Deadline
 from .errors import ProviderAnswerError, ProviderUnavailableError, ProviderUnreachableError
 from .http_options import HTTPOptions
-from .json_input import parse_json
+from .json_input import parse_json, to_one_line
 from .urls import origin
 
 #: The largest body (bytes) that is read, before and after decompression.
@@ -55,6 +55,16 @@ class Response:
                 f"{what} answered with status {self.status}.",
                 retry_after=int(pause) if re.fullmatch("[0-9]{1,9}", pause) else None,
             )
+
+    @property
+    def outcome(self) -> str:
+        """The status, and where a redirect leads to, for an error's text."""
+        target = self.headers.get("Location", "") if 300 <= self.status < 400 else ""
+        if not target:
+            return f"status {self.status}"
+        # A query may quote secrets of the request.
+        target = to_one_line(target.partition("?")[0].partition("#")[0])[:200]
+        return f"status {self.status}, a redirect to {target} that is not followed,"
 
     def json(self) -> t.Any:
         """Return the body's JSON value, or None if it is not JSON."""

@@ -70,7 +70,7 @@ def fetch_keys(
     keys = document.get("keys") if document is not None else None
     if not isinstance(keys, list):
         raise ProviderAnswerError(
-            f"{url} answered with status {response.status} and no key set: is jwks_url right?"
+            f"{url} answered with {response.outcome} and no key set: is jwks_url right?"
         )
     return keys
 

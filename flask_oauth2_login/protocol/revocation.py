@@ -30,7 +30,7 @@ def revoke(
         if refusal:
             raise refusal
     raise ProviderAnswerError(
-        f"The revocation endpoint answered with status {response.status} and no error code:"
+        f"The revocation endpoint answered with {response.outcome} and no error code:"
         " is revoke_url right?"
     )
 

@@ -117,7 +117,7 @@ def read_token(
     members = read_object(response)
     if members is None:
         raise ProviderAnswerError(
-            f"The token endpoint answered with status {response.status} and neither JSON"
+            f"The token endpoint answered with {response.outcome} and neither JSON"
             " nor a form: is token_url right?"
         )
     if refusal := find_refusal(members, response.status, secrets):
@@ -127,7 +127,7 @@ def read_token(
         raise _unnamed_refusal(reason, response.status, secrets)
     if not 200 <= response.status < 300:
         raise ProviderAnswerError(
-            f"The token endpoint answered with status {response.status} and no error code:"
+            f"The token endpoint answered with {response.outcome} and no error code:"
             " is token_url right?"
         )
     for step in token_path.split(".") if token_path else ():

@@ -19,7 +19,7 @@ from tests.support.handlers import (
     make_openid_client,
     redeem_openid,
 )
-from tests.support.provider import REMOVED, Answer, Browser, Provider, Request, make_key
+from tests.support.provider import REDIRECT, REMOVED, Answer, Browser, Provider, Request, make_key
 
 
 @pytest.mark.security("E6")
@@ -446,6 +446,18 @@ def test_a_person_whom_the_id_token_names_is_signed_in_without_userinfo(
     _, _, demanding = make_sso(claims=["email"])
     assert demanding.sign_in().status_code in {502, 503}
     assert not is_signed_in(demanding)
+
+
+@pytest.mark.security("B2")
+@pytest.mark.parametrize("path", ["/token", "/jwks", "/userinfo"])
+def test_the_log_says_where_an_endpoint_redirects_to(
+    provider: Provider, make_sso: MakeSSO, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    _, _, browser = make_sso(claims=["department"])
+    provider.on(path, REDIRECT("https://other.example/there?code=a-secret"))
+    assert browser.sign_in().status_code == 502
+    assert "a redirect to https://other.example/there that is not followed" in caplog.text
+    assert "a-secret" not in caplog.text
 
 
 @pytest.mark.security("C1")

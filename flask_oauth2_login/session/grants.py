@@ -35,9 +35,7 @@ def keep_grant(registration: Registration, record: Record) -> Record:
             # A refreshed ID token is compared with the claims that came with its refresh token.
             claims = login.record.id_claims
         name = id if login is None else login.record.id
-        grant = dataclasses.replace(
-            record, id=name, grant=name, token=token, id_claims=claims, id_token=None
-        )
+        grant = dataclasses.replace(record, id=name, grant=name, token=token, id_claims=claims)
         kept = _create_grant(registration, grant) if login is None else _replace_grant(login, grant)
         if kept:
             return dataclasses.replace(record, token=Token(), grant=name)

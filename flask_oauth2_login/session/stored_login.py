@@ -297,6 +297,17 @@ class StoredLogin(TokenSource):
         return self._grant if self._grant.current() is not None else None
 
     @property
+    def newest_id_token(self) -> str | None:
+        """The newest ID token of this browser's session at the provider, if it is kept."""
+        own, source = self.record, self.token_source
+        if source is None or source is self:
+            return own.id_token
+        # A grant is refreshed for all browsers of a person, and its ID token may be of another one.
+        names = ("iss", "sub", "sid")
+        same = all(source.record.id_claims.get(n) == own.id_claims.get(n) for n in names)
+        return (source.record.id_token if same else None) or own.id_token
+
+    @property
     def granted_scopes(self) -> list[str]:
         """The scopes that the provider named, and those that its response proves without a name.
 

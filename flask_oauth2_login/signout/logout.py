@@ -89,7 +89,7 @@ def _sign_out(registration: Registration) -> Response:
     if find_user_agent(request) is UserAgent.API:
         return set_no_store(Response(status=204))
     state = secrets.token_urlsafe(16)
-    if login is not None and (url := provider_logout_url(registration, login.record, state)):
+    if login is not None and (url := provider_logout_url(registration, login, state)):
         page = redirect_page(url)
         remember_round_trip(registration, page, state, target)
         return page

@@ -20,7 +20,6 @@ from ..protocol.json_input import read_algorithm
 from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params, origin
 from ..session.cookies import SealedCookie, cookie_name
-from ..session.record import Record
 from ..session.registration import Registration
 from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins, server_store
 from ..stores.base import TokenStore
@@ -49,7 +48,7 @@ def openid_handler(registration: Registration) -> OpenIDConnect:
 # -- at the provider, by the browser: RP-Initiated Logout
 
 
-def provider_logout_url(registration: Registration, record: Record, state: str) -> str | None:
+def provider_logout_url(registration: Registration, login: StoredLogin, state: str) -> str | None:
     """Return the URL that signs out at the provider; None if the provider has none."""
     handler, found = registration.handler, []
     if not isinstance(handler, OpenIDConnect):
@@ -68,7 +67,7 @@ def provider_logout_url(registration: Registration, record: Record, state: str) 
         return None
     params = {
         "client_id": handler.client_id,
-        "id_token_hint": record.id_token,
+        "id_token_hint": login.newest_id_token,
         "post_logout_redirect_uri": post_logout_redirect_uri(registration),
         "state": state,
         **handler.logout_params,

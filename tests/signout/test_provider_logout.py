@@ -134,11 +134,13 @@ def test_no_id_token_is_kept_for_a_provider_that_nobody_signs_out_at(
     assert sum(len(cookie.value) for cookie in browser.jar) > without + 400
 
 
-@pytest.mark.parametrize("store", ["cookie", "sqlite"])
+@pytest.mark.parametrize(
+    ("store", "offline"), [("cookie", False), ("sqlite", False), ("sqlite", True)]
+)
 def test_the_hint_is_the_newest_id_token_that_was_validated(
-    provider: Provider, make_sso: MakeSSO, store: str
+    provider: Provider, make_sso: MakeSSO, store: str, offline: bool
 ) -> None:
-    _, _, browser = make_sso(store)
+    _, _, browser = make_sso(store, offline=offline)
     browser.sign_in()
     issue(provider, claims={"newest": True})
     provider.grants.expire_access()
@@ -148,6 +150,21 @@ def test_the_hint_is_the_newest_id_token_that_was_validated(
     assert browser.fetch("/call/x").status_code == 200
     claims = logout_request(browser)["id_token_hint"].split(".")[1]
     assert json.loads(base64url.decode(claims))["newest"] is True
+
+
+def test_the_hint_is_of_the_browsers_own_session_though_a_grant_has_another_ones(
+    provider: Provider, make_sso: MakeSSO
+) -> None:
+    app, _, browser = make_sso(offline=True)
+    browser.sign_in()
+    own = provider.latest_grant.sid
+    phone = Browser(app, provider)
+    phone.sign_in()
+    provider.grants.expire_access()
+    assert phone.fetch("/call/x").status_code == 200
+    for each, sid in ((browser, own), (phone, provider.latest_grant.sid)):
+        claims = logout_request(each)["id_token_hint"].split(".")[1]
+        assert json.loads(base64url.decode(claims))["sid"] == sid
 
 
 def test_logout_params_are_added_and_taken_away(make_sso: MakeSSO) -> None:

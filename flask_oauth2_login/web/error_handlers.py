@@ -19,6 +19,7 @@ from ..protocol.errors import (
     StoreError,
 )
 from ..protocol.json_input import to_one_line
+from ..protocol.urls import json_param
 from ..session.current_login import find_login, find_registration
 from ..session.extension import current_extension
 from ..session.request_scope import request_scope
@@ -164,4 +165,4 @@ def _was_just_requested(error: LoginRequired) -> bool:
     if not wanted or login is None or time.time() - login.record.signed_in_at > just_now:
         return False
     requested = login.record.requested
-    return all(str(requested.get(name)) == str(value) for name, value in wanted.items())
+    return all(str(requested.get(k)) == str(json_param(v)) for k, v in wanted.items())

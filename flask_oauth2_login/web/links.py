@@ -17,6 +17,7 @@ from flask import Response, render_template, request
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
+from ..protocol.urls import json_param
 from ..session.current_login import find_identity, find_login, find_registration
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -124,7 +125,7 @@ def _url(
     registration: Registration, target: str | None, /, *, link: bool = False, **params: t.Any
 ) -> str:
     check_params("login_url", params, RESERVED_PARAMS | {registration.handler.client_id_param})
-    query = {name: _as_text(value) for name, value in params.items()}
+    query = {name: json_param(value) for name, value in params.items()}
     query["scope"] = " ".join(scopes_of(params)) or None
     query["link"] = "1" if link else None
     url = login_url_of(registration, safe_next(target), **query)
@@ -194,8 +195,3 @@ def _sign(registration: Registration, path: str, params: t.Sequence[tuple[str, s
         "link", registration.name, path, session_id, json.dumps(params)
     )
     return [signature[:22] for signature in hashes]
-
-
-def _as_text(value: t.Any) -> t.Any:
-    """Return a parameter's value for a URL: a dictionary, such as ``claims``, becomes JSON."""
-    return json.dumps(value) if isinstance(value, t.Mapping) else value

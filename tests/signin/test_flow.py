@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import OAuth2Login, TokenError
+from flask_oauth2_login import OAuth2Login, TokenError, login_required, login_url
 from tests.conftest import SSO, MakeApp, MakeProvider, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import at, issue, make_client, make_handler
@@ -184,3 +184,17 @@ def test_a_dictionary_is_json_in_every_request(provider: Provider, make_app: Mak
     for sent in (asked, call.form):
         assert json.loads(sent["claims"]) == claims
         assert json.loads(sent["authorization_details"]) == details
+
+
+def test_a_list_of_dictionaries_is_json_from_a_link_and_a_guard_too(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)))
+    details = [{"type": "payment", "amount": 1}, {"type": "account"}]
+    guard = login_required(authorize_params={"authorization_details": details})
+    app.add_url_rule("/pay", "pay", guard(lambda: "paid"))
+    app.add_url_rule("/link", "link", lambda: login_url(authorization_details=details))
+    browser = Browser(app, provider)
+    for link in (browser.get("/pay").location, browser.get("/link").text):
+        sent = query_of(browser.begin(str(link)))["authorization_details"]
+        assert json.loads(sent) == details

@@ -11,6 +11,7 @@ from .protocol.errors import ConfigurationError
 from .session.extension import extension_of
 from .session.registration import Registration
 from .web.demands import login_demands
+from .web.redirect_uris import callback_path
 
 
 def check_secret_key(app: Flask, name: str) -> None:  # noqa: ARG001
@@ -53,21 +54,35 @@ def check_urls(app: Flask, registration: Registration) -> None:
 
 
 def check_redirect_uri(app: Flask, registration: Registration) -> None:
-    """Check that no other login has the same redirect URI.
+    """Check that no other login has the same redirect URI, or answers there.
 
-    :raises ConfigurationError: one has.
+    :raises ConfigurationError: one does.
     """
     name, redirect_uri = registration.name, registration.handler.redirect_uri
     for other in extension_of(app).logins.values():
-        if (
-            other is not registration
-            and redirect_uri
-            and redirect_uri == other.handler.redirect_uri
-        ):
+        if other is registration:
+            continue
+        if redirect_uri and redirect_uri == other.handler.redirect_uri:
             raise ConfigurationError(
                 f"The logins {other.name!r} and {name!r} have one redirect_uri, where only one of"
                 " them can be: give each handler its own, or none."
             )
+        for one, another in ((registration, other), (other, registration)):
+            _check_callback(app, one, another)
+
+
+def _check_callback(app: Flask, registration: Registration, other: Registration) -> None:
+    path = callback_path(app, registration)
+    own, others = (
+        {rule.rule for rule in app.url_map.iter_rules(f"{each.name}.callback")}
+        for each in (registration, other)
+    )
+    if path in others - own:
+        raise ConfigurationError(
+            f"redirect_uri={registration.handler.redirect_uri!r} leads to {path!r}, the callback of"
+            f" the login {other.name!r}, and is that of {registration.name!r}: register"
+            f" {' or '.join(sorted(own))} with the provider, and as redirect_uri."
+        )
 
 
 def check_settings(app: Flask, registration: Registration) -> None:  # noqa: ARG001

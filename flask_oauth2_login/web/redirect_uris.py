@@ -33,6 +33,19 @@ def redirect_uri(registration: Registration) -> str:
     return adapter.build(endpoint, values, force_external=True)
 
 
+def callback_path(app: Flask, registration: Registration) -> str | None:
+    """Return the path of the handler's ``redirect_uri`` as URL rules have it; None without one.
+
+    Rules don't contain the path at which the app is mounted, if that is known here at all.
+    """
+    redirect_uri = registration.handler.redirect_uri
+    if not redirect_uri:
+        return None
+    mounted_at = app.config["APPLICATION_ROOT"].rstrip("/")
+    path = unquote(urlsplit(redirect_uri).path) or "/"
+    return path.removeprefix(mounted_at) if path.startswith(f"{mounted_at}/") else path
+
+
 def further_callback_rule(app: Flask, registration: Registration) -> str | None:
     """Return a URL rule to serve the callback at the path of the handler's ``redirect_uri``.
 
@@ -42,12 +55,9 @@ def further_callback_rule(app: Flask, registration: Registration) -> str | None:
     :raises ConfigurationError: the path is not below the login's ``url_prefix``.
     """
     redirect_uri, name = registration.handler.redirect_uri, registration.name
-    if not redirect_uri:
+    path = callback_path(app, registration)
+    if path is None:
         return None
-    # Rules don't contain the path at which the app is mounted, if that is known here at all.
-    mounted_at = app.config["APPLICATION_ROOT"].rstrip("/")
-    path = unquote(urlsplit(redirect_uri).path) or "/"
-    path = path.removeprefix(mounted_at) if path.startswith(f"{mounted_at}/") else path
     if any(rule.rule == path for rule in app.url_map.iter_rules()):
         return None
     rules = [rule.rule for rule in app.url_map.iter_rules(f"{name}.callback")]

@@ -50,6 +50,26 @@ def test_a_path_outside_the_prefix_is_an_error_that_names_both(
     assert "'/sso/callback'" in str(caught.value)
 
 
+@pytest.mark.parametrize("prefix", ["/one", None])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_callback_of_another_login_is_an_error_that_names_both(
+    provider: Provider, make_app: MakeApp, prefix: str | None, is_first: bool
+) -> None:
+    handler = make_handler(provider, redirect_uri="https://app.example/two/callback")
+    one = OAuth2Login(handler, name="one", url_prefix=prefix)
+    two = OAuth2Login(make_handler(provider), name="two", url_prefix="/two")
+    app = make_app()
+
+    def register() -> None:
+        for login in (one, two) if is_first else (two, one):
+            app.register_blueprint(login)
+
+    with pytest.raises(ConfigurationError) as caught:
+        register()
+    assert "redirect_uri='https://app.example/two/callback'" in str(caught.value)
+    assert "'one'" in str(caught.value)
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("path", ["/done", "/oauth/return"])
 def test_a_view_of_the_apps_own_at_that_path_goes_before(

@@ -11,6 +11,7 @@ import time
 import typing as t
 
 from . import base64url
+from .discovery import ALIASES
 from .errors import IDTokenError
 from .id_token import validate_id_token
 from .json_input import parse_json
@@ -34,7 +35,7 @@ def check_same_person(id_token: str, client_id: str, former: t.Mapping[str, t.An
     if claims is None:
         return
     for name in ("iss", "sub"):
-        if name in former and claims.get(name) != former[name]:
+        if name in former and not _is_same(claims.get(name), former[name]):
             raise IDTokenError(f"its {name} is not that of the sign-in")
     aud = claims.get("aud")
     if client_id not in (aud if isinstance(aud, list) else [aud]):
@@ -58,6 +59,12 @@ def validate_refreshed(
         if claims.get(name, former.get(name)) != former.get(name):
             raise IDTokenError(f"its {name} is not that of the sign-in")
     return claims
+
+
+def _is_same(value: t.Any, former: t.Any) -> bool:
+    """Return True if two values of a claim are equal, or are two names of one issuer."""
+    names = ((issuer, *aliases) for issuer, aliases in ALIASES.items())
+    return value == former or any(value in each and former in each for each in names)
 
 
 def _read(id_token: str) -> Claims | None:

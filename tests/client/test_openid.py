@@ -104,6 +104,7 @@ def test_a_providers_own_spelling_is_data(provider: Provider) -> None:
     "claims",
     [
         {"iss": "https://evil.example"},
+        {"iss": ["https://evil.example"]},
         {"sub": "somebody-else"},
         {"sub": REMOVED},
         {"aud": ["another-client"]},
@@ -140,6 +141,22 @@ def test_a_good_id_token_of_a_renewal_is_handed_out(provider: Provider, claims: 
     assert newer is not None
     assert newer.id_claims is not None
     assert newer["id_token"] != token["id_token"]
+
+
+@pytest.mark.security("E1", "E8")
+def test_another_name_of_the_same_issuer_is_the_same_issuer(provider: Provider) -> None:
+    issuer = "https://accounts.google.com"
+    metadata = {**provider.metadata(), "issuer": issuer}
+    sso = make_openid_client(provider, issuer=issuer, metadata=metadata)
+    issue(provider, claims={"iss": issuer})
+    token = redeem_openid(provider, sso)
+    issue(provider, claims={"iss": "accounts.google.com"})
+    newer = sso.renew(token, token.id_claims)
+    assert newer is not None
+    assert newer.id_claims is not None
+    issue(provider, claims={"iss": "https://evil.example"})
+    with pytest.raises(IDTokenError):
+        sso.renew(newer, newer.id_claims)
 
 
 @pytest.mark.security("E8")

@@ -100,9 +100,9 @@ class LocalStore(ForkSafe):
         :raises StoreError: the file exists, but can't be read now.
         """
         store = self._store()
-        if self._notes and (note := self._live_note(id)) is not None:
-            if note.sealed == ENDED or id in self._unwritten:
-                return Stored(note.sealed, "noted")
+        note = self._live_note(id) if self._notes else None
+        if note is not None and (note.sealed == ENDED or id in self._unwritten):
+            return Stored(note.sealed, "noted")
         return store.read(id)
 
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:

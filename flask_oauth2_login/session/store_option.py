@@ -11,7 +11,6 @@ from flask.cli import FlaskGroup
 
 from ..protocol.errors import ConfigurationError, StoreError
 from ..stores.base import METHODS, TokenStore
-from ..stores.sqlite import SQLiteStore
 from .browser_record import BrowserStore
 from .cookie_store import CookieStore
 from .session_store import SessionStore
@@ -77,6 +76,8 @@ def _open_store(url: str) -> TokenStore:
 
         return RedisStore(url)
     if path := _sqlite_path(url):
+        from ..stores.sqlite import SQLiteStore
+
         return SQLiteStore(path)
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
         from ..stores.sqlalchemy import SQLAlchemyStore

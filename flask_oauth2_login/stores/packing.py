@@ -6,7 +6,8 @@ of a list is packed separately:
 
 - a text is not compressed: a token (base64url with dots) takes six bits for each letter, any other
   text is UTF-8;
-- anything else is JSON, compressed.
+- None is nothing at all;
+- anything else is JSON, compressed if it is long enough to become shorter.
 
 A secret must be an element of its own, and a text.
 """
@@ -22,7 +23,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 #: The most bytes of a value before packing, so that unpacking can't inflate without bound.
 MAX_PLAIN = 2 * 1024 * 1024
 
-_LIST, _JSON, _TEXT, _TOKEN = range(4)
+#: The most bytes of JSON that is not compressed: so little becomes hardly shorter.
+MAX_UNCOMPRESSED = 40
+
+_LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = range(5)
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")
 # Deflate without zlib's header and checksum, because the seal already detects changes.
 _RAW = -15
@@ -60,20 +64,34 @@ def _as_bytes(element: t.Any) -> bytes:
 
 
 def _pack_one(element: t.Any, plain: bytes) -> bytes:
+    if element is None:
+        return b""
     if not isinstance(element, str):
-        return bytes([_JSON]) + zlib.compress(plain, level=9, wbits=_RAW)
+        short = len(plain) <= MAX_UNCOMPRESSED
+        return bytes([_JSON]) + plain if short else bytes([_DEFLATED]) + _deflate(plain)
     if _TOKEN_TEXT.fullmatch(element):
         return bytes([_TOKEN]) + b"".join(map(_pack_run, plain.split(b".")))
     return bytes([_TEXT]) + plain
 
 
+def _deflate(plain: bytes) -> bytes:
+    # A window and tables that fit the data. To allocate the largest ones takes most of the time.
+    bits = max(9, min(15, len(plain).bit_length()))
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -bits, bits - 7)
+    return deflate.compress(plain) + deflate.flush()
+
+
 def _unpack_one(packed: bytes) -> t.Any:
+    if not packed:
+        return None
     kind, packed = packed[0], packed[1:]
     if kind == _TOKEN:
         return b".".join(_unpack_runs(packed)).decode()
     if kind == _TEXT:
         return packed.decode()
-    if kind != _JSON:
+    if kind == _JSON:
+        return json.loads(packed)
+    if kind != _DEFLATED:
         raise ValueError("packed in another way")
     inflate = zlib.decompressobj(_RAW)
     plain = inflate.decompress(packed, MAX_PLAIN)

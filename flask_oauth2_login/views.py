@@ -33,7 +33,7 @@ from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
 from .web.next_url import own_path, safe_next
 from .web.pages import error_page, render_error, set_no_store
-from .web.user_agent import is_navigation, is_prefetch
+from .web.user_agent import is_navigation, is_prefetch, read_header
 from .web.view_urls import login_url_of, url_of
 
 log = logging.getLogger("flask_oauth2_login")
@@ -47,14 +47,16 @@ def _current_registration() -> Registration:
 @without_locals
 def login(**_variables: object) -> Response:
     """``/login``: begin a sign-in."""
-    registration = _current_registration()
-    if current_extension().once(f"urls:{registration.name}"):
+    extension = current_extension()
+    registration = extension.get(str(request.blueprint))
+    if extension.once(f"urls:{registration.name}"):
         # Checked again, because views may have been added after the registration.
         check_urls(current_app, registration)
     require_navigation()
-    if request.method == "POST" or "iss" in request.values:
+    given = request.args
+    if request.method == "POST" or "iss" in given:
         return _login_for_provider(registration)
-    next = safe_next(request.args.get("next"))
+    next = safe_next(given["next"]) if "next" in given else None
     link_request = read_link(registration)
     if not link_request.link:
         return flow.begin(registration, next=next, params=link_request.params)
@@ -98,8 +100,8 @@ def require_navigation() -> None:
     """Check that a browser's window goes to this URL: not a frame, a subresource or a prefetch."""
     if is_prefetch(request):
         abort(set_no_store(Response(status=503)))
-    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    if mode != "navigate" or not is_navigation(request):
+    mode = read_header(request, "Sec-Fetch-Mode")
+    if mode not in {None, "navigate"} or not is_navigation(request):
         raise error_page(400, "A sign-in is begun by going to it, in a window.")
 
 
@@ -190,8 +192,6 @@ def frontchannel_logout(**_variables: object) -> Response:
 
 def after_view(response: Response) -> Response:
     """Mark every response of the blueprint private, including the app's own error pages."""
-    policy = response.headers.get("Referrer-Policy")
-    set_no_store(response)
-    if policy is not None:
-        response.headers["Referrer-Policy"] = policy
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response

@@ -13,12 +13,18 @@ from urllib3.util import parse_url
 
 from .errors import ConfigurationError
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A URL without a query, which needs no parsing to get one.
+_BARE = re.compile(r"https?://[!-\"$->@-Z\\^-~]+")
+# What `quote` would leave as it is.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_absolute(url: str) -> bool:
     """Return True if a URL begins with a scheme. A URL within its query does not count."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url))
+    return _SCHEME.match(url) is not None
 
 
 def join(base: str, path: str) -> str:
@@ -36,22 +42,34 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     :param params: a list or tuple repeats a parameter. A mapping, such as ``claims``, or a list of
         mappings is sent as JSON. None removes the parameter.
     """
-    parts = urlsplit(url)
-    added = [
-        (name, value)
+    new = "&".join(
+        f"{_quote(name)}={_quote(value)}"
         for name, given in params.items()
-        for value in _values(json_param(given))
+        for value in _values(given)
         if value is not None
-    ]
+    )
+    if _BARE.fullmatch(url):
+        return f"{url}?{new}" if new else url
+    parts = urlsplit(url)
     query = parts.query
     if any(name in params for name, _ in parse_qsl(query, keep_blank_values=True)):
         query = urlencode([pair for pair in parse_qsl(query, True) if pair[0] not in params])
-    new = urlencode(added, quote_via=quote, safe="")
     return urlunsplit(parts._replace(query="&".join(filter(None, (query, new)))))
 
 
 def _values(given: t.Any) -> t.Sequence[t.Any]:
-    return [json_param(each) for each in given] if isinstance(given, (list, tuple)) else [given]
+    """Return the values of a parameter, which are several if it is a list."""
+    if isinstance(given, str):
+        return (given,)
+    given = json_param(given)
+    return [json_param(each) for each in given] if isinstance(given, (list, tuple)) else (given,)
+
+
+def _quote(value: t.Any) -> str:
+    text = value if isinstance(value, (str, bytes)) else str(value)
+    if isinstance(text, str) and _UNRESERVED.fullmatch(text):
+        return text
+    return quote(text, safe="")
 
 
 def json_param(value: t.Any) -> t.Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import time
 import typing as t
@@ -29,6 +30,7 @@ from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
 from ..web.next_url import safe_next
+from ..web.user_agent import own_origin
 from .remembered_next import common_path, find_next, remember_next
 
 #: How long (s) a person may take at the provider.
@@ -70,7 +72,7 @@ class Attempt:
     #: How often its code could not be sent. Each of these tries has a cookie of its own.
     failed_tries: int = 0
 
-    @property
+    @functools.cached_property
     def state(self) -> str:
         """128 bits in characters that every provider accepts. They don't reveal the verifier."""
         return sha256(f"state:{self.code_verifier}".encode()).hexdigest()[:32]
@@ -78,6 +80,9 @@ class Attempt:
     @property
     def nonce(self) -> str:
         return encode(sha256(f"nonce:{self.code_verifier}".encode()).digest())
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Attempt))
 
 
 def begin_attempt(
@@ -133,6 +138,8 @@ def _note_host(registration: Registration, redirect_uri: str) -> None:
     """Note where this attempt begins, if the browser can't send its cookie to the redirect URI."""
     begun_elsewhere = current_extension().begun_elsewhere
     begun_elsewhere.pop(registration.name, None)
+    if redirect_uri.startswith(f"{own_origin(request)}/"):
+        return
     if urlsplit(redirect_uri).hostname != urlsplit(request.host_url).hostname:
         begun_elsewhere[registration.name] = to_one_line(request.host)[:260]
 
@@ -283,6 +290,8 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
 
     A cookie that can't be opened is left out: it may belong to another app.
     """
+    if not request.cookies:
+        return []
     # On https the cookies are sent to every page, so the attempts of all logins count together.
     registrations = current_extension().logins.values() if request.is_secure else [registration]
     found = []
@@ -311,7 +320,7 @@ def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> l
 def _make_cookie(
     registration: Registration, attempt: Attempt, made_at: int | None = None
 ) -> dict[str, t.Any]:
-    values = [getattr(attempt, field.name) for field in dataclasses.fields(Attempt)]
+    values = [getattr(attempt, name) for name in _FIELDS]
     if not attempt.failed_tries:
         values.pop()
     return _cookie(registration, attempt.state).make(values, made_at)

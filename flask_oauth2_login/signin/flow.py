@@ -7,7 +7,7 @@ import secrets
 import time
 import typing as t
 
-from flask import Response, redirect
+from flask import Response
 
 from .. import signals
 from ..client.revocation import revoke
@@ -31,6 +31,7 @@ from ..session.record import KEPT_CLAIMS, Record
 from ..session.registration import Registration
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
+from ..web.pages import redirect_to
 from ..web.proxy import warn_of_unread_proxy
 from ..web.redirect_uris import redirect_uri
 from .attempt import (
@@ -70,7 +71,7 @@ def begin(
     granted = login.kept_scopes if login is not None else []
     requested = dict(params or {})
     scopes, request_params = authorization_params(registration, requested)
-    scopes = split_scope([*scopes, *granted])
+    scopes = split_scope([*scopes, *granted]) if granted else scopes
     requested.pop("scope", None)
     login_demands(registration, requested)
     owner = linking_owner() if link else None
@@ -84,7 +85,7 @@ def begin(
         **binding_params(registration, attempt),
         **request_params,
     )
-    return t.cast(Response, redirect(url))
+    return redirect_to(url)
 
 
 def finish(registration: Registration, response: t.Mapping[str, str]) -> Response:
@@ -134,7 +135,7 @@ def _let_try_again(registration: Registration, attempt: Attempt) -> None:
 
 
 def _go_on(attempt: Attempt) -> Response:
-    return t.cast(Response, redirect(safe_next(attempt.next) or default_next()))
+    return redirect_to(safe_next(attempt.next) or default_next())
 
 
 def _has_signed_in(registration: Registration, attempt: Attempt) -> bool:

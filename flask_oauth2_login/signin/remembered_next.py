@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import urlsplit
 
-from flask import Response
+from flask import Response, request
 
 from ..session.cookies import SealedCookie, cookie_name
 from ..session.registration import Registration
@@ -42,6 +42,8 @@ def remember_next(
     :param room: the bytes that the cookie may take in a request.
     :returns: a function that sends the change with a response.
     """
+    if next is None and _name(registration) not in request.cookies:
+        return lambda _response: None
     cookie = _cookie(registration)
     former = cookie.read() or []
     # Each page is a text of its own, which is not compressed: a link can choose a page.
@@ -62,12 +64,16 @@ def remember_next(
     return send
 
 
+def _name(registration: Registration) -> str:
+    return f"{cookie_name(registration.name)}__next"
+
+
 def _cookie(registration: Registration) -> SealedCookie:
     return SealedCookie(
         sealer=registration.sealer,
         purpose="next",
         context=registration.context,
-        name=f"{cookie_name(registration.name)}__next",
+        name=_name(registration),
         path=common_path(registration),
         lifetime=LIFETIME,
     )

@@ -129,11 +129,8 @@ def login_demands(registration: Registration, params: Params) -> Demands:
     :raises ConfigurationError: the login has no ID tokens to prove them, or they conflict.
     """
     demands = Demands()
-    for place in (
-        registration.handler.authorize_params,
-        registration.options.authorize_params,
-        params,
-    ):
+    handler, options = registration.handler, registration.options
+    for place in filter(None, (handler.authorize_params, options.authorize_params, params)):
         demands = demands.and_also(read_demands(place))
     if demands:
         require_id_tokens(registration)
@@ -160,7 +157,10 @@ def authorization_params(
     :param params: those of the link or the view. They override the blueprint's, and the handler's
         override them.
     """
-    places = (registration.options.authorize_params, params, registration.handler.authorize_params)
+    handler, options = registration.handler, registration.options
+    places = (options.authorize_params, params, handler.authorize_params)
+    if not any(places):
+        return list(registration.scopes), {}
     merged = {
         name: value
         for place in places

@@ -7,10 +7,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 from flask import request
 
-from .user_agent import is_navigation, is_safe_method, own_origin
+from .user_agent import is_navigation, is_safe_method, own_origin, read_header
 
 #: The most characters of a path to come back to.
 MAX_NEXT = 2000
+# A backslash, which browsers read as a slash, and control characters, which they leave out.
+_MISREAD = re.compile(r"[\x00-\x1f\x7f\\]")
+# What a browser removes before it looks for "//".
+_DOTS = re.compile(r"^(/\.{1,2}(?=/))+")
+
 #: The characters that a path may have unescaped: RFC 3986, section 3.3.
 PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 
@@ -22,18 +27,15 @@ def safe_next(target: str | None) -> str | None:
     path = target.partition("?")[0].partition("#")[0]
     # A server or a proxy may decode the path once more.
     for form in (target, path, unquote(path), unquote(unquote(path))):
-        if "\\" in form or any(ord(char) < 32 or ord(char) == 127 for char in form):
-            return None
-        # A browser removes "." and ".." before it looks for "//".
-        if re.sub(r"^(/\.{1,2}(?=/))+", "", form).startswith("//"):
+        if _MISREAD.search(form) or _DOTS.sub("", form).startswith("//"):
             return None
     return target
 
 
 def current_page() -> str | None:
     """Return the path of the page that the visitor is on; None if there is none."""
-    if request.headers.get("HX-Request") == "true":
-        return own_path(request.headers.get("HX-Current-URL"))
+    if read_header(request, "HX-Request") == "true":
+        return own_path(read_header(request, "HX-Current-URL"))
     if not is_safe_method(request) or not is_navigation(request):
         return own_path(request.referrer)
     path = quote(request.script_root + request.path, safe=PATH_CHARACTERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import typing as t
 
-from flask import Response, json, make_response, render_template, request
+from flask import Response, current_app, json, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -50,6 +50,11 @@ def allow_own_frames(page: Response) -> None:
     page.headers["Content-Security-Policy"] = policy.replace(
         "frame-ancestors 'none'", "frame-ancestors 'self'"
     )
+
+
+def redirect_to(url: str) -> Response:
+    """Return a redirect. It has no page of its own, because no browser shows that."""
+    return current_app.response_class(status=302, headers={"Location": url})
 
 
 def redirect_page(url: str) -> Response:

@@ -11,6 +11,7 @@ from ..config import server_name
 from ..protocol.json_input import to_one_line
 from ..session.extension import current_extension
 from ..session.registration import Registration
+from .user_agent import read_header
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -25,9 +26,8 @@ def warn_of_unread_proxy(registration: Registration, redirect_uri: str) -> None:
     wrong = []
     if not request.is_secure and _says_https():
         wrong.append("a header such as X-Forwarded-Proto says https, and the request says http")
-    host = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()
-    is_made_of_host = not registration.handler.redirect_uri and not server_name()
-    if host and host != request.host and is_made_of_host:
+    host = _first("X-Forwarded-Host")
+    if host and host != request.host and not (registration.handler.redirect_uri or server_name()):
         wrong.append(
             f"X-Forwarded-Host says {to_one_line(host)[:100]!r}, and the request says"
             f" {to_one_line(request.host)[:100]!r}"
@@ -44,11 +44,18 @@ def warn_of_unread_proxy(registration: Registration, redirect_uri: str) -> None:
 
 
 def _says_https() -> bool:
-    headers = request.headers
-    proto = headers.get("X-Forwarded-Proto", headers.get("X-Forwarded-Scheme", ""))
-    if proto.partition(",")[0].strip().lower() == "https":
+    proto = _first("X-Forwarded-Proto")
+    proto = _first("X-Forwarded-Scheme") if proto is None else proto
+    if proto is not None and proto.lower() == "https":
         return True
-    if headers.get("X-Forwarded-Ssl", "").lower() == "on":
+    ssl = _first("X-Forwarded-Ssl")
+    if ssl is not None and ssl.lower() == "on":
         return True
-    # RFC 7239, section 5.4. The first element is that of the proxy next to the visitor.
-    return bool(_FORWARDED_PROTO.search(headers.get("Forwarded", "").partition(",")[0]))
+    # RFC 7239, section 5.4.
+    return bool(_FORWARDED_PROTO.search(_first("Forwarded") or ""))
+
+
+def _first(header: str) -> str | None:
+    """Return the first element of a header: that of the proxy next to the visitor."""
+    value = read_header(request, header)
+    return value and value.partition(",")[0].strip()

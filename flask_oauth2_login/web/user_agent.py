@@ -11,6 +11,7 @@ _NOTHING = re.compile(r"q=0(\.0*)?")
 
 #: The headers by which browsers announce a prefetch, now or formerly.
 PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_PURPOSES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in PURPOSES)
 
 
 class UserAgent(enum.Enum):
@@ -27,21 +28,30 @@ class UserAgent(enum.Enum):
     API = enum.auto()
 
 
+def read_header(request: Request, name: str) -> str | None:
+    """Return a header of a request, or None.
+
+    `Request.headers` raises and catches an error for each header that is missing, as most of those
+    are that are looked for here.
+    """
+    value: str | None = request.environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    return value
+
+
 def find_user_agent(request: Request) -> UserAgent:
     """Return the kind of client, by Fetch Metadata, or else by ``Accept``."""
-    headers = request.headers
     if is_prefetch(request):
         return UserAgent.PREFETCH
-    if headers.get("HX-Request") == "true":
+    if read_header(request, "HX-Request") == "true":
         return UserAgent.HTMX
-    mode = headers.get("Sec-Fetch-Mode")
+    mode = read_header(request, "Sec-Fetch-Mode")
     if mode is not None:
         if mode != "navigate":
             return UserAgent.API
         in_window = is_navigation(request)
-    elif headers.get("X-Requested-With"):
+    elif read_header(request, "X-Requested-With"):
         return UserAgent.API
-    elif "text/html" in _accepted(headers.get("Accept", "")):
+    elif "text/html" in _accepted(read_header(request, "Accept") or ""):
         in_window = is_navigation(request)
     else:
         return UserAgent.API
@@ -50,8 +60,8 @@ def find_user_agent(request: Request) -> UserAgent:
 
 def is_prefetch(request: Request) -> bool:
     """Return True if a browser fetches a page before anybody goes there."""
-    purposes = " ".join(filter(None, map(request.headers.get, PURPOSES))).lower()
-    return any(word in purposes for word in ("prefetch", "prerender", "preview"))
+    purposes = " ".join(filter(None, map(request.environ.get, _PURPOSES))).lower()
+    return bool(purposes) and any(word in purposes for word in ("prefetch", "prerender", "preview"))
 
 
 def _accepted(accept: str) -> set[str]:
@@ -66,11 +76,10 @@ def is_navigation(request: Request) -> bool:
     A service worker that passes a window's request on makes its destination ``empty``. A download
     has the same destination, but does not accept ``text/html``.
     """
-    headers = request.headers
-    dest = headers.get("Sec-Fetch-Dest", "document")
-    if dest == "empty" and headers.get("Sec-Fetch-Mode") == "navigate":
-        return "text/html" in _accepted(headers.get("Accept", ""))
-    return dest == "document"
+    dest = read_header(request, "Sec-Fetch-Dest")
+    if dest == "empty" and read_header(request, "Sec-Fetch-Mode") == "navigate":
+        return "text/html" in _accepted(read_header(request, "Accept") or "")
+    return dest is None or dest == "document"
 
 
 def is_safe_method(request: Request) -> bool:
@@ -88,10 +97,10 @@ def is_same_origin(request: Request) -> bool | None:
 
     Another port or subdomain is ``same-site``, but another origin. See docs/security.md, D3.
     """
-    site = request.headers.get("Sec-Fetch-Site")
+    site = read_header(request, "Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = request.headers.get("Origin")
+    origin = read_header(request, "Origin")
     if origin is None or origin == "null":
         return None
     return origin == own_origin(request)

@@ -57,8 +57,10 @@ def login_url_of(registration: Registration, target: str | None, /, **params: t.
 
 def rule_variables(endpoint: str) -> dict[str, t.Any]:
     """Return the variables that an endpoint's URL rule shares with this request's."""
+    given = request.view_args
+    if not given:
+        return {}
     expects = current_app.url_map.is_endpoint_expecting
-    given = request.view_args or {}
     return {
         name: value
         for name, value in given.items()

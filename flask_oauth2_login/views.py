@@ -25,9 +25,10 @@ from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
 from .signin import flow, samesite
-from .signin.attempt import UnknownAttemptError, answers_by_form
+from .signin.attempt import answers_by_form
 from .signin.response import read_response
 from .signin.session_setup import linking_owner
+from .signin.unknown_attempt import UnknownAttemptError
 from .signout import provider_logout
 from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
@@ -98,10 +99,11 @@ def _login_for_provider(registration: Registration) -> Response:
 
 def require_navigation() -> None:
     """Check that a browser's window goes to this URL: not a frame, a subresource or a prefetch."""
-    if is_prefetch(request):
+    here = request._get_current_object()  # type: ignore[attr-defined]
+    if is_prefetch(here):
         abort(set_no_store(Response(status=503)))
-    mode = read_header(request, "Sec-Fetch-Mode")
-    if mode not in {None, "navigate"} or not is_navigation(request):
+    mode = read_header(here.environ, "Sec-Fetch-Mode")
+    if mode not in {None, "navigate"} or not is_navigation(here):
         raise error_page(400, "A sign-in is begun by going to it, in a window.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import time
@@ -25,6 +24,8 @@ MAX_COOKIES = 8000
 ROOM_FOR_SIGN_IN = 1500
 #: The bytes of these that always stay free for one.
 LEAST_ROOM = 700
+#: The prefix of a cookie that only this host can set: RFC 6265bis, section 4.1.3.2.
+HOST_PREFIX = "__Host-"
 #: How far (s) the clocks of two machines of the app may differ.
 CLOCK_SKEW = 60
 
@@ -32,8 +33,7 @@ CLOCK_SKEW = 60
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]|(?<=_)_")
 
 
-@dataclasses.dataclass(frozen=True)
-class SealedCookie:
+class SealedCookie(t.NamedTuple):
     """A sealed value that a browser keeps for one sign-in or sign-out.
 
     :param sealer: seals and opens the value.
@@ -54,7 +54,7 @@ class SealedCookie:
     samesite: str = "Lax"
 
     def make(self, value: list[t.Any], made_at: int | None = None) -> dict[str, t.Any]:
-        """Return the arguments of `Response.set_cookie` for a value.
+        """Return the arguments of `send_cookie` for a value.
 
         :param made_at: when the value was made, in Unix seconds; None for now.
         """
@@ -100,6 +100,15 @@ class SealedCookie:
         }
 
 
+def send_cookie(response: Response, cookie: t.Mapping[str, t.Any]) -> None:
+    """Set a cookie by the arguments of `Response.set_cookie`, without ``Expires``.
+
+    Browsers ignore that beside ``Max-Age``: RFC 6265, section 5.3. A cookie without either ends
+    with the browser's session.
+    """
+    response.headers.add("Set-Cookie", dump_cookie(**cookie, sync_expires=False, max_size=0))
+
+
 def fits(cookie: t.Mapping[str, t.Any]) -> bool:
     """Return True if browsers accept a cookie with these arguments of `Response.set_cookie`."""
     if len(cookie["value"]) < MAX_COOKIE - LONGEST_ATTRIBUTES:
@@ -121,7 +130,8 @@ def cookie_name(login: str) -> str:
     host can differ. Two logins never share it. It never contains ``__``, which separates it from
     the rest of a cookie's name.
     """
-    return _cookie_name(login, current_app.session_interface.get_cookie_name(current_app))
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    return _cookie_name(login, app.session_interface.get_cookie_name(app))
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,20 +9,20 @@ import time
 import typing as t
 from contextlib import suppress
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from flask import Response, after_this_request, request
 
 from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
-from ..protocol.json_input import to_one_line
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
 from ..session.cookies import (
+    HOST_PREFIX,
     LEAST_ROOM,
     MAX_COOKIES,
     SealedCookie,
     cookie_name,
+    send_cookie,
     sent_bytes,
 )
 from ..session.extension import current_extension
@@ -30,8 +30,8 @@ from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
 from ..web.next_url import safe_next
-from ..web.user_agent import own_origin
 from .remembered_next import common_path, find_next, remember_next
+from .unknown_attempt import NOT_OURS, UnknownAttemptError, explain_missing, note_host
 
 #: How long (s) a person may take at the provider.
 LIFETIME = 600
@@ -41,10 +41,6 @@ MAX_PARALLEL = 8
 #: with every request, and servers refuse requests with more than about 8,000 bytes of cookies.
 MAX_BYTES = 3000
 
-#: What the visitor reads where the ``state`` can't be one of ours.
-NOT_OURS = "the answer does not belong to a sign-in here; start again"
-#: The prefix of a cookie that only this host can set: RFC 6265bis, section 4.1.3.2.
-HOST_PREFIX = "__Host-"
 
 # Bytes that each cookie adds to a Cookie header besides name and value: "=" and "; ".
 _AROUND = 3
@@ -97,7 +93,7 @@ def begin_attempt(
 
     :raises AuthorizationError: the attempt is too large for a cookie.
     """
-    _note_host(registration, redirect_uri)
+    note_host(registration, redirect_uri)
     under_way = _find_attempts(registration)
     attempt = Attempt(
         code_verifier=make_code_verifier(),
@@ -127,21 +123,11 @@ def begin_attempt(
     def send(response: Response) -> Response:
         for oldest in surplus:
             oldest.delete(response)
-        response.set_cookie(**cookie)
+        send_cookie(response, cookie)
         send_pages(response)
         return response
 
     return attempt
-
-
-def _note_host(registration: Registration, redirect_uri: str) -> None:
-    """Note where this attempt begins, if the browser can't send its cookie to the redirect URI."""
-    begun_elsewhere = current_extension().begun_elsewhere
-    begun_elsewhere.pop(registration.name, None)
-    if redirect_uri.startswith(f"{own_origin(request)}/"):
-        return
-    if urlsplit(redirect_uri).hostname != urlsplit(request.host_url).hostname:
-        begun_elsewhere[registration.name] = to_one_line(request.host)[:260]
 
 
 def find_attempt(registration: Registration, state: str | None) -> Attempt:
@@ -178,45 +164,7 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
                     "it was begun more than ten minutes ago; start again",
                     f"its cookie is {age:.0f} seconds old, and at most {LIFETIME} are accepted",
                 )
-    if cookie.name in request.cookies:
-        return UnknownAttemptError(
-            "this site can't read what it noted when it was begun; start again",
-            "a cookie of its state came, and does not open. Is SECRET_KEY the same in every worker"
-            " and after a restart? os.urandom() in the app's code makes another one each time",
-        )
-    if cookie.name.removeprefix(HOST_PREFIX) in request.cookies:
-        return UnknownAttemptError(
-            "it was begun at another address of this site; start again",
-            "its cookie was set on http, and the answer came on https. Redirect visitors to https,"
-            " or use werkzeug's ProxyFix if a proxy ends TLS",
-        )
-    begun_at = current_extension().begun_elsewhere.get(registration.name)
-    here = to_one_line(request.host)
-    if begun_at is not None and begun_at != here:
-        return UnknownAttemptError(
-            "it was begun at another address of this site; start again",
-            f"no cookie of its state came. A sign-in was begun at {begun_at!r}, and the redirect"
-            f" URI leads to {here!r}, where the browser does not send the cookie: use one of them"
-            " for both",
-        )
-    return UnknownAttemptError(
-        "it was begun in another browser, or more than ten minutes ago; start again",
-        f"no cookie of its state came to {here!r}: it was begun in another browser, at another host"
-        " name or more than ten minutes ago, or it was answered before, or the browser blocks"
-        " cookies",
-    )
-
-
-class UnknownAttemptError(AuthorizationError):
-    """An authorization response belongs to no attempt of this browser.
-
-    :param error_description: a sentence for the visitor.
-    :param reason: why that is so, for the developer. Only the error's text has it.
-    """
-
-    def __init__(self, error_description: str, reason: str) -> None:
-        super().__init__("invalid_state", error_description)
-        self.args = (f"{self.args[0]}: {reason}.",)
+    return explain_missing(registration, cookie)
 
 
 def use_attempt(registration: Registration, attempt: Attempt) -> None:
@@ -234,7 +182,7 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     def send(response: Response) -> Response:
         if request_scope().is_code_unused:
             # Its age counts from when it was begun, however long this request has taken.
-            response.set_cookie(**_make_cookie(registration, attempt, made_at))
+            send_cookie(response, _make_cookie(registration, attempt, made_at))
         else:
             cookie.delete(response)
         return response

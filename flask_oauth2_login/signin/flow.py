@@ -29,6 +29,7 @@ from ..protocol.token import Token
 from ..session.current_login import find_login
 from ..session.record import KEPT_CLAIMS, Record
 from ..session.registration import Registration
+from ..session.request_scope import request_scope
 from ..web.demands import authorization_params, login_demands
 from ..web.next_url import safe_next
 from ..web.pages import redirect_to
@@ -67,7 +68,8 @@ def begin(
         every sign-in and to the scopes that are already granted.
     :raises ConfigurationError: a demand needs ID tokens, and the login has none.
     """
-    login = find_login(registration)
+    # Reading the session would add `Vary: Cookie`, which costs more than to look here first.
+    login = find_login(registration) if request_scope().received_entries else None
     granted = login.kept_scopes if login is not None else []
     requested = dict(params or {})
     scopes, request_params = authorization_params(registration, requested)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, request
 
-from ..session.cookies import SealedCookie, cookie_name
+from ..session.cookies import SealedCookie, cookie_name, send_cookie
 from ..session.registration import Registration
 from ..web.view_urls import url_of
 
@@ -57,7 +57,7 @@ def remember_next(
 
     def send(response: Response) -> None:
         if pages and pages != former:
-            response.set_cookie(**made)
+            send_cookie(response, made)
         elif former and not pages:
             cookie.delete(response)
 

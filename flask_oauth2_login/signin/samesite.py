@@ -17,7 +17,7 @@ import typing as t
 from flask import Response, after_this_request, current_app, request
 
 from ..protocol.errors import AuthorizationError
-from ..session.cookies import SealedCookie, cookie_name, fits
+from ..session.cookies import SealedCookie, cookie_name, fits, send_cookie
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
@@ -63,7 +63,7 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
     response = redirect_page(url_of(registration, "callback", waiting=waiting))
-    response.set_cookie(**cookie)
+    send_cookie(response, cookie)
     return response
 
 

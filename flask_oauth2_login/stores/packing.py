@@ -26,8 +26,9 @@ MAX_PLAIN = 2 * 1024 * 1024
 #: The most bytes of JSON that is not compressed: so little becomes hardly shorter.
 MAX_UNCOMPRESSED = 40
 
-_LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = range(5)
+_LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = (bytes([kind]) for kind in range(5))
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Deflate without zlib's header and checksum, because the seal already detects changes.
 _RAW = -15
 
@@ -44,13 +45,13 @@ def pack(value: t.Any) -> bytes:
     packed = [_pack_one(*pair) for pair in zip(elements, plain, strict=True)]
     if not isinstance(value, list):
         return packed[0]
-    return bytes([_LIST]) + b"".join(_pack_number(len(one)) + one for one in packed)
+    return _LIST + b"".join([_pack_number(len(one)) + one for one in packed])
 
 
 def unpack(packed: bytes) -> t.Any:
     """Return the value, or None if it was packed differently, for example by another release."""
     try:
-        if packed[0] != _LIST:
+        if packed[:1] != _LIST:
             return _unpack_one(packed)
         return [_unpack_one(one) for one in _split(packed[1:])]
     except (ValueError, IndexError, zlib.error):
@@ -58,9 +59,9 @@ def unpack(packed: bytes) -> t.Any:
 
 
 def _as_bytes(element: t.Any) -> bytes:
-    if isinstance(element, str):
-        return element.encode()
-    return json.dumps(element, separators=(",", ":"), ensure_ascii=False).encode()
+    if element is None:
+        return b""
+    return (element if isinstance(element, str) else _to_json(element)).encode()
 
 
 def _pack_one(element: t.Any, plain: bytes) -> bytes:
@@ -68,10 +69,10 @@ def _pack_one(element: t.Any, plain: bytes) -> bytes:
         return b""
     if not isinstance(element, str):
         short = len(plain) <= MAX_UNCOMPRESSED
-        return bytes([_JSON]) + plain if short else bytes([_DEFLATED]) + _deflate(plain)
+        return _JSON + plain if short else _DEFLATED + _deflate(plain)
     if _TOKEN_TEXT.fullmatch(element):
-        return bytes([_TOKEN]) + b"".join(map(_pack_run, plain.split(b".")))
-    return bytes([_TEXT]) + plain
+        return _TOKEN + b"".join(map(_pack_run, plain.split(b".")))
+    return _TEXT + plain
 
 
 def _deflate(plain: bytes) -> bytes:
@@ -84,7 +85,7 @@ def _deflate(plain: bytes) -> bytes:
 def _unpack_one(packed: bytes) -> t.Any:
     if not packed:
         return None
-    kind, packed = packed[0], packed[1:]
+    kind, packed = packed[:1], packed[1:]
     if kind == _TOKEN:
         return b".".join(_unpack_runs(packed)).decode()
     if kind == _TEXT:
@@ -130,6 +131,8 @@ def _split(packed: bytes) -> t.Iterator[bytes]:
 
 def _pack_number(number: int) -> bytes:
     """Pack a number with seven bits in a byte, lowest bits first. The last byte is below 128."""
+    if number < 128:
+        return bytes((number,))
     packed = bytearray()
     while number >= 128:
         packed.append(number & 127 | 128)

@@ -34,8 +34,8 @@ def safe_next(target: str | None) -> str | None:
 
 def current_page() -> str | None:
     """Return the path of the page that the visitor is on; None if there is none."""
-    if read_header(request, "HX-Request") == "true":
-        return own_path(read_header(request, "HX-Current-URL"))
+    if read_header(request.environ, "HX-Request") == "true":
+        return own_path(read_header(request.environ, "HX-Current-URL"))
     if not is_safe_method(request) or not is_navigation(request):
         return own_path(request.referrer)
     path = quote(request.script_root + request.path, safe=PATH_CHARACTERS)

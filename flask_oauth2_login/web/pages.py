@@ -54,7 +54,9 @@ def allow_own_frames(page: Response) -> None:
 
 def redirect_to(url: str) -> Response:
     """Return a redirect. It has no page of its own, because no browser shows that."""
-    return current_app.response_class(status=302, headers={"Location": url})
+    response = current_app.response_class(status=302)
+    response.headers["Location"] = url
+    return response
 
 
 def redirect_page(url: str) -> Response:

@@ -57,5 +57,5 @@ def _says_https() -> bool:
 
 def _first(header: str) -> str | None:
     """Return the first element of a header: that of the proxy next to the visitor."""
-    value = read_header(request, header)
+    value = read_header(request.environ, header)
     return value and value.partition(",")[0].strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+import typing as t
 
 from flask import Request
 
@@ -28,30 +29,31 @@ class UserAgent(enum.Enum):
     API = enum.auto()
 
 
-def read_header(request: Request, name: str) -> str | None:
-    """Return a header of a request, or None.
+def read_header(environ: t.Mapping[str, t.Any], name: str) -> str | None:
+    """Return a header of the request that an environ describes, or None.
 
     `Request.headers` raises and catches an error for each header that is missing, as most of those
     are that are looked for here.
     """
-    value: str | None = request.environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    value: str | None = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
     return value
 
 
 def find_user_agent(request: Request) -> UserAgent:
     """Return the kind of client, by Fetch Metadata, or else by ``Accept``."""
+    environ = request.environ
     if is_prefetch(request):
         return UserAgent.PREFETCH
-    if read_header(request, "HX-Request") == "true":
+    if read_header(environ, "HX-Request") == "true":
         return UserAgent.HTMX
-    mode = read_header(request, "Sec-Fetch-Mode")
+    mode = read_header(environ, "Sec-Fetch-Mode")
     if mode is not None:
         if mode != "navigate":
             return UserAgent.API
         in_window = is_navigation(request)
-    elif read_header(request, "X-Requested-With"):
+    elif read_header(environ, "X-Requested-With"):
         return UserAgent.API
-    elif "text/html" in _accepted(read_header(request, "Accept") or ""):
+    elif "text/html" in _accepted(read_header(environ, "Accept") or ""):
         in_window = is_navigation(request)
     else:
         return UserAgent.API
@@ -76,9 +78,10 @@ def is_navigation(request: Request) -> bool:
     A service worker that passes a window's request on makes its destination ``empty``. A download
     has the same destination, but does not accept ``text/html``.
     """
-    dest = read_header(request, "Sec-Fetch-Dest")
-    if dest == "empty" and read_header(request, "Sec-Fetch-Mode") == "navigate":
-        return "text/html" in _accepted(read_header(request, "Accept") or "")
+    environ = request.environ
+    dest = read_header(environ, "Sec-Fetch-Dest")
+    if dest == "empty" and read_header(environ, "Sec-Fetch-Mode") == "navigate":
+        return "text/html" in _accepted(read_header(environ, "Accept") or "")
     return dest is None or dest == "document"
 
 
@@ -97,10 +100,11 @@ def is_same_origin(request: Request) -> bool | None:
 
     Another port or subdomain is ``same-site``, but another origin. See docs/security.md, D3.
     """
-    site = read_header(request, "Sec-Fetch-Site")
+    environ = request.environ
+    site = read_header(environ, "Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = read_header(request, "Origin")
+    origin = read_header(environ, "Origin")
     if origin is None or origin == "null":
         return None
     return origin == own_origin(request)

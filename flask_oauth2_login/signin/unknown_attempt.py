@@ -1,0 +1,70 @@
+"""Why a browser comes back with a `state` of which it has no attempt."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import request
+
+from ..protocol.errors import AuthorizationError
+from ..protocol.json_input import to_one_line
+from ..session.cookies import HOST_PREFIX, SealedCookie
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..web.user_agent import own_origin
+
+#: What the visitor reads where the ``state`` can't be one of ours.
+NOT_OURS = "the answer does not belong to a sign-in here; start again"
+
+
+class UnknownAttemptError(AuthorizationError):
+    """An authorization response belongs to no attempt of this browser.
+
+    :param error_description: a sentence for the visitor.
+    :param reason: why that is so, for the developer. Only the error's text has it.
+    """
+
+    def __init__(self, error_description: str, reason: str) -> None:
+        super().__init__("invalid_state", error_description)
+        self.args = (f"{self.args[0]}: {reason}.",)
+
+
+def note_host(registration: Registration, redirect_uri: str) -> None:
+    """Note where this attempt begins, if the browser can't send its cookie to the redirect URI."""
+    begun_elsewhere = current_extension().begun_elsewhere
+    begun_elsewhere.pop(registration.name, None)
+    if redirect_uri.startswith(f"{own_origin(request)}/"):
+        return
+    if urlsplit(redirect_uri).hostname != urlsplit(request.host_url).hostname:
+        begun_elsewhere[registration.name] = to_one_line(request.host)[:260]
+
+
+def explain_missing(registration: Registration, cookie: SealedCookie) -> UnknownAttemptError:
+    """Return an error that says why an attempt's cookie did not come, or does not open."""
+    if cookie.name in request.cookies:
+        return UnknownAttemptError(
+            "this site can't read what it noted when it was begun; start again",
+            "a cookie of its state came, and does not open. Is SECRET_KEY the same in every worker"
+            " and after a restart? os.urandom() in the app's code makes another one each time",
+        )
+    if cookie.name.removeprefix(HOST_PREFIX) in request.cookies:
+        return UnknownAttemptError(
+            "it was begun at another address of this site; start again",
+            "its cookie was set on http, and the answer came on https. Redirect visitors to https,"
+            " or use werkzeug's ProxyFix if a proxy ends TLS",
+        )
+    begun_at = current_extension().begun_elsewhere.get(registration.name)
+    here = to_one_line(request.host)
+    if begun_at is not None and begun_at != here:
+        return UnknownAttemptError(
+            "it was begun at another address of this site; start again",
+            f"no cookie of its state came. A sign-in was begun at {begun_at!r}, and the redirect"
+            f" URI leads to {here!r}, where the browser does not send the cookie: use one of them"
+            " for both",
+        )
+    return UnknownAttemptError(
+        "it was begun in another browser, or more than ten minutes ago; start again",
+        f"no cookie of its state came to {here!r}: it was begun in another browser, at another host"
+        " name or more than ten minutes ago, or it was answered before, or the browser blocks"
+        " cookies",
+    )

@@ -29,7 +29,7 @@ class Keys:
     """
 
     def __init__(self, fetch: t.Callable[[], list[t.Any]]) -> None:
-        self._cache = Cache(fetch)
+        self._cache = Cache(lambda: KeySet(fetch()))
 
     def try_each(self, alg: str, kid: t.Any, verify: t.Callable[[Key], bool]) -> bool:
         """Return True if a suitable key verifies a token.
@@ -45,10 +45,10 @@ class Keys:
         """
         started_at = time.monotonic()
         keys = self._cache.get()
-        good = any(map(verify, find_keys(keys, alg, kid)))
+        good = any(map(verify, keys.find(alg, kid)))
         if not good and self._cache.fetched_at < started_at:
             newer = self._cache.refetch(keys)
-            good = newer is not keys and any(map(verify, find_keys(newer, alg, kid)))
+            good = newer is not keys and any(map(verify, newer.find(alg, kid)))
         if good and self._cache.fetched_at >= started_at:
             self._cache.allow_refetch()
         return good
@@ -75,11 +75,22 @@ def fetch_keys(
     return keys
 
 
-def find_keys(keys: list[t.Any], alg: str, kid: t.Any) -> t.Iterator[Key]:
-    """Yield the keys that may verify a token. Malformed keys are ignored."""
-    for jwk in keys:
-        if isinstance(jwk, dict) and fits(jwk, alg, kid) and (key := import_key(jwk)):
-            yield key
+class KeySet:
+    """The keys of a set. Each is imported when it is first needed, and only once."""
+
+    def __init__(self, jwks: list[t.Any]) -> None:
+        self._jwks = [jwk for jwk in jwks if isinstance(jwk, dict)]
+        self._imported: dict[int, Key | None] = {}
+
+    def find(self, alg: str, kid: t.Any) -> t.Iterator[Key]:
+        """Yield the keys that may verify a token. Malformed keys are ignored."""
+        for number, jwk in enumerate(self._jwks):
+            if not fits(jwk, alg, kid):
+                continue
+            if number not in self._imported:
+                self._imported[number] = import_key(jwk)
+            if key := self._imported[number]:
+                yield key
 
 
 def fits(jwk: JWK, alg: str, kid: t.Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 from .options import Options
@@ -22,6 +24,11 @@ class Endpoints(Options):
     #: The token endpoint (RFC 6749, section 3.2).
     token_url: str
 
+    @functools.cached_property
+    def _found_secure(self) -> dict[str, str]:
+        """The endpoints by name that were found secure. To parse a URL again takes long."""
+        return {}
+
     def endpoint(self, name: str) -> str:
         """Return the absolute URL of an endpoint.
 
@@ -34,6 +41,16 @@ class Endpoints(Options):
                 f"{name}={getattr(self, name)!r} has no host: give {type(self).__name__} a site,"
                 " or make it an absolute URL."
             )
+        return url
+
+    def secure_endpoint(self, name: str) -> str:
+        """Return the absolute URL of an endpoint that receives secrets.
+
+        :raises ConfigurationError: it is neither https nor on this machine nor in ``http_hosts``.
+        """
+        url = self.endpoint(name)
+        if self._found_secure.get(name) != url:
+            self._found_secure[name] = urls.require_https(url, name, self.http_hosts)
         return url
 
     def has_endpoint(self, name: str) -> bool:

@@ -337,7 +337,7 @@ class OAuth2(MetadataEndpoints):
 
     def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
         return TokenRequest(
-            urls.require_https(self.endpoint(endpoint), endpoint, self.http_hosts),
+            self.secure_endpoint(endpoint),
             {name: value for name, value in params.items() if value is not None},
             self.client_id,
             self.client_secret,

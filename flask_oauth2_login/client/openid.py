@@ -6,7 +6,7 @@ import functools
 import logging
 import typing as t
 
-from ..protocol import discovery, urls
+from ..protocol import discovery
 from ..protocol.algorithms import HMACS, KINDS
 from ..protocol.errors import (
     IDTokenError,
@@ -272,8 +272,7 @@ class OpenIDConnect(OAuth2):
     def _fetch_keys(self) -> list[t.Any]:
         from ..protocol.jwks import fetch_keys
 
-        url = urls.require_https(self.endpoint("jwks_url"), "jwks_url", self.http_hosts)
-        return fetch_keys(self.http_options, url, self.headers)
+        return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
 
     def _verifier(self) -> Verifier:
         from ..protocol.jwt import Verifier

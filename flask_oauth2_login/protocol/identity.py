@@ -18,6 +18,9 @@ DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
     "picture": ("picture", "avatar_url", "avatar"),
 }
 
+# A path that is one name.
+_NAME = re.compile(r"\w+")
+
 Fields = t.Mapping[str, str | t.Sequence[str]]
 
 
@@ -138,8 +141,11 @@ def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = N
     whose member equals the value. A path that begins with ``token:`` starts in the token. A member
     whose name is the whole path counts first, such as a claim that is named by a URL with dots.
     """
-    if isinstance(members, t.Mapping) and path in members:
-        return members[path]
+    if isinstance(members, t.Mapping):
+        if path in members:
+            return members[path]
+        if _NAME.fullmatch(path):
+            return None
     if "+" in path:
         parts = (_text(find_path(members, part, token)) for part in path.split("+"))
         return " ".join(filter(None, parts)) or None

@@ -67,10 +67,14 @@ class SealedCookie(t.NamedTuple):
     def read(self) -> list[t.Any] | None:
         """Return the value that came with this request, or None if there is no valid one."""
         dated = self.read_dated()
-        return dated[1] if dated is not None and -CLOCK_SKEW <= dated[0] <= self.lifetime else None
+        return dated[1] if dated is not None and self.is_valid(dated[0]) else None
 
-    def read_dated(self) -> tuple[float, list[t.Any]] | None:
-        """Return the age (s) of the value that came, and the value, however old it is.
+    def is_valid(self, made_at: int) -> bool:
+        """Return True if a value that was made then is not too old."""
+        return -CLOCK_SKEW <= time.time() - made_at <= self.lifetime
+
+    def read_dated(self) -> tuple[int, list[t.Any]] | None:
+        """Return when the value that came was made (Unix seconds), and the value, however old.
 
         :returns: None if no cookie came, or if it can't be opened.
         """
@@ -78,12 +82,7 @@ class SealedCookie(t.NamedTuple):
         if not isinstance(opened, list) or not opened or type(opened[0]) is not int:
             return None
         made_at, *value = opened
-        return time.time() - made_at, value
-
-    def made_at(self) -> int:
-        """Return when the value that came with this request was made, in Unix seconds."""
-        opened = self.sealer.open(request.cookies.get(self.name), self.purpose, *self.context)
-        return t.cast(int, opened[0])
+        return made_at, value
 
     def delete(self, response: Response) -> None:
         """Delete the cookie in the browser."""

@@ -67,6 +67,8 @@ class Attempt:
     number: int
     #: How often its code could not be sent. Each of these tries has a cookie of its own.
     failed_tries: int = 0
+    #: When its cookie was made, in Unix seconds; 0 before that.
+    begun_at: int = dataclasses.field(default=0, init=False)
 
     @functools.cached_property
     def state(self) -> str:
@@ -78,7 +80,7 @@ class Attempt:
         return encode(sha256(f"nonce:{self.code_verifier}".encode()).digest())
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Attempt))
+_FIELDS = tuple(field.name for field in dataclasses.fields(Attempt) if field.init)
 
 
 def begin_attempt(
@@ -154,7 +156,8 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
     cookie = _cookie(registration, state)
     dated = cookie.read_dated()
     if dated is not None:
-        age, values = dated
+        made_at, values = dated
+        age = time.time() - made_at
         with suppress(TypeError):
             former = Attempt(*values)
             if former.state == state:
@@ -176,13 +179,12 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     name = f"{attempt.state}:{attempt.failed_tries}" if attempt.failed_tries else attempt.state
     is_first = registration.shared_store.once(hashed_name("state", name), LIFETIME + 60)
     cookie = _cookie(registration, attempt.state)
-    made_at = cookie.made_at()
 
     @after_this_request
     def send(response: Response) -> Response:
         if request_scope().is_code_unused:
             # Its age counts from when it was begun, however long this request has taken.
-            send_cookie(response, _make_cookie(registration, attempt, made_at))
+            send_cookie(response, _make_cookie(registration, attempt, attempt.begun_at))
         else:
             cookie.delete(response)
         return response
@@ -202,15 +204,17 @@ def give_back(attempt: Attempt) -> None:
     request_scope().is_code_unused = True
 
 
-def seconds_since_begun(registration: Registration, attempt: Attempt) -> float:
+def seconds_since_begun(attempt: Attempt) -> float:
     """Return how long ago an attempt of this browser began."""
-    return max(0.0, time.time() - _cookie(registration, attempt.state).made_at())
+    return max(0.0, time.time() - attempt.begun_at)
 
 
 def answers_by_form(registration: Registration) -> bool:
     """Return True if the provider of this login answers with ``response_mode=form_post``."""
-    requested = {**registration.handler.authorize_params, **registration.options.authorize_params}
-    return "form_post" in {registration.handler.response_mode, requested.get("response_mode")}
+    handler, options = registration.handler, registration.options
+    default = handler.authorize_params.get("response_mode")
+    requested = options.authorize_params.get("response_mode", default)
+    return "form_post" in (handler.response_mode, requested)
 
 
 def attempts_come_by_post() -> bool:
@@ -224,11 +228,15 @@ def attempts_come_by_post() -> bool:
 def _open(registration: Registration, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
-    values = _cookie(registration, state).read()
+    cookie = _cookie(registration, state)
+    dated = cookie.read_dated()
+    if dated is None or not cookie.is_valid(dated[0]):
+        return None
     try:
-        attempt = Attempt(*values or ())
+        attempt = Attempt(*dated[1])
     except TypeError:
         return None
+    attempt.begun_at = dated[0]
     # A cookie under the name of another state was not set by us.
     return attempt if attempt.state == state else None
 

@@ -163,7 +163,7 @@ def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Toke
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
         if demands.max_age is not None:
-            params["since_request"] = seconds_since_begun(registration, attempt)
+            params["since_request"] = seconds_since_begun(attempt)
     try:
         token = registration.handler.get_token(code, **params)
     except UnusableIDTokenError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from urllib.parse import unquote_to_bytes
 
@@ -41,6 +42,8 @@ MAX_FURTHER, MAX_FURTHER_BYTES = 16, 1200
 MAX_PARAM = 8192
 #: The most characters that are kept of a parameter that only people read.
 MAX_DISPLAY = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 #: The most bytes of a response that comes as a form.
 MAX_FORM = 64 * 1024
 
@@ -136,6 +139,8 @@ def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[byte
 
     :param display: the names of those that only people read.
     """
+    if not display:
+        return [encoded], {}
     strict: list[bytes] = []
     texts: dict[str, str] = {}
     for part in encoded.split(b"&"):
@@ -152,7 +157,7 @@ def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[byte
 
 def _is_clean(value: str) -> bool:
     """Return True if a value has no control characters."""
-    return not any(ord(char) < 32 or ord(char) == 127 for char in value)
+    return _CONTROL.search(value) is None
 
 
 def _is_utf8(encoded: bytes) -> bool:

@@ -69,7 +69,9 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
 
 def was_held() -> bool:
     """Return True if this request comes for a held response."""
-    return request.method == "GET" and bool(_WAITING.fullmatch(request.args.get("waiting", "")))
+    here = request._get_current_object()  # type: ignore[attr-defined]
+    given = here.args if here.method == "GET" else {}
+    return "waiting" in given and bool(_WAITING.fullmatch(given["waiting"]))
 
 
 def take_response(registration: Registration) -> dict[str, str] | None:

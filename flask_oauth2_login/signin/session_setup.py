@@ -141,7 +141,8 @@ def set_up_session(
     session.pop(csrf_field(), None)
     entry = SessionEntry(registration.name, record.id, hashes[0] if hashes else "", this_minute())
     write_entries([*others, entry])
-    before_hook = copy.deepcopy(dict(session))
+    has_owner = any(each.owner_hash for each in former.all)
+    before_hook = copy.deepcopy(dict(session)) if has_owner else {}
     if linking:
         identity.owner = attempt.link_owner
     response = _run_on_login(registration, record, linking=linking)

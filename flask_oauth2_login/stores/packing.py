@@ -91,14 +91,14 @@ def _unpack_one(packed: bytes) -> t.Any:
     if kind == _TEXT:
         return packed.decode()
     if kind == _JSON:
-        return json.loads(packed)
+        return json.loads(packed.decode())
     if kind != _DEFLATED:
         raise ValueError("packed in another way")
     inflate = zlib.decompressobj(_RAW)
     plain = inflate.decompress(packed, MAX_PLAIN)
     if not inflate.eof:
         raise ValueError("cut, or too large")
-    return json.loads(plain)
+    return json.loads(plain.decode())
 
 
 def _pack_run(run: bytes) -> bytes:

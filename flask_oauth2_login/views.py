@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import typing as t
 
-from flask import Response, abort, current_app, redirect, request
+from flask import Request, Response, abort, current_app, redirect, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from . import signals
@@ -20,6 +20,7 @@ from .protocol.errors import (
     StoreError,
 )
 from .protocol.tracebacks import without_locals
+from .session.context import this_request
 from .session.current_login import find_login
 from .session.extension import current_extension
 from .session.registration import Registration
@@ -48,12 +49,12 @@ def _current_registration() -> Registration:
 @without_locals
 def login(**_variables: object) -> Response:
     """``/login``: begin a sign-in."""
-    extension = current_extension()
+    extension, request = current_extension(), this_request()
     registration = extension.get(str(request.blueprint))
     if extension.once(f"urls:{registration.name}"):
         # Checked again, because views may have been added after the registration.
         check_urls(current_app, registration)
-    require_navigation()
+    require_navigation(request)
     given = request.args
     if request.method == "POST" or "iss" in given:
         return _login_for_provider(registration)
@@ -97,13 +98,12 @@ def _login_for_provider(registration: Registration) -> Response:
     )
 
 
-def require_navigation() -> None:
+def require_navigation(request: Request) -> None:
     """Check that a browser's window goes to this URL: not a frame, a subresource or a prefetch."""
-    here = request._get_current_object()  # type: ignore[attr-defined]
-    if is_prefetch(here):
+    if is_prefetch(request):
         abort(set_no_store(Response(status=503)))
-    mode = read_header(here.environ, "Sec-Fetch-Mode")
-    if mode not in {None, "navigate"} or not is_navigation(here):
+    mode = read_header(request.environ, "Sec-Fetch-Mode")
+    if mode not in {None, "navigate"} or not is_navigation(request):
         raise error_page(400, "A sign-in is begun by going to it, in a window.")
 
 

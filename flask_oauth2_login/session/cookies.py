@@ -8,11 +8,12 @@ import time
 import typing as t
 from urllib.parse import quote
 
-from flask import Response, current_app, request
+from flask import Response, request
 from werkzeug.http import dump_cookie
 
 from ..config import cookies_are_secure
 from ..stores.sealing import Sealer
+from .context import this_app
 
 #: A little less than the 4,096 bytes of RFC 6265, section 6.1, because browsers count differently.
 MAX_COOKIE = 4093
@@ -129,7 +130,7 @@ def cookie_name(login: str) -> str:
     host can differ. Two logins never share it. It never contains ``__``, which separates it from
     the rest of a cookie's name.
     """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    app = this_app()
     return _cookie_name(login, app.session_interface.get_cookie_name(app))
 
 

@@ -16,6 +16,7 @@ from ..protocol.base64url import encode
 from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
+from ..session.context import this_request
 from ..session.cookies import (
     HOST_PREFIX,
     LEAST_ROOM,
@@ -246,6 +247,7 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
 
     A cookie that can't be opened is left out: it may belong to another app.
     """
+    request = this_request()
     if not request.cookies:
         return []
     # On https the cookies are sent to every page, so the attempts of all logins count together.
@@ -296,13 +298,14 @@ def _cookie(registration: Registration, state: str) -> SealedCookie:
     On https the name begins with ``__Host-``, so that no other host can set such a cookie
     (RFC 6265bis, section 4.1.3.2). The prefix requires the path "/".
     """
+    is_secure = this_request().is_secure
     name = f"{cookie_name(registration.name)}__{state}"
     return SealedCookie(
         sealer=registration.sealer,
         purpose="attempt",
         context=registration.context,
-        name=f"{HOST_PREFIX}{name}" if request.is_secure else name,
-        path="/" if request.is_secure else common_path(registration),
+        name=f"{HOST_PREFIX}{name}" if is_secure else name,
+        path="/" if is_secure else common_path(registration),
         lifetime=LIFETIME,
         samesite="None" if answers_by_form(registration) and attempts_come_by_post() else "Lax",
     )

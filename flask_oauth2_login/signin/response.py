@@ -6,11 +6,11 @@ import re
 import typing as t
 from urllib.parse import unquote_to_bytes
 
-from flask import request
 from werkzeug.datastructures import MultiDict
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.json_input import to_one_line
+from ..session.context import this_request
 from ..session.registration import Registration
 
 #: The parameters that the protocol acts on (RFC 6749, section 4.1.2; RFC 9207).
@@ -57,6 +57,7 @@ def read_response() -> dict[str, str]:
 
     :raises AuthorizationError: the others are not well-formed.
     """
+    request = this_request()
     posted = request.method == "POST"
     # Werkzeug limits a parsed form, but not the bytes that are checked here before.
     request.max_content_length = MAX_FORM

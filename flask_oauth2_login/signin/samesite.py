@@ -17,6 +17,7 @@ import typing as t
 from flask import Response, after_this_request, current_app, request
 
 from ..protocol.errors import AuthorizationError
+from ..session.context import this_request
 from ..session.cookies import SealedCookie, cookie_name, fits, send_cookie
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
@@ -69,8 +70,8 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
 
 def was_held() -> bool:
     """Return True if this request comes for a held response."""
-    here = request._get_current_object()  # type: ignore[attr-defined]
-    given = here.args if here.method == "GET" else {}
+    request = this_request()
+    given = request.args if request.method == "GET" else {}
     return "waiting" in given and bool(_WAITING.fullmatch(given["waiting"]))
 
 

@@ -8,6 +8,7 @@ from flask import request
 
 from ..protocol.errors import AuthorizationError
 from ..protocol.json_input import to_one_line
+from ..session.context import this_request
 from ..session.cookies import HOST_PREFIX, SealedCookie
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -33,6 +34,7 @@ def note_host(registration: Registration, redirect_uri: str) -> None:
     """Note where this attempt begins, if the browser can't send its cookie to the redirect URI."""
     begun_elsewhere = current_extension().begun_elsewhere
     begun_elsewhere.pop(registration.name, None)
+    request = this_request()
     if redirect_uri.startswith(f"{own_origin(request)}/"):
         return
     if urlsplit(redirect_uri).hostname != urlsplit(request.host_url).hostname:

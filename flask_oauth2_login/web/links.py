@@ -13,11 +13,12 @@ import json
 import typing as t
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from flask import Response, render_template, request
+from flask import Response, render_template
 from markupsafe import Markup
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.urls import json_param
+from ..session.context import this_request
 from ..session.current_login import find_identity, find_login, find_registration
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -149,6 +150,7 @@ class LinkRequest(t.NamedTuple):
 
 def read_link(registration: Registration) -> LinkRequest:
     """Return the parameters that this request's link to ``/login`` may set."""
+    request = this_request()
     query = request.query_string
     if not query:
         return LinkRequest({}, link=False, is_signed=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import current_app, request, url_for
+from flask import current_app, request
 
 from ..protocol.urls import is_absolute
+from ..session.context import this_app
 from ..session.extension import current_extension
 from ..session.registration import Registration
 
@@ -43,7 +44,7 @@ def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:
     Variables that its URL rule shares with this request's (``/<lang>/…``) keep their values.
     """
     endpoint = f"{registration.name}.{view}"
-    return url_for(endpoint, **{**rule_variables(endpoint), **params})
+    return this_app().url_for(endpoint, **{**rule_variables(endpoint), **params})
 
 
 def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:

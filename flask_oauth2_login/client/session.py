@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import typing as t
 from urllib.parse import urlsplit
 
 import requests
+from requests.cookies import RequestsCookieJar
+from requests.sessions import merge_hooks, merge_setting
+from requests.structures import CaseInsensitiveDict
 from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
@@ -99,11 +101,29 @@ class OAuth2Session(requests.Session):
 
     @without_locals
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        # The token replaces credentials from the caller, a netrc file or the URL. The request is
-        # copied, because the caller may use it for several people.
-        request = copy.copy(request)
-        request.auth = self._add_token
-        return super().prepare_request(request)
+        # The same as in requests, which also merges and encodes what is not there, for a tenth of a
+        # call. The request is not changed, because the caller may use it for several people.
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(request.method)
+        params: t.Any = request.params
+        if self.params:
+            params = merge_setting(params, self.params)  # type: ignore[no-untyped-call]
+        prepared.prepare_url(request.url, params or None)
+        headers: CaseInsensitiveDict[t.Any] = CaseInsensitiveDict(self.headers or {})
+        headers.update(request.headers or {})
+        for name in [name for name, value in headers.items() if value is None]:
+            del headers[name]
+        prepared.prepare_headers(headers)
+        cookies = RequestsCookieJar()
+        for given in filter(None, (self.cookies, request.cookies)):
+            cookies.update(given)
+        prepared.prepare_cookies(cookies)
+        prepared.prepare_body(request.data, request.files, request.json)
+        # It replaces credentials from the caller, a netrc file or the URL.
+        self._add_token(prepared)
+        hooks = merge_hooks(request.hooks, self.hooks)  # type: ignore[no-untyped-call]
+        prepared.prepare_hooks(hooks)
+        return prepared
 
     def _add_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = str(request.url)

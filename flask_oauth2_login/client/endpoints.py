@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import typing as t
 
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
@@ -23,6 +24,8 @@ class Endpoints(Options):
     authorization_url: str
     #: The token endpoint (RFC 6749, section 3.2).
     token_url: str
+    #: The last value of `resource_server`, after what it was made of.
+    _known_api: tuple[t.Any, ResourceServer | None] = (None, None)
 
     @functools.cached_property
     def _found_secure(self) -> dict[str, str]:
@@ -64,23 +67,32 @@ class Endpoints(Options):
 
     @property
     def resource_server(self) -> ResourceServer:
-        """What a session needs to know of the provider's API."""
-        base = self.api_url if self.api_url is not None else self.site
-        return ResourceServer(
-            base_url=self.inner_url(urls.join(self.site, base)),
-            origins=self._api_origins() | self.api_origins,
-            bearer_method=self.bearer_method,
-            bearer_scheme=self.bearer_scheme,
-            headers=self.headers,
-            http_hosts=self.http_hosts,
-            http_options=self.http_options,
+        """What a session needs to know of the provider's API. It is made anew if that changes."""
+        api_url = urls.join(self.site, self.api_url or "")
+        given: tuple[t.Any, ...] = (
+            self.inner_url(api_url),
+            self._allowed_urls(api_url),
+            self.bearer_method,
+            self.bearer_scheme,
+            self.headers,
+            self.http_hosts,
+            self.http_options,
         )
+        known, api = self._known_api
+        if api is None or known != given:
+            base_url, allowed, *more = given
+            origins = frozenset(filter(None, map(urls.origin, allowed)))
+            api = ResourceServer(base_url, origins, *more)
+            self._known_api = (given, api)
+        return api
 
-    def _api_origins(self) -> frozenset[str]:
-        """Return the origin of ``api_url``; without it, those of the site and the endpoints."""
+    def _allowed_urls(self, api_url: str) -> tuple[str, ...]:
+        """Return URLs of all origins that the token may be sent to.
+
+        They are the API's; without ``api_url``, those of the site and the endpoints.
+        """
         if self.api_url:
-            api_url = urls.join(self.site, self.api_url)
-            return frozenset({urls.origin(api_url), urls.origin(self.inner_url(api_url))})
+            return api_url, self.inner_url(api_url), *self.api_origins
         names = ("authorization_url", "token_url", "userinfo_url")
         endpoints = (self.endpoint(name) for name in names if self.has_endpoint(name))
-        return frozenset(filter(None, map(urls.origin, (self.site, *endpoints))))
+        return self.site, *endpoints, *self.api_origins

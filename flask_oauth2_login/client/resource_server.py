@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import typing as t
 
@@ -37,7 +38,23 @@ class ResourceServer:
 
     def allows_token(self, url: str) -> bool:
         """Return True if the token may be sent to a URL."""
+        if url.startswith(self._secure_beginnings):
+            return True
         return urls.origin(url) in self.origins and urls.is_secure_url(url, self.http_hosts)
+
+    @functools.cached_property
+    def _secure_beginnings(self) -> tuple[str, ...]:
+        """How most URLs begin to which the token may be sent. They need not be parsed.
+
+        Each ends with the slash after the host and the port, so it is no part of another host.
+        """
+        named = {f"{origin}/" for origin in self.origins} | {
+            f"{origin.removesuffix(f':{port}')}/"
+            for origin in self.origins
+            for scheme, port in urls.DEFAULT_PORTS.items()
+            if origin.startswith(f"{scheme}://")
+        }
+        return tuple(url for url in named if urls.is_secure_url(url, self.http_hosts))
 
     def add_token(
         self, request: requests.PreparedRequest, token: Token

@@ -187,8 +187,9 @@ class OAuth2Session(requests.Session):
         url = str(request.url)
         if getattr(request, "_token_allowed_url", None) != url and not self._api.allows_token(url):
             self._refuse(urls.origin(url) or "this URL")
-        for name in _ROUTING_HEADERS - {name.lower() for name in self._api.headers}:
-            request.headers.pop(name, None)
+        own = {name.lower() for name in self._api.headers}
+        for name in [name for name in request.headers if name.lower() in _ROUTING_HEADERS - own]:
+            del request.headers[name]
         response = self._send(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
         # The last request of a redirected response has been through this method itself.

@@ -12,8 +12,9 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from requests.sessions import Session
 
-from flask_oauth2_login import OAuth2Session
+from flask_oauth2_login import ConfigurationError, OAuth2Session
 from flask_oauth2_login.client.resource_server import ResourceServer
+from tests.conftest import MakeProvider
 from tests.support.handlers import CALLBACK, make_handler, make_session
 from tests.support.provider import Answer, Provider, Request
 
@@ -248,3 +249,30 @@ def test_an_apps_own_tests_can_answer_by_another_adapter(
     api = make_session(provider)
     monkeypatch.setattr(Session, "get_adapter", lambda _, url: Adapter())  # noqa: ARG005
     assert_is_answered_by_a_test(api, provider)
+
+
+@pytest.mark.security("C3")
+def test_what_is_changed_on_a_handler_holds_for_its_next_session(
+    provider: Provider, make_provider: MakeProvider
+) -> None:
+    other = make_provider()
+    handler = make_handler(provider, redirect_uri=CALLBACK, headers={"X-Key": "1"})
+    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
+    token = handler.get_token(code)
+    assert token is not None
+    first = handler.session(token)
+    first.get("x")
+    handler.headers["X-Key"] = "2"
+    handler.session(token).get("x")
+    handler.bearer_method = "query"
+    handler.session(token).get("x")
+    assert [call.headers["X-Key"] for call in provider.calls("/api/x")] == ["1", "2", "2"]
+    assert [bool(call.query) for call in provider.calls("/api/x")] == [False, False, True]
+    handler.api_url = other.api_url
+    handler.session(token).get("x")
+    assert len(other.calls("/api/x")) == 1
+    with pytest.raises(ConfigurationError, match="api_origins"):
+        handler.session(token).get(f"{provider.api_url}/x")
+    handler.api_origins = frozenset({provider.url})
+    handler.session(token).get(f"{provider.api_url}/x")
+    assert len(provider.calls("/api/x")) == 4

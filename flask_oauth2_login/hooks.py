@@ -17,7 +17,7 @@ from .session.browser_record import BrowserRecords
 from .session.current_login import live_records
 from .session.extension import current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
-from .session.request_scope import request_scope
+from .session.request_scope import RequestScope, find_request_scope, request_scope
 from .session.superseded import was_superseded
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.guard import refuse_unguarded
@@ -45,9 +45,8 @@ def attach(app: Flask) -> None:
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
     context = _context()
     _, session = _raw_session(context)
-    request_scope().receive_session(
-        _peek(session, KEY), is_permanent=bool(_peek(session, "_permanent"))
-    )
+    if entries := _peek(session, KEY):
+        request_scope().receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
     if extension_of(context.app).once("blueprints"):
         # All blueprints are registered by now: Flask accepts none after the first request.
         exempt_configuration_errors(context.app)
@@ -61,15 +60,21 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
 
 
 def _end_request(response: Response) -> Response:
+    context = _context()
+    if isinstance(context.request.routing_exception, MethodNotAllowed) and _is_ours(context):
+        # No view has answered, so the blueprint's own hook has not run.
+        set_no_store(response)
+    scope = find_request_scope(context.request)
+    # Without one, nothing of a login came, was read or was written.
+    return response if scope is None else _send_records(context, scope, response)
+
+
+def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Response:
     """Send the browser the records that it keeps.
 
     If another request has replaced this request's session meanwhile, send neither records nor the
     session: they would overwrite the newer login.
     """
-    context, scope = _context(), request_scope()
-    if isinstance(context.request.routing_exception, MethodNotAllowed) and _is_ours(context):
-        # No view has answered, so the blueprint's own hook has not run.
-        set_no_store(response)
     attribute, session = _raw_session(context)
     # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified

@@ -6,7 +6,7 @@ import dataclasses
 import time
 import typing as t
 
-from flask import Response, request, session
+from flask import Request, Response, request, session
 
 from ..client.session import OAuth2Session
 from .flask_session import KEY, SessionEntries, parse_entries
@@ -96,11 +96,16 @@ class RequestScope:
 
 def request_scope() -> RequestScope:
     """Return the state of this request. It is kept on the request: app contexts can live longer."""
-    attributes = request._get_current_object().__dict__  # type: ignore[attr-defined]
-    scope: RequestScope | None = attributes.get("_oauth2_login")
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    scope = find_request_scope(current)
     if scope is None:
-        scope = attributes["_oauth2_login"] = RequestScope()
+        scope = current.__dict__["_oauth2_login"] = RequestScope()
     return scope
+
+
+def find_request_scope(of: Request) -> RequestScope | None:
+    """Return the state of a request; None if there is nothing to know yet."""
+    return of.__dict__.get("_oauth2_login")
 
 
 def read_entries() -> SessionEntries:

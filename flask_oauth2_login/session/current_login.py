@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 
 from ..protocol.identity import Identity
 from ..stores.sealing import hashed_name
 from .extension import current_extension
-from .flask_session import SessionEntries, SessionEntry, this_minute, touch_entry
+from .flask_session import SessionEntries, SessionEntry, end_entry, this_minute, touch_entry
 from .registration import Registration
 from .request_scope import RequestScope, request_scope
 from .stored_login import StoredLogin
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 def find_login(registration: Registration) -> StoredLogin | None:
@@ -99,6 +102,8 @@ def _open(
     # Nothing is noted or ends within a minute.
     is_touched = idle > 0 and idle >= config.touch_seconds
     if is_touched and idle > config.idle_seconds + config.touch_seconds:
+        log.info("%s: a login has ended. It was not used for %d s.", registration.name, idle)
+        end_entry(scope.read_entries(), entry.id)
         return None
     login = StoredLogin(registration, entry.id)
     if login.reload() is None or (source := login.token_source) is None:

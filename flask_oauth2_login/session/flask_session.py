@@ -81,6 +81,14 @@ def touch_entry(entries: SessionEntries, id: str) -> None:
             session[KEY] = [entries.id, *map(_as_row, entries.all)]
 
 
+def end_entry(entries: SessionEntries, id: str) -> None:
+    """Write to the session that the login with this record has ended."""
+    for entry in entries.all:
+        if entry.id == id:
+            entry.id = ""
+            session[KEY] = [entries.id, *map(_as_row, entries.all)]
+
+
 def this_minute() -> int:
     """Return the number of the current minute since `EPOCH`."""
     return int((time.time() - EPOCH) // 60)

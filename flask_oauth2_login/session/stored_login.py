@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 import typing as t
+from contextlib import suppress
 
 from .. import signals
 from ..client.oauth2 import OAuth2
@@ -25,18 +26,21 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) a refreshed token waits on this machine for a store that is down.
 FALLBACK_SECONDS = 7 * 24 * 3600
+#: How long (s) a store keeps a record whose lifetime is over. If the person comes back within that
+#: time, the login's end is logged and its tokens are revoked.
+EXPIRED_SECONDS = 24 * 3600
 #: How long (s) a grant is kept without use. Usually `unlink` or the provider ends it.
 GRANT_SECONDS = 10 * 365 * 24 * 3600
 
 
 def expires_at(config: Config, record: Record) -> float:
-    """Return when a record ends if it is not used again, in Unix seconds."""
+    """Return until when a store keeps a record if it is not used again, in Unix seconds."""
     if record.is_grant:
         return time.time() + GRANT_SECONDS
     # Its use is noted only every `touch_seconds`.
     idle = time.time() + config.idle_seconds + config.touch_seconds
     end = _absolute_end(config, record)
-    return idle if end is None else min(idle, end)
+    return idle if end is None else min(idle, end + EXPIRED_SECONDS)
 
 
 def _absolute_end(config: Config, record: Record) -> float | None:
@@ -194,15 +198,16 @@ class StoredLogin(TokenSource):
     def reload(self) -> StoredToken | None:
         found = self._records.read(self._store_id)
         record = open_record(self.registration, found.sealed) if found else None
-        stored = None
-        if found and record is not None and self._is_valid(record):
-            self.record, stored = record, StoredToken(record.token, found.version)
-        self._stored = stored
-        return stored
-
-    def _is_valid(self, record: Record) -> bool:
-        is_own = (record.id, record.is_grant) == (self._id, self._is_grant)
-        return is_own and not is_over(self.registration.config, record)
+        self._stored = None
+        if found and record and (record.id, record.is_grant) == (self._id, self._is_grant):
+            self.record = record
+            if is_over(self.registration.config, record):
+                # If the store fails now, the next request ends it. Until then nobody is let in.
+                with suppress(StoreError):
+                    end_and_revoke([self], "expired")
+            else:
+                self._stored = StoredToken(record.token, found.version)
+        return self._stored
 
     def refresh(self, token: Token) -> Token | None:
         return self.handler.renew(token, self.record.id_claims)

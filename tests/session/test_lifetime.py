@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, session
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2Login, logged_out
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.apps import STORES
 from tests.support.assertions import is_signed_in
@@ -36,8 +36,9 @@ def test_a_login_in_use_outlives_a_short_lifetime(
 @pytest.mark.security("D1")
 @STORES
 def test_a_short_idle_lifetime_is_over_though_the_session_lives(
-    make_sso: MakeSSO, clock: Clock, store: str
+    make_sso: MakeSSO, clock: Clock, caplog: pytest.LogCaptureFixture, store: str
 ) -> None:
+    caplog.set_level("INFO", "flask_oauth2_login")
     config = {"PERMANENT_SESSION_LIFETIME": datetime.timedelta(minutes=30)}
     app, login, browser = make_sso(store, config)
     login.on_login(lambda *_: setattr(session, "permanent", True))
@@ -49,7 +50,9 @@ def test_a_short_idle_lifetime_is_over_though_the_session_lives(
         clock.ahead = beginning + minute * 60
         browser.fetch("/poll")
     assert browser.cookie("session") is not None
-    assert not is_signed_in(browser)
+    for _ in range(3):
+        assert not is_signed_in(browser)
+    assert caplog.text.count("a login has ended. It was not used for") == 1
 
 
 @pytest.mark.parametrize("kind", ["cookie", "session", "sqlite"])
@@ -93,3 +96,29 @@ def test_a_login_lasts_as_long_as_a_session_that_becomes_permanent_later(
     browser.get("/remember-me")
     assert all(cookie.max_age or cookie.expires_at for cookie in browser.cookies)
     assert is_signed_in(browser)
+
+
+@pytest.mark.security("C12", "D1")
+@STORES
+def test_a_login_whose_lifetime_is_over_ends_with_a_reason_and_is_revoked(
+    provider: Provider,
+    make_sso: MakeSSO,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    store: str,
+) -> None:
+    caplog.set_level("INFO", "flask_oauth2_login")
+    app, _, browser = make_sso(store, {"OAUTH2_LOGIN_LIFETIME": 3600})
+    ended = []
+    logged_out.connect(lambda _, **given: ended.append(given["reason"]), app, weak=False)
+    browser.sign_in()
+    clock.ahead = 3700
+    for _ in range(3):
+        assert not is_signed_in(browser)
+    assert caplog.text.count("a login has ended") == 1
+    assert "expired" in caplog.text
+    assert ended == ["expired"]
+    assert {call.form["token_type_hint"] for call in provider.calls("/revoke")} == {
+        "access_token",
+        "refresh_token",
+    }

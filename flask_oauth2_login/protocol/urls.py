@@ -43,10 +43,12 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
         mappings is sent as JSON. None removes the parameter.
     """
     new = "&".join(
-        f"{_quote(name)}={_quote(value)}"
-        for name, given in params.items()
-        for value in _values(given)
-        if value is not None
+        [
+            f"{_quote(name)}={_quote(value)}"
+            for name, given in params.items()
+            for value in _values(given)
+            if value is not None
+        ]
     )
     if _BARE.fullmatch(url):
         return f"{url}?{new}" if new else url
@@ -59,17 +61,16 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
 
 def _values(given: t.Any) -> t.Sequence[t.Any]:
     """Return the values of a parameter, which are several if it is a list."""
-    if isinstance(given, str):
+    if given is None or isinstance(given, str):
         return (given,)
     given = json_param(given)
     return [json_param(each) for each in given] if isinstance(given, (list, tuple)) else (given,)
 
 
 def _quote(value: t.Any) -> str:
-    text = value if isinstance(value, (str, bytes)) else str(value)
-    if isinstance(text, str) and _UNRESERVED.fullmatch(text):
-        return text
-    return quote(text, safe="")
+    if isinstance(value, str) and _UNRESERVED.fullmatch(value):
+        return value
+    return quote(value if isinstance(value, (str, bytes)) else str(value), safe="")
 
 
 def json_param(value: t.Any) -> t.Any:

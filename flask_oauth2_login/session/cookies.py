@@ -13,7 +13,7 @@ from werkzeug.http import dump_cookie
 
 from ..config import cookies_are_secure
 from ..stores.sealing import Sealer
-from .context import this_app
+from .context import this_app, this_request
 
 #: A little less than the 4,096 bytes of RFC 6265, section 6.1, because browsers count differently.
 MAX_COOKIE = 4093
@@ -90,7 +90,7 @@ class SealedCookie(t.NamedTuple):
         response.delete_cookie(**self._attributes())
 
     def _attributes(self) -> dict[str, t.Any]:
-        secure = request.is_secure or cookies_are_secure()
+        secure = this_request().is_secure or cookies_are_secure()
         return {
             "key": self.name,
             "path": self.path,

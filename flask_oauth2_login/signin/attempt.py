@@ -109,7 +109,7 @@ def begin_attempt(
     )
     cookie = _make_cookie(registration, attempt)
     # A large record in cookies leaves less room.
-    rest = set(request.cookies) - {former.name for _, former in under_way}
+    rest = this_request().cookies.keys() - {former.name for _, former in under_way}
     most = min(MAX_BYTES, max(LEAST_ROOM, MAX_COOKIES - sent_bytes(rest)))
     if _size(cookie) > most:
         # `next` is optional, so it goes first.

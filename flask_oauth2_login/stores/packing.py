@@ -61,6 +61,8 @@ def unpack(packed: bytes) -> t.Any:
 def _as_bytes(element: t.Any) -> bytes:
     if element is None:
         return b""
+    if type(element) is int:
+        return b"%d" % element
     return (element if isinstance(element, str) else _to_json(element)).encode()
 
 

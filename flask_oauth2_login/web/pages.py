@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import typing as t
 
-from flask import Response, current_app, json, make_response, render_template, request
+from flask import Response, json, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.urls import iri_to_uri
 
 from ..config import default_next
 from ..protocol.errors import AuthorizationError, ProviderError, StoreError, UnmetDemandError
 from .user_agent import UserAgent, find_user_agent
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.datastructures import Headers
+
+# A URL that can be sent as it is.
+_ENCODED = re.compile(r"[!-~]+")
 
 #: The error codes with which this extension, not the provider, refuses a sign-in.
 OWN_CODES = frozenset({"invalid_state", "invalid_issuer", "invalid_request", "invalid_id_token"})
@@ -52,11 +61,17 @@ def allow_own_frames(page: Response) -> None:
     )
 
 
+class _Redirect(Response):
+    """A redirect to a URL that is encoded. Werkzeug's would parse and encode it once more."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002
+        return self.headers
+
+
 def redirect_to(url: str) -> Response:
     """Return a redirect. It has no page of its own, because no browser shows that."""
-    response = current_app.response_class(status=302)
-    response.headers["Location"] = url
-    return response
+    location = url if _ENCODED.fullmatch(url) else iri_to_uri(url)
+    return _Redirect(status=302, headers=[("Location", location), ("Content-Length", "0")])
 
 
 def redirect_page(url: str) -> Response:

@@ -66,8 +66,7 @@ class OAuth2Session(requests.Session):
         if api.http_options.cert:
             self.cert = api.http_options.cert
         adapter = api.http_options.connections.adapter
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
+        self.adapters.update({"https://": adapter, "http://": adapter})
 
     @without_locals
     def request(

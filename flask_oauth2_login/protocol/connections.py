@@ -57,7 +57,7 @@ class Connections:
         if known != variables or len(proxies) > 256:
             proxies = {}
             self._environment = (variables, proxies)
-        site = "/".join(url.split("/", 3)[:3])
+        site = _site_of(url)
         if site not in proxies:
             # A proxy that the environment names must not read plain http to this machine itself.
             alone = is_loopback_http(url)
@@ -122,6 +122,35 @@ class PooledAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        #: The pools that were used last, by the site and the CA bundle.
+        self._pools: dict[tuple[str, bool | str], t.Any] = {}
+
+    def close(self) -> None:
+        super().close()
+        self._pools.clear()
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: t.Any,
+        proxies: t.Any = None,
+        cert: t.Any = None,
+    ) -> t.Any:
+        """Return the pool for a request. The usual ones are found without a key of all options."""
+        site = _site_of(str(request.url))
+        is_usual = (verify is True or isinstance(verify, str)) and "@" not in site
+        if proxies or cert or not is_usual:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        pool = self._pools.get((site, verify))
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify)
+            if len(self._pools) >= POOL_HOSTS:
+                self._pools.clear()
+            self._pools[site, verify] = pool
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: t.Any) -> str:
+        return super().request_url(request, proxies) if proxies else request.path_url
 
     def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
@@ -134,6 +163,11 @@ class PooledAdapter(HTTPAdapter):
                 " (proxies={}, NO_PROXY)."
             )
         return manager
+
+
+def _site_of(url: str) -> str:
+    """Return a URL up to its path."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 def is_stale(error: requests.exceptions.RequestException) -> bool:

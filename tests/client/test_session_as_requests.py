@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from requests.sessions import Session
 
-from flask_oauth2_login import ConfigurationError, OAuth2Session
+from flask_oauth2_login import ConfigurationError, OAuth2Session, ProviderError
 from flask_oauth2_login.client.resource_server import ResourceServer
 from tests.conftest import MakeProvider
 from tests.support.handlers import CALLBACK, make_handler, make_session
@@ -179,6 +179,26 @@ def test_an_adapter_that_the_app_mounts_is_used(provider: Provider) -> None:
     api.get("mounted/x")
     api.get("x")
     assert Adapter.sent == [f"{provider.api_url}/mounted/x"]
+
+
+@pytest.mark.security("C3")
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_connection_that_was_not_verified_is_used_by_no_request_that_asks_for_it(
+    make_provider: MakeProvider,
+) -> None:
+    provider = make_provider(tls=True)
+    handler = make_handler(provider, redirect_uri=CALLBACK, verify=provider.ca_file)
+    code = provider.answer(handler.authorize_url("read", state="s")).params["code"]
+    api = make_handler(provider, redirect_uri=CALLBACK).session(handler.get_token(code) or {})
+    outcomes = []
+    for verify in (None, False, True, provider.ca_file, True, False, provider.ca_file, None, True):
+        try:
+            outcomes.append(api.get("x", verify=verify).status_code)
+        except ProviderError:
+            outcomes.append(0)
+    assert outcomes == [0, 200, 0, 200, 0, 200, 200, 0, 0]
+    # One for each way to verify, kept open.
+    assert len({call.connection for call in provider.calls("/api/x")}) == 2
 
 
 def test_it_works_as_a_context_manager(provider: Provider) -> None:

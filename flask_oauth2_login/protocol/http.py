@@ -84,7 +84,8 @@ def send(
     auth: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
     cert: str | tuple[str, str] | None = None,
     headers: t.Mapping[str, str] | None = None,
-    **request: t.Any,
+    data: str | None = None,
+    json: t.Any = None,
 ) -> Response:
     """Send one request, and follow no redirect.
 
@@ -93,7 +94,8 @@ def send(
 
     :param auth: adds credentials to the prepared request.
     :param cert: a client certificate for this request, in place of the handler's.
-    :param request: as in requests.
+    :param data: the body: a form.
+    :param json: a value that is sent as JSON.
     :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
     :raises ProviderUnavailableError: the connection was closed without a response.
     :raises ProviderAnswerError: the response is not HTTP, or its body is too large or can't be
@@ -103,14 +105,9 @@ def send(
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
     deadline = Deadline(options.max_request_seconds)
     try:
-        prepared = requests.Request(
-            method,
-            url,
-            headers={**_DEFAULT_HEADERS, **(headers or {})},
-            # Always pass auth=, so that requests ignores credentials in the URL.
-            auth=auth or (lambda prepared: prepared),
-            **request,
-        ).prepare()
+        prepared = _prepare(method, url, headers or {}, data, json)
+        if auth is not None:
+            prepared = auth(prepared)
         with deadline.applied():
             try:
                 return _exchange(options, prepared, cert)
@@ -134,6 +131,19 @@ def send(
     failure = unavailable(f"{_host(url)} can't be reached: {problem}.")
     failure.nothing_sent = not deadline.has_sent
     raise failure
+
+
+def _prepare(
+    method: str, url: str, headers: t.Mapping[str, str], data: str | None, json: t.Any
+) -> requests.PreparedRequest:
+    """Prepare a request as requests does, but without cookies and credentials in the URL."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(method)
+    prepared.prepare_url(url, None)
+    form = {} if data is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    prepared.prepare_headers({**_DEFAULT_HEADERS, **form, **headers})
+    prepared.prepare_body(data, None, json)
+    return prepared
 
 
 def _exchange(

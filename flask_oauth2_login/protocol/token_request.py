@@ -7,6 +7,7 @@ Each grant makes a :class:`TokenRequest` of its own parameters, and passes it to
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import urlencode
 
 from . import http, urls
 from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
@@ -78,10 +79,14 @@ def send(
         headers=request.headers,
         cert=request.cert,
         json=request.params if as_json else None,
-        data=None
-        if as_json
-        else {name: urls.json_param(value) for name, value in request.params.items()},
+        data=None if as_json else _encode_form(request.params),
     )
+
+
+def _encode_form(params: t.Mapping[str, t.Any]) -> str:
+    """Return the parameters as a form. A list or tuple repeats a parameter."""
+    values = {name: urls.json_param(value) for name, value in params.items() if value is not None}
+    return urlencode(values, doseq=True)
 
 
 def secrets_in(request: TokenRequest) -> list[str]:

@@ -6,6 +6,7 @@ import time
 import typing as t
 
 import pytest
+import requests
 
 from flask_oauth2_login import (
     ConfigurationError,
@@ -149,6 +150,39 @@ def test_parameters_are_encoded_once_and_replace_defaults() -> None:
         "state": ["a%20b&c"],
         "redirect_uri": ["/é"],
     }
+
+
+def test_a_form_has_what_requests_would_send(provider: Provider) -> None:
+    params = {
+        "text": "ü &=+%20",
+        "resource": ["https://a.example", "https://b.example"],
+        "audience": ("x",),
+        "empty": "",
+        "number": 5,
+        "flag": True,
+        "bytes": b"a b",
+        "none": None,
+        "nothing": [],
+    }
+    plain = requests.Request("POST", "https://p.example", data=params).prepare()
+    with pytest.raises(TokenError, match="repeated"):
+        redeem_code(provider, token_params=params)
+    (call,) = provider.calls("/token")
+    own = ("grant_type", "code", "redirect_uri", "client_id", "client_secret")
+    sent = [pair for pair in call.body.decode().split("&") if pair.partition("=")[0] not in own]
+    assert "&".join(sent) == plain.body
+    assert call.headers["Content-Type"] == plain.headers["Content-Type"]
+    assert call.headers["Content-Length"] == str(len(call.body))
+    assert {"Cookie", "Transfer-Encoding"}.isdisjoint(call.headers)
+
+
+@pytest.mark.security("B6")
+def test_credentials_in_an_endpoints_url_are_not_sent(provider: Provider) -> None:
+    host = provider.url.partition("://")[2]
+    redeem_code(provider, token_url=f"http://mallory:guess@{host}/token")
+    (call,) = provider.calls("/token")
+    assert "Authorization" not in call.headers
+    assert "guess" not in str(call)
 
 
 def test_site_may_be_assigned_between_consent_and_token(provider: Provider) -> None:

@@ -75,7 +75,7 @@ class Contestant:
 FLOOR = Contestant("floor", "floor", refreshes=False)
 #: The same once more: what it differs by is the noise.
 FLOOR_AGAIN = dataclasses.replace(FLOOR, name="floor again")
-OURS = Contestant("ours", "ours", "flask_oauth2_login", "Flask-OAuth2-Login")
+OURS = Contestant("ours", "ours", "flask_oauth2_login.blueprint", "Flask-OAuth2-Login")
 
 CONTESTANTS = (
     FLOOR,

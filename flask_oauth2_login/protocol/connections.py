@@ -142,7 +142,8 @@ class PooledAdapter(HTTPAdapter):
         if proxies or cert or not is_usual:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool = self._pools.get((site, verify))
-        if pool is None:
+        # urllib3 1 closes the pools of the hosts that it was asked for longest ago.
+        if pool is None or pool.pool is None:
             pool = super().get_connection_with_tls_context(request, verify)
             if len(self._pools) >= POOL_HOSTS:
                 self._pools.clear()

@@ -17,6 +17,8 @@ T = t.TypeVar("T")
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
 #: The claims of an ID token that refreshing, signing out and the guard need later.
 KEPT_CLAIMS = ("iss", "sub", "aud", "sid", "iat", "auth_time", "nonce", "acr")
+#: Those of them that are times, and stored relative to the sign-in.
+_TIMES = ("iat", "auth_time")
 #: Store expires_in only up to this many seconds; longer tokens use the fixed refresh margin.
 SHORT_LIFE = 600
 
@@ -111,28 +113,35 @@ def default_owner(identity: Identity) -> str | None:
     return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
 
 
-def pack(record: Record) -> list[t.Any]:
+def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
     """Return a record as a list. It is shorter than an object, and may have to fit in a cookie.
 
-    Each element is packed separately (`stores.packing`). Each secret is an element of its own, and
-    values that the provider, the person or a link can choose are in different elements.
+    What other parts tell, such as the ``sub`` of the ID token, is left out. Each element is packed
+    separately (`stores.packing`). Each secret is an element of its own, and values that the
+    provider, the person or a link can choose are in different elements.
+
+    :param context: `Registration.context`, with which the record is sealed, and so also opened.
     """
     token, identity = record.token, record.identity
     rest = {k: v for k, v in token.items() if k not in (*_OWN_PLACE, "id_token")}
     if rest.get("token_type") == "Bearer":
         del rest["token_type"]
-    scope = token.get("scope")
+    requested = dict(record.requested)
+    if is_as_requested := requested.get("scope") == record.scopes:
+        del requested["scope"]
     expires_at, life = token.expires_at, token.get("expires_in")
     packed = [
         record.id,
         token.get("access_token"),
         token.refresh_token,
-        [
-            record.signed_in_at,
-            # Relative to the sign-in, because that takes fewer digits.
-            None if expires_at is None else expires_at - record.signed_in_at,
-            life if life is not None and life <= SHORT_LIFE else None,
-        ],
+        _without_end(
+            [
+                record.signed_in_at,
+                # Relative to the sign-in, because that takes fewer digits.
+                None if expires_at is None else expires_at - record.signed_in_at,
+                life if life is not None and life <= SHORT_LIFE else None,
+            ]
+        ),
         _without_end(
             [
                 identity.id,
@@ -146,19 +155,72 @@ def pack(record: Record) -> list[t.Any]:
             ]
         ),
         # The scopes of the record are stored only if they differ from those in the token.
-        [
-            scope,
-            None if scope is not None and split_scope(scope) == record.scopes else record.scopes,
-        ],
-        record.requested or None,
-        record.id_claims or None,
+        _pack_scopes(record, is_as_requested),
+        requested or None,
+        _pack_id_claims(record, context),
         # A text, because it may contain further tokens, which must not be compressed.
         json.dumps(rest) if rest else None,
         record.id_token,
         record.grant,
-        record.id_token_claims,
+        record.id_token_claims or None,
+        record.id_claims.get("nonce"),
     ]
     return _without_end(packed)
+
+
+def _pack_scopes(record: Record, is_as_requested: bool) -> t.Any:
+    """Return the scope in the token, and the record's scopes if they are others.
+
+    :param is_as_requested: whether the requested scopes are the record's.
+    """
+    scope, granted = record.token.get("scope"), " ".join(record.scopes)
+    if scope is None and is_as_requested and granted.split(" ") == record.scopes:
+        return granted
+    is_same = scope is not None and split_scope(scope) == record.scopes
+    return [scope, None if is_same else record.scopes, *([1] if is_as_requested else [])]
+
+
+def _pack_id_claims(record: Record, context: t.Sequence[str]) -> list[t.Any] | None:
+    """Return the claims of the ID token but its nonce, without the values that are known."""
+    if not record.id_claims:
+        return None
+    others = {name: value for name, value in record.id_claims.items() if name != "nonce"}
+    known = []
+    for name, value in _known_claims(record.identity, context).items():
+        is_known = name in others and others[name] == value
+        known.append(int(is_known))
+        if is_known:
+            del others[name]
+    times = []
+    for name in _TIMES:
+        at = others.get(name)
+        times.append(at - record.signed_in_at if type(at) is int else None)
+        if type(at) is int:
+            del others[name]
+    return _without_end([*known, *times, others])
+
+
+def _unpack_id_claims(
+    packed: t.Any, nonce: t.Any, identity: Identity, signed_in_at: int, context: t.Sequence[str]
+) -> dict[str, t.Any]:
+    if not isinstance(packed, list):
+        # A dictionary, as records had before.
+        return dict(packed or {})
+    iss, sub, aud, iat, auth_time, others = _pad(packed, 6)
+    known = _known_claims(identity, context).items()
+    claims = {
+        name: value for (name, value), is_so in zip(known, (iss, sub, aud), strict=True) if is_so
+    }
+    times = zip(_TIMES, (iat, auth_time), strict=True)
+    claims |= {name: signed_in_at + after for name, after in times if after is not None}
+    return {**claims, **(others or {}), **({} if nonce is None else {"nonce": nonce})}
+
+
+def _known_claims(identity: Identity, context: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return the claims of an ID token that other parts of a record tell, if they are the same."""
+    # The context is the login's name, its provider and its client there.
+    issuer, client_id = (context[1], context[-1]) if len(context) > 2 else (None, None)
+    return {"iss": issuer, "sub": identity.id, "aud": client_id}
 
 
 def _without_end(values: list[t.Any]) -> list[t.Any]:
@@ -168,36 +230,49 @@ def _without_end(values: list[t.Any]) -> list[t.Any]:
     return values
 
 
-def unpack(packed: t.Any, login: str) -> Record | None:
+def _pad(values: t.Any, size: int) -> list[t.Any]:
+    """Return a list whose empty values at the end `_without_end` has removed."""
+    return [*values, *[None] * (size - len(values))]
+
+
+def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
-        packed = [*packed, *[None] * (12 - len(packed))]
+        packed = _pad(packed, 13)
         id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
-        id_token, grant, id_token_claims = more
-        signed_in_at, expires_in, life = times
-        scope, granted = scopes
+        id_token, grant, id_token_claims, nonce = more
+        signed_in_at, expires_in, life = _pad(times, 3)
+        if isinstance(scopes, str):
+            scopes = [None, scopes.split(" "), 1]
+        scope, granted, is_as_requested = _pad(scopes, 3)
         expires_at = None if expires_in is None else signed_in_at + expires_in
         own = dict(zip(_OWN_PLACE, (access, refresh, expires_at, life, scope), strict=True))
         token = Token({k: v for k, v in own.items() if v is not None})
         if token:
             token.update({"token_type": "Bearer", **json.loads(rest or "{}")})
-        who = [*who, *[None] * (7 - len(who))]
+        who = _pad(who, 7)
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):
+        return None
+    if type(signed_in_at) is not int:
         return None
     identity = Identity(
         login, subject, name, email, bool(verified), picture, None, dict(claims or {}), owner
     )
     if owner is None:
         identity.owner = default_owner(identity)
+    record_scopes = split_scope(scope) if granted is None else granted
+    requested = dict(requested or {})
+    if is_as_requested:
+        requested["scope"] = list(record_scopes)
     return Record(
         id,
         token,
         identity,
         signed_in_at,
-        split_scope(scope) if granted is None else granted,
-        dict(requested or {}),
-        dict(id_claims or {}),
+        record_scopes,
+        requested,
+        _unpack_id_claims(id_claims, nonce, identity, signed_in_at, context),
         id_token,
         grant,
         list(id_token_claims or ()),

@@ -96,7 +96,7 @@ def seal_record(registration: Registration, record: Record) -> str:
 
     :raises ProviderAnswerError: it is too large to be opened again.
     """
-    return registration.seal(pack(record), "record")
+    return registration.seal(pack(record, registration.context), "record")
 
 
 def seal_within_room(registration: Registration, record: Record) -> tuple[Record, str]:
@@ -116,7 +116,7 @@ def seal_within_room(registration: Registration, record: Record) -> tuple[Record
 def open_record(registration: Registration, sealed: str) -> Record | None:
     """Return a sealed record; None if it is another login's, or of an incompatible version."""
     known = registration.open_cached(
-        sealed, lambda opened: unpack(opened, registration.name), "record"
+        sealed, lambda opened: unpack(opened, registration.name, registration.context), "record"
     )
     return None if known is None else known.copy()
 

@@ -107,7 +107,7 @@ def test_the_id_token_is_kept_where_it_fits(make_sso: MakeSSO, store: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("keep", "size", "kept"), [(None, 43, True), (None, 2600, False), (False, 43, False)]
+    ("keep", "size", "kept"), [(None, 43, True), (None, 2900, False), (False, 43, False)]
 )
 def test_the_id_token_is_left_out_where_a_cookie_has_no_room(
     provider: Provider, make_sso: MakeSSO, keep: bool | None, size: int, kept: bool

@@ -14,6 +14,9 @@ from flask_oauth2_login.session.record import SHORT_LIFE, Record, default_owner,
 from flask_oauth2_login.stores import packing
 
 NOW = 1_800_000_000
+ISSUER = "https://sso.example"
+#: What a record of the login `sso` is sealed with.
+CONTEXT = ("sso", ISSUER, "the-client")
 
 
 def make_record(**changes: t.Any) -> Record:
@@ -49,7 +52,12 @@ def make_record(**changes: t.Any) -> Record:
         {"scopes": ["read", "write"]},
         {"scopes": []},
         {"requested": {"scope": ["read"], "max_age": 60}},
+        {"requested": {"scope": ["read", "write"], "prompt": "login"}},
+        {"token": Token(access_token="a", token_type="Bearer"), "scopes": ["a b", "c"]},
         {"id_claims": {"sid": "s", "auth_time": NOW}, "id_token": "x.y.z"},
+        {"id_claims": {"iss": ISSUER, "sub": "ada", "aud": "the-client", "iat": NOW - 1}},
+        {"id_claims": {"iss": ISSUER, "aud": ["the-client", "other"], "nonce": "n", "acr": "x"}},
+        {"id_claims": {"iss": "https://q.example", "sub": "grace", "aud": None, "iat": NOW + 0.5}},
         {"grant": "grant-id"},
         {"grant": "record-id"},
         {"identity": Identity("sso", "ada", owner="user-1")},
@@ -59,9 +67,18 @@ def make_record(**changes: t.Any) -> Record:
 )  # fmt: skip
 def test_a_record_comes_back_as_it_was(changes: dict[str, t.Any]) -> None:
     record = make_record(**changes)
-    packed = json.loads(json.dumps(pack(record)))
-    assert unpack(packed, "sso") == record
-    assert unpack(packing.unpack(packing.pack(packed)), "sso") == record
+    packed = json.loads(json.dumps(pack(record, CONTEXT)))
+    assert unpack(packed, "sso", CONTEXT) == record
+    assert unpack(packing.unpack(packing.pack(packed)), "sso", CONTEXT) == record
+
+
+def test_what_other_parts_of_a_record_tell_is_not_stored_twice() -> None:
+    claims = {"iss": ISSUER, "sub": "ada", "aud": "the-client", "iat": NOW, "auth_time": NOW - 9}
+    record = make_record(id_claims=claims, requested={"scope": ["read"]})
+    text = json.dumps(pack(record, CONTEXT))
+    assert ISSUER not in text
+    assert "the-client" not in text
+    assert [text.count(word) for word in ('"ada"', "read", str(NOW))] == [1, 1, 1]
 
 
 def test_a_long_life_is_not_stored_but_when_it_ends_is() -> None:

@@ -12,10 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import platform
-import sys
 import tempfile
 import time
 import typing as t
@@ -26,6 +22,7 @@ from . import counts, cpu, imports, stampede
 from .apps import CONTESTANTS, FLOOR, FLOOR_AGAIN
 from .field import Field
 from .provider import environment, run_provider
+from .report import describe_machine, finish, show_progress
 from .table import Row, as_json, as_text
 
 ROUNDS = 40
@@ -45,7 +42,7 @@ def main() -> None:
         field = Field(contestants, stack.enter_context(run_provider()), Path(folder))
         rows = measure(field, options)
     about = {
-        "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores",
+        "machine": describe_machine(),
         "rounds": options.rounds,
         "seconds": round(time.monotonic() - started),
         "noise": cpu.noise(rows),
@@ -53,13 +50,8 @@ def main() -> None:
         | {each.name: each.version for each in contestants if each.version},
         "missing": [each.name for each in options.contestants if not each.is_installed],
     }
-    show_progress("")
-    print(as_text(rows, [each.name for each in contestants]))
-    print()
-    print(describe(about))
-    if options.json:
-        text = json.dumps(about | {"rows": as_json(rows)}, indent=1, ensure_ascii=False)
-        options.json.write_text(f"{text}\n", "utf-8")
+    printed = f"{as_text(rows, [each.name for each in contestants])}\n\n{describe(about)}"
+    finish(printed, about | {"rows": as_json(rows)}, options.json)
 
 
 def parse_options() -> argparse.Namespace:
@@ -110,12 +102,6 @@ def measure(field: Field, options: argparse.Namespace) -> list[Row]:
         show_progress("cookies")
         rows += counts.cookies(field)
     return rows
-
-
-def show_progress(what: str) -> None:
-    """Say on a terminal what is being measured."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{what}", end="\r", file=sys.stderr, flush=True)
 
 
 def describe(about: dict[str, t.Any]) -> str:

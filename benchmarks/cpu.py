@@ -26,6 +26,8 @@ SECONDS, SLICES = 0.05, 12
 
 #: Does what is measured, once, and returns the seconds of CPU time that the app spent.
 Run = t.Callable[[], float]
+#: What tells apart what is compared.
+Who = t.TypeVar("Who", bound=t.Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +107,8 @@ MEASURES = (
 )
 
 
-class Race:
-    """One measure and its contestants: how often each runs in a round, and in what order.
+class Race(t.Generic[Who]):
+    """What is compared by one measure: how often each runs in a round, and in what order.
 
     A contestant's runs are divided into slices, which are spread over the round. What else the
     machine does then slows all of them alike.
@@ -114,14 +116,14 @@ class Race:
     :param seconds: of CPU time that each contestant gets in a round.
     """
 
-    def __init__(self, runs: t.Mapping[Contestant, Run], seconds: float) -> None:
+    def __init__(self, runs: t.Mapping[Who, Run], seconds: float) -> None:
         self._runs = runs
         for run in runs.values():
             run()  # loads what is loaded late
         costs = {who: min(run(), run()) for who, run in runs.items()}
         self._times = {who: max(1, round(seconds / cost)) for who, cost in costs.items()}
 
-    def hold(self) -> dict[Contestant, float]:
+    def hold(self) -> dict[Who, float]:
         """Return the seconds of CPU time of one run of each contestant, on average."""
         spent = dict.fromkeys(self._runs, 0.0)
         gc.collect()
@@ -136,7 +138,7 @@ class Race:
             gc.enable()
         return {who: seconds / self._times[who] for who, seconds in spent.items()}
 
-    def _slices(self) -> t.Iterator[tuple[float, Contestant, int]]:
+    def _slices(self) -> t.Iterator[tuple[float, Who, int]]:
         for who, times in self._times.items():
             count = min(SLICES, times)
             for index in range(count):

@@ -32,6 +32,8 @@ class Provider:
     protocol: str = OAUTH
     client_id: str = CLIENT_ID
     client_secret: str = CLIENT_SECRET
+    #: The number of scopes that the app asks for.
+    scopes: int = 1
 
     @property
     def is_openid(self) -> bool:
@@ -41,7 +43,9 @@ class Provider:
     @property
     def scope(self) -> str:
         """The scopes that the app asks for."""
-        return "openid profile email" if self.is_openid else "read"
+        if self.is_openid:
+            return "openid profile email"
+        return " ".join(["read", *(f"resource-{i}:write" for i in range(1, self.scopes))])
 
     @property
     def api_url(self) -> str:
@@ -67,7 +71,7 @@ class RunningProvider:
     def at(self, scheme: str = "http", plan: str = "typical", protocol: str = OAUTH) -> Provider:
         """Return the provider as an app sees it.
 
-        :param plan: the tokens that it issues, see :data:`.provider_process.PLANS`.
+        :param plan: the tokens that it issues, see :func:`.provider_process.find_plan`.
         """
         return Provider(f"{self._origins[scheme]}/{plan}", protocol)
 

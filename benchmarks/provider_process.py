@@ -49,6 +49,9 @@ PLANS = {
     "expiring": Plan(expires_in=1, rotates=True, refresh_takes=0.3),
 }
 
+#: The first part of a path begins with this where the rest says how long access tokens are.
+TOKENS_OF = "tokens-of-"
+
 #: Who signs in.
 PERSON = {"name": "Ada Lovelace", "email": "ada@example.com", "email_verified": True}
 
@@ -80,7 +83,7 @@ class Provider:
         issuer = f"{origin}/{name}"
         if name == "counts":
             return 200, dict(self._counts)
-        plan = PLANS[name]
+        plan = find_plan(name)
         if action == "token":
             return self._issue(issuer, plan, form)
         if action in {"userinfo", "api/me"}:
@@ -127,6 +130,13 @@ class Provider:
         claims: JSON = {"iss": issuer, "aud": client_id, "sub": "248289761001", "nonce": nonce}
         claims |= {"iat": now, "auth_time": now, "exp": now + 3600} | PERSON
         return jwt.encode({"alg": "RS256", "kid": "benchmarks"}, claims, self._key)
+
+
+def find_plan(name: str) -> Plan:
+    """Return the plan that the first part of a path names."""
+    if name.startswith(TOKENS_OF):
+        return Plan(length=int(name.removeprefix(TOKENS_OF)))
+    return PLANS[name]
 
 
 def metadata(issuer: str) -> JSON:

@@ -25,11 +25,17 @@ class Row:
 
 def as_text(rows: t.Sequence[Row], names: t.Sequence[str]) -> str:
     """Return the table in Markdown; a dash is where a contestant does no such thing."""
-    lines = [["measure", *names], ["---", *("---:" for _ in names)]]
-    for row in rows:
-        found = [row.cells[name].text if name in row.cells else "-" for name in names]
-        lines.append([row.title, *found])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names) + 1)]
+    found = [
+        [row.title, *(row.cells[name].text if name in row.cells else "-" for name in names)]
+        for row in rows
+    ]
+    return as_markdown(["measure", *names], found)
+
+
+def as_markdown(names: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
+    """Return a table in Markdown, with numbers in all columns but the first."""
+    lines = [names, ["---", *("---:" for _ in names[1:])], *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
     return "\n".join(
         "| "
         + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True))

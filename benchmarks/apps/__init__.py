@@ -51,10 +51,11 @@ class Contestant:
         """The protocol of its app where it makes no difference."""
         return self.protocols[0]
 
-    def make_app(self, provider: Provider, folder: Path) -> Flask:
+    def make_app(self, provider: Provider, folder: Path, **settings: object) -> Flask:
         """Return the app.
 
         :param folder: where the app may keep files, which all of its processes share.
+        :param settings: further settings of the app, by their names.
         """
         make: t.Callable[[Flask, Provider], None] = import_module(
             f".{self.module}", __name__
@@ -62,6 +63,7 @@ class Contestant:
         app = Flask(f"benchmarks.{self.module}", instance_path=str(folder))
         app.config["SECRET_KEY"] = SECRET_KEY
         app.config["SESSION_COOKIE_SECURE"] = True
+        app.config.update(settings)
 
         @app.get("/")
         def home() -> str:

@@ -1,0 +1,1 @@
+"""What the cost of this extension does as the work grows."""

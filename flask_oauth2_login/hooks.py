@@ -109,7 +109,7 @@ def _keep_from_shared_caches(response: Response) -> None:
 
     Proxies and content networks may store other answers: RFC 9111, section 5.2.2.
     """
-    if not any(name.lower() == "cache-control" for name, _ in response.headers):
+    if all(name.lower() != "cache-control" for name, _ in response.headers):
         response.headers.add("Cache-Control", "private")
         return
     said = response.cache_control

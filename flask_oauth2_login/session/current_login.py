@@ -55,11 +55,16 @@ def find_current_login() -> tuple[Registration, StoredLogin] | None:
 def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None:
     """Return the login that was signed in last, of those that have not ended."""
     entries = scope.read_entries()
-    for registration, _ in reversed(_live(entries)):
-        newest = entries.get(registration.name)
-        login = _find(scope, registration, newest) if newest is not None else None
-        if login is not None:
-            return registration, login
+    if not entries.all:
+        return None
+    logins = current_extension().logins
+    for entry in reversed(entries.all):
+        # Of several accounts at a login, the newest counts, even if it has ended.
+        registration = logins.get(entry.login)
+        if entry.id and registration is not None and entries.get(entry.login) is entry:
+            login = _find(scope, registration, entry)
+            if login is not None:
+                return registration, login
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import typing as t
 
@@ -23,12 +22,9 @@ class PendingCopy(t.NamedTuple):
     send: t.Callable[[Response, PendingCopy], None]
 
 
-@dataclasses.dataclass
 class RequestScope:
     """The state of one request. Nothing of it outlives the request, or is seen by another."""
 
-    #: Unix seconds.
-    started_at: float = dataclasses.field(default_factory=lambda: time.time())
     #: What the session had under `entries.KEY` when the request came.
     received_entries: t.Any = None
     #: Whether the session was to outlast the browser when the request came.
@@ -50,13 +46,17 @@ class RequestScope:
     is_code_unused: bool = False
     #: The URL at which a visitor can try again what has failed.
     again_url: str | None = None
-    #: The copies of records to send to the browser, by the login's name.
-    pending: dict[str, PendingCopy] = dataclasses.field(default_factory=dict)
-    #: The sessions for API calls, by the login's name.
-    sessions: dict[str, OAuth2Session] = dataclasses.field(default_factory=dict)
-    #: The opened `StoredLogin` for each login's name and record's id; None if it has ended.
-    opened: dict[tuple[str, str], t.Any] = dataclasses.field(default_factory=dict)
     _parsed: tuple[t.Any, SessionEntries] | None = None
+
+    def __init__(self) -> None:
+        #: Unix seconds.
+        self.started_at: float = time.time()
+        #: The copies of records to send to the browser, by the login's name.
+        self.pending: dict[str, PendingCopy] = {}
+        #: The sessions for API calls, by the login's name.
+        self.sessions: dict[str, OAuth2Session] = {}
+        #: The opened `StoredLogin` for each login's name and record's id; None if it has ended.
+        self.opened: dict[tuple[str, str], t.Any] = {}
 
     def receive_session(self, entries: t.Any, *, is_permanent: bool) -> None:
         """Note what the session held when the request came."""

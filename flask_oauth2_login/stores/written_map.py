@@ -46,8 +46,7 @@ class WrittenMap:
             file = self._file = self._open()
             if file is None:
                 return False
-        index = _index(id)
-        return file.read(index >> 3) >> (index & 7) & 1 == 0
+        return not file.has_bit(_index(id))
 
     def bind(self, file_id: int) -> None:
         """Say which store's file the map has to be of."""
@@ -67,8 +66,7 @@ class WrittenMap:
             file = self._file = self._open()
         try:
             file = file or self.make(all_ids())
-            index = _index(id)
-            file.write(index >> 3, file.read(index >> 3) | 1 << (index & 7))
+            file.set_bit(_index(id))
         except OSError:
             # Without a map, every process asks the store.
             self._file = None
@@ -131,14 +129,16 @@ class _OpenFile:
             return False
         return (found.st_ino, found.st_dev, found.st_size) == self._identity
 
-    def read(self, at: int) -> int:
-        """Return a byte of the bits; 255 if it is not there."""
+    def has_bit(self, index: int) -> bool:
+        """Return True if a bit is set, or is not there."""
         # A map in memory would end the process if the file were cut short.
-        found = os.pread(self._descriptor, 1, self._start + at)
-        return found[0] if found else 255
+        found = os.pread(self._descriptor, 1, self._start + (index >> 3))
+        return not found or bool(found[0] >> (index & 7) & 1)
 
-    def write(self, at: int, byte: int) -> None:
-        os.pwrite(self._descriptor, bytes([byte]), self._start + at)
+    def set_bit(self, index: int) -> None:
+        at = self._start + (index >> 3)
+        found = os.pread(self._descriptor, 1, at)
+        os.pwrite(self._descriptor, bytes([found[0] | 1 << (index & 7)]), at)
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, OSError):

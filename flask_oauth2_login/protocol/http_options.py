@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import typing as t
@@ -44,12 +45,12 @@ class HTTPOptions:
                 if isinstance(path, str):
                     require_file(name, path)
 
-    @property
+    @functools.cached_property
     def max_request_seconds(self) -> float:
         """The most seconds that one request takes in all."""
         return min(MAX_SECONDS, sum(timeout_pair(self.timeout)))
 
-    @property
+    @functools.cached_property
     def pair(self) -> tuple[float, float]:
         """Seconds to connect and seconds between two bytes.
 

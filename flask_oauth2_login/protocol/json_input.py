@@ -22,13 +22,15 @@ def parse_json(data: bytes) -> t.Any:
     because it can't be encoded (RFC 8259, section 8.2). Providers that cut names send such halves.
     """
     try:
-        value = json.loads(data, parse_int=_parse_int)
+        value = _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
         if b"\\u" in data:
             text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
             value = json.loads(text.decode("utf-16", "replace"))
     except (ValueError, RecursionError):
         return None
-    return None if _is_deeper(value, MAX_DEPTH) else value
+    # Each object and list has a bracket of its own.
+    may_be_deeper = data.count(b"{") + data.count(b"[") > MAX_DEPTH
+    return None if may_be_deeper and _is_deeper(value, MAX_DEPTH) else value
 
 
 def is_intact(text: str) -> bool:
@@ -68,3 +70,6 @@ def _is_deeper(value: t.Any, depth: int) -> bool:
 
 def _parse_int(digits: str) -> float:
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_parse_int)

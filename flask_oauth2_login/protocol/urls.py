@@ -75,6 +75,8 @@ def _quote(value: t.Any) -> str:
 
 def json_param(value: t.Any) -> t.Any:
     """Return a parameter's value: a mapping, or a list of mappings, as JSON."""
+    if isinstance(value, str):
+        return value
     is_list = isinstance(value, (list, tuple)) and bool(value)
     if isinstance(value, t.Mapping) or (is_list and all(isinstance(v, t.Mapping) for v in value)):
         return json.dumps(value)

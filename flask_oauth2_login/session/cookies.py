@@ -87,7 +87,7 @@ class SealedCookie(t.NamedTuple):
 
     def delete(self, response: Response) -> None:
         """Delete the cookie in the browser."""
-        response.delete_cookie(**self._attributes())
+        send_cookie(response, {"value": "", "max_age": 0, **self._attributes()})
 
     def _attributes(self) -> dict[str, t.Any]:
         secure = this_request().is_secure or cookies_are_secure()

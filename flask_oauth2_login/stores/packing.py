@@ -24,7 +24,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 MAX_PLAIN = 2 * 1024 * 1024
 
 #: The most bytes of JSON that is not compressed: so little becomes hardly shorter.
-MAX_UNCOMPRESSED = 40
+MAX_UNCOMPRESSED = 64
 
 _LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = (bytes([kind]) for kind in range(5))
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")

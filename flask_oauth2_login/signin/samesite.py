@@ -14,10 +14,10 @@ import logging
 import re
 import typing as t
 
-from flask import Response, after_this_request, current_app, request
+from flask import Response, after_this_request, request
 
 from ..protocol.errors import AuthorizationError
-from ..session.context import this_request
+from ..session.context import this_app, this_request
 from ..session.cookies import SealedCookie, cookie_name, fits, send_cookie
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
@@ -38,7 +38,8 @@ _WAITING = re.compile(r"[A-Za-z0-9_-]{22}")
 
 def crosses_sites() -> bool:
     """Return True if the browser may have withheld the session cookie from this request."""
-    samesite = current_app.session_interface.get_cookie_samesite(current_app) or ""
+    app = this_app()
+    samesite = app.session_interface.get_cookie_samesite(app) or ""
     return request.method == "POST" or samesite.lower() == "strict"
 
 

@@ -8,13 +8,14 @@ import logging
 import typing as t
 from contextlib import ExitStack, suppress
 
-from flask import Response, current_app, session
+from flask import Response, session
 
 from ..client.revocation import revoke
 from ..config import csrf_field
 from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
+from ..session.context import this_app
 from ..session.current_login import find_identity, find_logins, find_registration
 from ..session.flask_session import (
     SessionEntries,
@@ -60,9 +61,10 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
             issued, record = record, dataclasses.replace(record, token=Token())
             record = keep_grant(registration, issued)
         store_record(registration, record)
-        if hasattr(current_app.session_interface, "regenerate"):
+        interface = this_app().session_interface
+        if hasattr(interface, "regenerate"):
             # Flask-Session gives the session a new id, unless it is empty: the entries come first.
-            current_app.session_interface.regenerate(session)
+            interface.regenerate(session)
         # The old entries stay superseded even if this fails, so a restored session needs a new id.
         undo.callback(renew_entries_id, before)
         mark_superseded(former)

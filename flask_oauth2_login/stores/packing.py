@@ -110,11 +110,12 @@ def _pack_run(run: bytes) -> bytes:
 
 
 def _unpack_runs(packed: bytes) -> t.Iterator[bytes]:
-    while packed:
-        letters, packed = _read_number(packed)
+    at = 0
+    while at < len(packed):
+        letters, at = _read_number(packed, at)
         size = _packed_size(letters)
-        bits, packed = packed[:size], packed[size:]
-        yield urlsafe_b64encode(bits + bytes(-size % 3))[:letters]
+        yield urlsafe_b64encode(packed[at : at + size] + bytes(-size % 3))[:letters]
+        at += size
 
 
 def _packed_size(letters: int) -> int:
@@ -123,12 +124,13 @@ def _packed_size(letters: int) -> int:
 
 def _split(packed: bytes) -> t.Iterator[bytes]:
     """Split bytes into parts, each of which follows its length."""
-    while packed:
-        size, packed = _read_number(packed)
-        if size > len(packed):
+    at = 0
+    while at < len(packed):
+        size, at = _read_number(packed, at)
+        if size > len(packed) - at:
             raise ValueError("cut")
-        yield packed[:size]
-        packed = packed[size:]
+        yield packed[at : at + size]
+        at += size
 
 
 def _pack_number(number: int) -> bytes:
@@ -142,11 +144,14 @@ def _pack_number(number: int) -> bytes:
     return bytes([*packed, number])
 
 
-def _read_number(packed: bytes) -> tuple[int, bytes]:
+def _read_number(packed: bytes, at: int) -> tuple[int, int]:
+    """Return the number at an index, and the index after it.
+
+    :raises IndexError: the number is cut.
+    """
     number = shift = 0
-    for index, byte in enumerate(packed):
+    while (byte := packed[at]) >= 128:
         number |= (byte & 127) << shift
-        if byte < 128:
-            return number, packed[index + 1 :]
         shift += 7
-    raise ValueError("cut")
+        at += 1
+    return number | byte << shift, at + 1

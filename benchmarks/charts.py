@@ -15,6 +15,8 @@ PLOT_WIDTH, PLOT_HEIGHT = 240, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 74, 46
 LABEL_HEIGHT = 11.5
 LEGEND_HEIGHT = 26
+#: A line of more points has values at its ends only.
+MOST_POINTS = 12
 
 #: Classes of lines, in the order in which they are given to lines that name none.
 COLOURS = ("c1", "c2", "c3", "c4")
@@ -121,7 +123,7 @@ class Chart:
         """Write the values beside their points, none over another."""
         columns: dict[float, list[tuple[float, str, float]]] = {}
         for name, points in panel.lines.items():
-            for x, y in points:
+            for x, y in points if len(points) <= MOST_POINTS else (points[0], points[-1]):
                 if len(points) > 1 or name not in self.references:
                     columns.setdefault(x, []).append((axes.y(y), colours[name], y))
         for x, found in columns.items():
@@ -221,7 +223,7 @@ def _line(axes: _Axes, points: Points, colour: str) -> t.Iterator[str]:
     places = [(axes.x(x), axes.y(y)) for x, y in points]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     yield f'<path class="line {colour}" d="M{path}"/>'
-    if len(places) <= 12:
+    if len(places) <= MOST_POINTS:
         for x, y in places:
             yield f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
 

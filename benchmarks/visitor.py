@@ -1,4 +1,6 @@
-"""A visitor, whose requests reach an app through WSGI alone: no test client and no HTTP server."""
+"""Visitors: one whose requests reach an app through WSGI alone, without a test client and a server,
+and what all visitors do.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,11 @@ class Response(t.NamedTuple):
     body: bytes
 
 
-class Visitor:
-    """Somebody with a browser: requests of one after the other, and cookies.
+class Browser:
+    """Somebody with a browser: one request after the other, and cookies."""
 
-    :param app: the app that is visited.
-    :param clock: says how many seconds of CPU time were spent: by the process, or by one thread.
-    """
-
-    def __init__(self, app: Flask, clock: t.Callable[[], float] = time.process_time) -> None:
-        self._call = app.wsgi_app
-        self._clock = clock
+    def __init__(self) -> None:
         self.cookies: dict[str, str] = {}
-        #: Seconds of CPU time that the app has spent.
-        self.spent = 0.0
 
     @property
     def cookie_header(self) -> str:
@@ -45,6 +39,42 @@ class Visitor:
 
     def get(self, target: str) -> Response:
         """Send one request, with the cookies, and keep those of the answer."""
+        raise NotImplementedError
+
+    def keep(self, header: str) -> None:
+        """Do what a ``Set-Cookie`` header says."""
+        pair, *attributes = header.split(";")
+        name, _, value = pair.partition("=")
+        ended = any(each.strip().lower() == "max-age=0" for each in attributes)
+        if ended or not value:
+            self.cookies.pop(name, None)
+        elif len(pair) <= LARGEST_COOKIE:
+            self.cookies[name] = value
+
+    def sign_in(self) -> None:
+        """Sign in, as who agrees at the provider at once: nobody asks the provider for a page."""
+        began = self.get("/login")
+        params = dict(parse_qsl(urlsplit(began.location).query))
+        answer = {"code": make_code(params), "state": params["state"]}
+        finished = self.get(f"{urlsplit(params['redirect_uri']).path}?{urlencode(answer)}")
+        assert finished.status == 302, finished
+
+
+class Visitor(Browser):
+    """Somebody whose requests reach an app through WSGI.
+
+    :param app: the app that is visited.
+    :param clock: says how many seconds of CPU time were spent: by the process, or by one thread.
+    """
+
+    def __init__(self, app: Flask, clock: t.Callable[[], float] = time.process_time) -> None:
+        super().__init__()
+        self._call = app.wsgi_app
+        self._clock = clock
+        #: Seconds of CPU time that the app has spent.
+        self.spent = 0.0
+
+    def get(self, target: str) -> Response:
         environ = self.make_environ(target)
         head: list[t.Any] = []
 
@@ -61,7 +91,7 @@ class Visitor:
         location = ""
         for name, value in headers:
             if name.lower() == "set-cookie":
-                self._keep(value)
+                self.keep(value)
             elif name.lower() == "location":
                 location = value
         return Response(int(status[:3]), location, body)
@@ -93,20 +123,3 @@ class Visitor:
         if self.cookies:
             environ["HTTP_COOKIE"] = self.cookie_header
         return environ
-
-    def _keep(self, header: str) -> None:
-        pair, *attributes = header.split(";")
-        name, _, value = pair.partition("=")
-        ended = any(each.strip().lower() == "max-age=0" for each in attributes)
-        if ended or not value:
-            self.cookies.pop(name, None)
-        elif len(pair) <= LARGEST_COOKIE:
-            self.cookies[name] = value
-
-    def sign_in(self) -> None:
-        """Sign in, as who agrees at the provider at once: nobody asks the provider for a page."""
-        began = self.get("/login")
-        params = dict(parse_qsl(urlsplit(began.location).query))
-        answer = {"code": make_code(params), "state": params["state"]}
-        finished = self.get(f"{urlsplit(params['redirect_uri']).path}?{urlencode(answer)}")
-        assert finished.status == 302, finished

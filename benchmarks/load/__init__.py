@@ -1,0 +1,1 @@
+"""The example app and code written by hand, each under gunicorn, with many requests at once."""

@@ -54,12 +54,12 @@ def main() -> None:
         "seconds": round(time.monotonic() - started),
         "noise": find_noise(found),
     }
+    finish(as_text(options.growths, found, about), about | {"found": found}, options.json)
     if options.charts:
         options.charts.mkdir(exist_ok=True)
         for growth in options.growths:
             path = options.charts / f"{growth.name}.svg"
             path.write_text(make_chart(growth, found[growth.name]).as_svg(), "utf-8")
-    finish(as_text(options.growths, found, about), about | {"found": found}, options.json)
 
 
 def parse_options() -> argparse.Namespace:

@@ -124,10 +124,10 @@ def main() -> None:
         "rounds": options.rounds,
         "seconds": round(time.monotonic() - started),
     }
+    finish(as_text(pages, run, about), {**about, "pages": pages, "run": run}, options.json)
     if options.charts:
         options.charts.mkdir(exist_ok=True)
         (options.charts / "memory.svg").write_text(make_chart(run["memory"]).as_svg(), "utf-8")
-    finish(as_text(pages, run, about), {**about, "pages": pages, "run": run}, options.json)
 
 
 def parse_options() -> argparse.Namespace:
@@ -176,7 +176,7 @@ def start(
             *("--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "30"),
         )
     )
-    server = Server(port, find_workers(process.pid), folder)
+    server = Server(port, find_workers(process.pid, WORKERS), folder)
     server.sign_in(people)
     return server
 

@@ -9,7 +9,7 @@ import time
 import typing as t
 from pathlib import Path
 
-#: The most seconds to wait until connections are closed that nobody uses any more.
+#: The most seconds to wait until workers have started, and unused connections are closed.
 PATIENCE = 10.0
 
 
@@ -28,16 +28,24 @@ class Held(t.NamedTuple):
         return {name: now - getattr(before, name) for name, now in self._asdict().items()}
 
 
-def find_workers(master: int) -> list[int]:
-    """Return the child processes of gunicorn's own one."""
-    workers = []
+def find_workers(master: int, count: int) -> list[int]:
+    """Return the child processes of gunicorn's own one, once there are so many."""
+    deadline = time.monotonic() + PATIENCE
+    while len(workers := _children(master)) != count:
+        assert time.monotonic() < deadline, f"gunicorn has {len(workers)} workers, not {count}."
+        time.sleep(0.05)
+    return workers
+
+
+def _children(process: int) -> list[int]:
+    found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # The name, in brackets, may have spaces.
             fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == master and fields[0] != "Z":
-                workers.append(int(path.parent.name))
-    return sorted(workers)
+            if int(fields[1]) == process and fields[0] != "Z":
+                found.append(int(path.parent.name))
+    return sorted(found)
 
 
 def memory_of(process: int) -> int:

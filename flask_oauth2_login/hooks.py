@@ -47,16 +47,25 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
     _, session = _raw_session(context)
     if entries := _peek(session, KEY):
         request_scope().receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
-    if extension_of(context.app).once("blueprints"):
-        # All blueprints are registered by now: Flask accepts none after the first request.
-        exempt_configuration_errors(context.app)
-    refuse_unguarded(context.app, endpoint)
+    _check_view(context.app, endpoint)
     if context.request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None:
             # Flask-WTF's. Our POSTs come from elsewhere, or have checks of their own; those of
             # views that an app adds to the blueprint don't.
             csrf.exempt(current_app.view_functions[str(endpoint)])
+
+
+def _check_view(app: Flask, endpoint: str | None) -> None:
+    """Check a view before its first request, and again if another one has taken its place."""
+    extension, view = extension_of(app), app.view_functions.get(endpoint or "")
+    if endpoint in extension.checked_views and extension.checked_views[endpoint] is view:
+        return
+    if extension.once("blueprints"):
+        # All blueprints are registered by now: Flask accepts none after the first request.
+        exempt_configuration_errors(app)
+    refuse_unguarded(app, endpoint)
+    extension.checked_views[endpoint] = view
 
 
 def _end_request(response: Response) -> Response:

@@ -15,7 +15,7 @@ A secret must be an element of its own, and a text.
 from __future__ import annotations
 
 import json
-import re
+import string
 import typing as t
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -27,7 +27,8 @@ MAX_PLAIN = 2 * 1024 * 1024
 MAX_UNCOMPRESSED = 64
 
 _LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = (bytes([kind]) for kind in range(5))
-_TOKEN_TEXT = re.compile(r"[A-Za-z0-9_.-]+")
+#: The bytes of base64url, and the dot between the parts of a token.
+_TOKEN_BYTES = (string.ascii_letters + string.digits + "-_.").encode()
 _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Deflate without zlib's header and checksum, because the seal already detects changes.
 _RAW = -15
@@ -72,7 +73,7 @@ def _pack_one(element: t.Any, plain: bytes) -> bytes:
     if not isinstance(element, str):
         short = len(plain) <= MAX_UNCOMPRESSED
         return _JSON + plain if short else _DEFLATED + _deflate(plain)
-    if _TOKEN_TEXT.fullmatch(element):
+    if plain and not plain.translate(None, _TOKEN_BYTES):
         return _TOKEN + b"".join(map(_pack_run, plain.split(b".")))
     return _TEXT + plain
 

@@ -141,7 +141,7 @@ def find_attempt(registration: Registration, state: str | None) -> Attempt:
 
     :raises UnknownAttemptError: there is none.
     """
-    attempt = _open(registration, state) if state else None
+    attempt = _open(_cookie(registration, state), state) if state else None
     if attempt is not None:
         is_linking = attempt.link_owner is not None
         request_scope().take_up_attempt(safe_next(attempt.next), is_linking=is_linking)
@@ -226,10 +226,9 @@ def attempts_come_by_post() -> bool:
     return is_secure_url(request.host_url)
 
 
-def _open(registration: Registration, state: str) -> Attempt | None:
+def _open(cookie: SealedCookie, state: str) -> Attempt | None:
     if not _STATE.fullmatch(state):
         return None
-    cookie = _cookie(registration, state)
     dated = cookie.read_dated()
     if dated is None or not cookie.is_valid(dated[0]):
         return None
@@ -254,10 +253,13 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
     registrations = current_extension().logins.values() if request.is_secure else [registration]
     found = []
     for each in registrations:
-        prefix = _cookie(each, "").name
-        states = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
-        attempts = [attempt for state in states if (attempt := _open(each, state))]
-        found += [(attempt, _cookie(each, attempt.state)) for attempt in attempts]
+        any_cookie = _cookie(each, "")
+        prefix = any_cookie.name
+        for name in request.cookies:
+            if name.startswith(prefix):
+                cookie = any_cookie._replace(name=name)
+                if attempt := _open(cookie, name.removeprefix(prefix)):
+                    found.append((attempt, cookie))
     return sorted(found, key=lambda pair: pair[0].number, reverse=True)
 
 

@@ -10,6 +10,7 @@ from flask import Response, current_app, has_request_context, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from ..protocol.errors import ProviderAnswerError
+from .context import this_app, this_request
 from .cookies import (
     LEAST_ROOM,
     LONGEST_ATTRIBUTES,
@@ -80,14 +81,18 @@ class CookieStore:
             return
         for name, value in values.items():
             response.set_cookie(**self._cookie(name, value))
+        sent = this_request().cookies
         for name in _names(login):
-            if name not in values and (name in request.cookies or name == cookie_name(login)):
+            if name not in values and (name in sent or name == cookie_name(login)):
                 # The record has ended, or was longer before.
                 response.delete_cookie(**self._attributes(name))
 
     def _split(self, login: str, sealed: str) -> dict[str, str]:
         """Return the values of the cookies that a record needs, by the cookies' names."""
-        if fits(self._cookie(cookie_name(login), sealed)):
+        # A short one fits whatever its attributes are, see `fits`.
+        if len(sealed) < MAX_COOKIE - LONGEST_ATTRIBUTES or fits(
+            self._cookie(cookie_name(login), sealed)
+        ):
             return {cookie_name(login): sealed}
         parts = [sealed[at : at + PART] for at in range(0, len(sealed), PART)]
         names = [cookie_name(login), *(_part(login, number) for number in range(1, len(parts)))]
@@ -138,12 +143,13 @@ class CookieStore:
 
     def _attributes(self, name: str) -> dict[str, t.Any]:
         """Return the attributes of the session's cookie, because each needs the other."""
-        app, interface = current_app, current_app.session_interface
+        app = this_app()
+        interface = app.session_interface
         return {
             "key": name,
             "path": interface.get_cookie_path(app),
             "domain": interface.get_cookie_domain(app),
-            "secure": interface.get_cookie_secure(app) or request.is_secure,
+            "secure": interface.get_cookie_secure(app) or this_request().is_secure,
             "httponly": True,
             "samesite": interface.get_cookie_samesite(app) or "Lax",
             "partitioned": interface.get_cookie_partitioned(app),
@@ -156,7 +162,8 @@ def _part(login: str, number: int) -> str:
 
 def _names(login: str) -> list[str]:
     """Return the names of all cookies that a login's record may have."""
-    return [cookie_name(login), *(_part(login, number) for number in range(1, MAX_PARTS))]
+    name = cookie_name(login)
+    return [name, *(f"{name}__part{number}" for number in range(1, MAX_PARTS))]
 
 
 def _leaving_names() -> set[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import typing as t
 
-from flask import Request, Response, request, session
+from flask import Request, Response, session
 
 from ..client.session import OAuth2Session
+from .context import this_request
 from .flask_session import KEY, SessionEntries, parse_entries
 
 
@@ -96,7 +97,7 @@ class RequestScope:
 
 def request_scope() -> RequestScope:
     """Return the state of this request. It is kept on the request: app contexts can live longer."""
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    current = this_request()
     scope = find_request_scope(current)
     if scope is None:
         scope = current.__dict__["_oauth2_login"] = RequestScope()

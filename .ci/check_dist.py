@@ -12,7 +12,7 @@ PACKAGE = "flask_oauth2_login"
 #: What must be there, should the package itself have lost it.
 NEEDED = (
     f"{PACKAGE}/py.typed",
-    f"{PACKAGE}/providers/presets.json",
+    f"{PACKAGE}/providers/presets.jsonl",
     f"{PACKAGE}/templates/oauth2_login/error.html",
 )
 IN_SDIST = (

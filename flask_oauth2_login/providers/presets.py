@@ -1,21 +1,21 @@
-"""Presets: providers that are known by name. Each is an object in ``presets.json``.
+"""Presets: providers that are known by name. Each is a row of ``presets.jsonl``.
 
 Its members are parameters and options of :class:`OAuth2` or :class:`OpenIDConnect`, and ``scope``.
 """
 
 from __future__ import annotations
 
-import json
+import difflib
 import logging
 import re
 import typing as t
-from importlib import resources
 
 from ..client.oauth2 import OAuth2
 from ..client.openid import OpenIDConnect
 from ..client.options import known_options
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
+from .rows import find_row, row_names
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -40,13 +40,16 @@ def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
             "OAUTH2_LOGIN_PROVIDERS is a dictionary of dictionaries:"
             f" {{{name!r}: {{'issuer': 'https://…'}}}}."
         )
-    rows = json.loads(resources.files(__package__).joinpath("presets.json").read_text("utf-8"))
-    if name not in rows and not overlay:
+    row = find_row(name)
+    if row is None and not overlay:
+        known = row_names()
+        similar = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
+        hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
         raise ConfigurationError(
-            f"There is no preset {name!r}. Known: {', '.join(sorted(rows))}. Describe the provider"
-            f" in app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
+            f"There is no preset {name!r}. {hint} Describe another provider in"
+            f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
         )
-    row = rows.get(name, {})
+    row = row or {}
     return {**_keep_in_place(name, row, overlay), **overlay}
 
 

@@ -219,3 +219,11 @@ def test_presets_and_providers_of_an_apps_own(provider: Provider) -> None:
     assert [(login.name, login.label) for login in logins.values()] == [
         ("github", "GitHub"), ("own", "Own"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gitub", "Did you mean 'github'"), ("nobody-knows", "google")]
+)
+def test_a_name_that_is_not_known_gets_the_nearest_one_or_all(name: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        make_site(name, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import typing as t
 
@@ -10,7 +11,7 @@ from flask import Blueprint, has_request_context, request
 from . import jobs, key_rotation, views
 from .checks import BEFORE, CHECKS
 from .client.oauth2 import OAuth2
-from .client.options import credential, list_of
+from .client.options import list_of, refuse_unknown_names
 from .client.session import OAuth2Session
 from .config import Config
 from .globals import find_session
@@ -20,7 +21,7 @@ from .protocol.identity import Identity
 from .protocol.scope import Scope, split_scope
 from .protocol.token import Token
 from .protocol.tracebacks import without_locals
-from .providers.presets import credential_key, find_preset, make_handler
+from .providers.registering import handler_of_preset
 from .session.client_token import client_session
 from .session.current_login import find_identity, find_login
 from .session.extension import current_extension, extension_of
@@ -57,6 +58,9 @@ class OAuth2Login(Blueprint):
         whose credentials are in ``app.config["<NAME>_CLIENT_ID"]`` and
         ``["<NAME>_CLIENT_SECRET"]``.
     :param name: the login's name; by default the preset's, else ``"oauth2"``.
+    :param preset: what differs from the preset: its fields and variables in one dictionary, such as
+        ``{"site": "https://gitlab.example.com"}`` or ``{"tenant": "contoso"}``. ``app.config`` may
+        have them too: ``GITLAB_SITE``, ``MICROSOFT_TENANT``.
     :param scope: the scopes to request, as a string or an iterable; by default the preset's.
     :param store: where records are stored: ``"cookie"`` (the default) or ``"session"``, in the
         browser; a URL such as ``"sqlite:///logins.db"``, ``"postgresql+psycopg://…"`` or
@@ -83,6 +87,7 @@ class OAuth2Login(Blueprint):
         provider: str | OAuth2,
         *,
         name: str | None = None,
+        preset: t.Mapping[str, t.Any] | None = None,
         scope: Scope | None = None,
         store: t.Any = None,
         claims: t.Iterable[str] = (),
@@ -95,10 +100,17 @@ class OAuth2Login(Blueprint):
             raise ConfigurationError(
                 f"OAuth2Login takes a handler or the name of a preset, not {provider!r}."
             )
+        if preset is not None and not isinstance(provider, str):
+            raise ConfigurationError(
+                "preset={…} says what differs from a preset, and this login has a handler: give the"
+                " handler these options."
+            )
+        refuse_unknown_names("OAuth2Login", _KNOWN_OPTIONS, blueprint)
         default = provider if isinstance(provider, str) else "oauth2"
         blueprint.setdefault("template_folder", "templates")
         super().__init__(name or default, "flask_oauth2_login", **blueprint)
         self._provider = provider
+        self._preset = preset
         self._scope = scope
         self._store = store
         self._options = LoginOptions(
@@ -149,21 +161,7 @@ class OAuth2Login(Blueprint):
     def _make_handler(self, config: Config) -> tuple[OAuth2, list[str]]:
         if isinstance(self._provider, OAuth2):
             return self._provider, self._scopes_for(self._provider, self._scope)
-        preset = find_preset(self._provider, config.providers)
-        id_key = credential_key(self._provider, "CLIENT_ID")
-        secret_key = credential_key(self._provider, "CLIENT_SECRET")
-        try:
-            client_id, client_secret = config.credentials(id_key, secret_key)
-            client_id = credential("client_id", client_id)
-            # The secret of a public client is set to None.
-            if not config.has(secret_key) and preset.get("client_auth") != "none":
-                credential("client_secret", None)
-        except ConfigurationError as error:
-            raise ConfigurationError(
-                f"{error} The login {self.name!r} reads {id_key} and {secret_key} of app.config"
-                " when it is registered. (A public client has no secret: set that to None.)"
-            ) from None
-        handler = make_handler(self._provider, preset, client_id, client_secret)
+        handler, preset = handler_of_preset(self._provider, self.name, self._preset, config)
         scope = self._scope if self._scope is not None else preset.get("scope")
         return handler, self._scopes_for(handler, scope)
 
@@ -307,3 +305,10 @@ class OAuth2Login(Blueprint):
                 if find_login(registration):
                     return registration
         return registrations[0]
+
+
+#: The names of all arguments of `OAuth2Login`.
+_KNOWN_OPTIONS = frozenset({
+    *inspect.signature(OAuth2Login.__init__).parameters,
+    *BlueprintOptions.__annotations__,
+}) - {"self", "blueprint"}  # fmt: skip

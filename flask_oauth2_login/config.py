@@ -91,6 +91,10 @@ class Config:
         """
         return _as_text(self._app.config.get(id_key)), _as_text(self._app.config.get(secret_key))
 
+    def get(self, key: str) -> t.Any:
+        """Return what is set under a key of a preset, such as ``GITLAB_SITE``; None if nothing."""
+        return self._app.config.get(key)
+
     def has(self, key: str) -> bool:
         """Return True if a key is set, if only to None."""
         return key in self._app.config

@@ -264,10 +264,18 @@ def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
     :raises TypeError: a handler of this class has no option of a name. The text suggests the one
         that is spelled most similarly, or lists all.
     """
-    known = known_options(handler)
+    refuse_unknown_names(handler.__name__, known_options(handler), given)
+
+
+def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[str]) -> None:
+    """Check the names of keyword arguments.
+
+    :param what: what is called.
+    :raises TypeError: a name is not known. See :func:`refuse_unknown`.
+    """
     for name in given:
         if name not in known:
             similar = difflib.get_close_matches(name, known, 1)
             names = f"It has: {', '.join(sorted(known))}."
             hint = f"Did you mean {similar[0]}?" if similar else names
-            raise TypeError(f"{handler.__name__} has no option {name!r}. {hint}")
+            raise TypeError(f"{what} has no option {name!r}. {hint}")

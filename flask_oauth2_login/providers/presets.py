@@ -1,47 +1,73 @@
 """Presets: providers that are known by name. Each is a row of ``presets.jsonl``.
 
-Its members are parameters and options of :class:`OAuth2` or :class:`OpenIDConnect`, and ``scope``.
+Its members are parameters and options of :class:`OAuth2` or :class:`OpenIDConnect`, and the
+:data:`ROW_WORDS`.
 """
 
 from __future__ import annotations
 
 import difflib
-import logging
-import re
 import typing as t
 
 from ..client.oauth2 import OAuth2
 from ..client.openid import OpenIDConnect
 from ..client.options import known_options
-from ..protocol import urls
 from ..protocol.errors import ConfigurationError
+from .overlays import config_key, lay_over, refuse_unknown_words
 from .rows import find_row, row_names
-
-log = logging.getLogger("flask_oauth2_login")
+from .variables import fill_in
 
 Preset = t.Mapping[str, t.Any]
+#: Returns what ``app.config`` has of these names of a preset.
+ReadConfig = t.Callable[[t.Iterable[str]], t.Mapping[str, t.Any]]
 
-#: The parameters that say where a provider's tokens come from.
-SOURCES = ("site", "issuer", "authorization_url", "token_url")
+#: What a row says beside the options of a handler, and what it means.
+ROW_WORDS: t.Mapping[str, str] = {
+    "scope": "the scopes that a sign-in requests by default",
+    "protocol": '"oauth2" for a provider that has an issuer and no ID tokens',
+    "variables": "names in braces, which the developer sets, with their defaults",
+    "register_url": "the page where an app is registered",
+    "sources": "how many independent sources agree on the endpoints",
+    "confirmed": "False if the row could not be compared with a second source",
+    "notes": "what a developer should know of this provider",
+}
+#: Those of them that say something about the row itself.
+_FACTS = ("register_url", "sources", "confirmed", "notes")
 
 
-def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
+def preset_names() -> list[str]:
+    """Return the names of all presets that are shipped, sorted."""
+    return row_names()
+
+
+def find_preset(
+    name: str, own: t.Any = None, preset: t.Any = None, read_config: ReadConfig | None = None
+) -> dict[str, t.Any]:
     """Return a preset, in which the app's configuration replaces or adds members.
+
+    What is said last counts: the row that is shipped, ``own``, ``read_config``, ``preset``.
 
     :param own: ``app.config["OAUTH2_LOGIN_PROVIDERS"]``: members by the provider's name. It may
         describe a provider that has no preset.
-    :raises ConfigurationError: there is no provider of that name, or the configuration moves only
-        some of its endpoints to another server.
+    :param preset: fields and variables, as ``OAuth2Login(…, preset={…})`` has them.
+    :param read_config: returns the fields and variables that are keys of ``app.config``.
+    :raises ConfigurationError: there is no provider of that name, the configuration moves only
+        some of its endpoints to another server, or a variable is missing or wrong.
     """
     own = {} if own is None else own
-    overlay = own.get(name, {}) if isinstance(own, t.Mapping) else None
-    if not isinstance(overlay, t.Mapping):
+    private = own.get(name, {}) if isinstance(own, t.Mapping) else None
+    if not isinstance(private, t.Mapping):
         raise ConfigurationError(
             "OAUTH2_LOGIN_PROVIDERS is a dictionary of dictionaries:"
             f" {{{name!r}: {{'issuer': 'https://…'}}}}."
         )
+    if not isinstance(preset or {}, t.Mapping):
+        raise ConfigurationError(
+            f"preset={preset!r} is not a dictionary of fields and variables:"
+            " preset={'site': 'https://…'}."
+        )
     row = find_row(name)
-    if row is None and not overlay:
+    if row is None and not private:
         known = row_names()
         similar = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
         hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
@@ -49,60 +75,21 @@ def find_preset(name: str, own: t.Any = None) -> dict[str, t.Any]:
             f"There is no preset {name!r}. {hint} Describe another provider in"
             f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
         )
-    row = row or {}
-    return {**_keep_in_place(name, row, overlay), **overlay}
+    overlay = {} if row is None else dict(private)
+    row = dict(private) if row is None else row
+    words = known_words(row)
+    if read_config is not None:
+        overlay |= read_config(words)
+    refuse_unknown_words(name, preset or {}, words)
+    return lay_over(name, row, {**overlay, **(preset or {})})
 
 
-def _keep_in_place(name: str, row: Preset, overlay: Preset) -> Preset:
-    """Return the preset's row, without its own URLs if the overlay moves the provider elsewhere.
-
-    The overlay moves the provider if it moves one of :data:`SOURCES`. Tokens of the new server,
-    such as a company's own, must not be sent to the public server that the row names.
-
-    :param row: the preset.
-    :param overlay: the app's configuration for it.
-    :raises ConfigurationError: the overlay moves the provider, but does not name all endpoints.
-    """
-    merged = {**row, **overlay}
-    known = {"", *(_origin(row, word) for word in row if _is_url(word))}
-    moved_to = {_origin(merged, word) for word in SOURCES if word in overlay} - known
-    if not row or not moved_to:
-        return row
-    left = [
-        word
-        for word in row
-        if _is_url(word) and word not in overlay and _origin(merged, word) in known
-    ]
-    kept = {word: value for word, value in row.items() if word not in left}
-    endpoints = {"authorization_url", "token_url"} - {*kept, *overlay}
-    if endpoints and not overlay.get("issuer") and not {"issuer", *endpoints}.isdisjoint(left):
-        raise ConfigurationError(
-            f"OAUTH2_LOGIN_PROVIDERS moves the preset {name!r} to {', '.join(sorted(moved_to))}, so"
-            " the preset's URLs on other servers are not used. Add the"
-            f" {' and '.join(sorted(endpoints))} of that server, or its issuer."
-        )
-    if left:
-        log.warning(
-            "OAUTH2_LOGIN_PROVIDERS moves the preset %r to %s, so these options of the preset are"
-            " not used: %s. Set each of them to its URL there, or to None if there is none.",
-            name,
-            ", ".join(sorted(moved_to)),
-            ", ".join(left),
-        )
-    return kept
-
-
-def _is_url(word: str) -> bool:
-    return word in SOURCES or word.endswith("_url") or word == "api_origins"
-
-
-def _origin(preset: Preset, word: str) -> str:
-    return urls.origin(urls.join(str(preset.get("site") or ""), str(preset[word] or "")))
-
-
-def credential_key(name: str, what: str) -> str:
-    """Return the key of ``app.config`` for a preset's credential, such as ``GITHUB_CLIENT_ID``."""
-    return f"{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_{what}"
+def known_words(row: Preset) -> list[str]:
+    """Return the names of all fields and variables that a preset may be given."""
+    variables = row.get("variables") or {}
+    options = known_options(OAuth2) | known_options(OpenIDConnect) | {*ROW_WORDS}
+    named = [*variables, *sorted(options - {"client_id", "client_secret", *_FACTS})]
+    return [word for word in named if isinstance(word, str)]
 
 
 def make_handler(
@@ -116,7 +103,8 @@ def make_handler(
     :raises ConfigurationError: the preset has members that are not options, or has neither an
         issuer nor endpoints.
     """
-    options = {word: value for word, value in preset.items() if word not in {"scope", "protocol"}}
+    options = {word: value for word, value in preset.items() if word not in ROW_WORDS}
+    options = fill_in(options, {"client_id": client_id})
     protocol = preset.get("protocol", "openid" if "issuer" in options else "oauth2")
     if protocol not in {"openid", "oauth2"}:
         raise ConfigurationError(
@@ -124,6 +112,9 @@ def make_handler(
             " 'oauth2'."
         )
     kind = OpenIDConnect if protocol == "openid" else OAuth2
+    if kind is OpenIDConnect:
+        # The site of a preset has already been put into its URLs.
+        options.pop("site", None)
     known = known_options(OAuth2) | known_options(kind)
     if unknown := set(options) - known:
         raise ConfigurationError(
@@ -131,7 +122,7 @@ def make_handler(
             f" Known options: {', '.join(sorted(known - {'client_id'}))}."
         )
     if mine := {"client_id", "client_secret"} & set(options):
-        keys = [credential_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
+        keys = [config_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
         raise ConfigurationError(
             f"The preset {name!r} has {' and '.join(sorted(mine))}. Set them as"
             f" app.config keys of their own: {' and '.join(keys)}."

@@ -1,0 +1,43 @@
+"""The handler of a login that names a preset: its row, the app's words on it, its credentials."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..client.oauth2 import OAuth2
+from ..client.options import credential
+from ..config import Config
+from ..protocol.errors import ConfigurationError
+from .overlays import config_key
+from .presets import Preset, find_preset, make_handler
+
+
+def handler_of_preset(
+    name: str, login: str, preset: t.Any, config: Config
+) -> tuple[OAuth2, Preset]:
+    """Return the handler for a preset, and the preset.
+
+    :param name: the preset's name.
+    :param login: the login's name, for an error.
+    :param preset: fields and variables that differ from the row.
+    :raises ConfigurationError: there is no such preset, or something of it is missing or wrong.
+    """
+
+    def read_config(words: t.Iterable[str]) -> dict[str, t.Any]:
+        keys = {word: config_key(name, word) for word in words}
+        return {word: config.get(key) for word, key in keys.items() if config.has(key)}
+
+    found = find_preset(name, config.providers, preset, read_config)
+    id_key, secret_key = (config_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET"))
+    try:
+        client_id, client_secret = config.credentials(id_key, secret_key)
+        client_id = credential("client_id", client_id)
+        # The secret of a public client is set to None.
+        if not config.has(secret_key) and found.get("client_auth") != "none":
+            credential("client_secret", None)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error} The login {login!r} reads {id_key} and {secret_key} of app.config"
+            " when it is registered. (A public client has no secret: set that to None.)"
+        ) from None
+    return make_handler(name, found, client_id, client_secret), found

@@ -10,7 +10,7 @@ import typing as t
 
 from ..protocol import http, urls
 from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
-from ..protocol.identity import Identity, find_path, picks_by
+from ..protocol.identity import Identity, find_path, picks_verified
 from ..protocol.json_input import to_one_line
 from ..protocol.refusal import find_reason
 from ..protocol.token import Token, find_refusal, redact
@@ -100,7 +100,7 @@ def add_email(identity: Identity, api: ResourceServer, url: str, path: str, toke
     email = find_path(response.json(), path)
     if isinstance(email, str) and 200 <= response.status < 300:
         identity.email = email
-        identity.email_verified = picks_by(path, "verified")
+        identity.email_verified = picks_verified(path)
 
 
 def fetch_claims(

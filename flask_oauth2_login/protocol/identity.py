@@ -8,7 +8,7 @@ import typing as t
 from collections.abc import Mapping
 
 from .errors import ConfigurationError, ProviderAnswerError
-from .json_input import is_intact
+from .json_input import is_intact, names_of
 
 #: Where most providers have an identity's fields. The first path that leads to a value counts.
 DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
@@ -21,6 +21,9 @@ DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
 
 # A path that is one name.
 _NAME = re.compile(r"\w+")
+
+# The conditions by which lists of addresses tell those that are proven.
+_VERIFIED = frozenset({"verified", "is_verified", "confirmed", "is_confirmed", "state=confirmed"})
 
 Fields = t.Mapping[str, str | t.Sequence[str]]
 
@@ -116,8 +119,12 @@ def make_identity(
 
     found = find("id")
     if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_intact(str(found)):
+        paths = fields.get("id", DEFAULT_FIELDS["id"])
+        looked_for = paths if isinstance(paths, str) else ", ".join(paths)
+        came = token if looked_for.startswith("token:") else members
         raise ProviderAnswerError(
-            "The provider's response does not say who signed in."
+            f"The provider's response does not say who signed in: there is no {looked_for} in"
+            f" what came, which has {names_of(came or {})}."
             " Name the field that does: identity={'id': 'path.to.it'}."
         )
     verified = find("email_verified")
@@ -139,8 +146,9 @@ def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = N
 
     A number is an index of a list. ``a+b`` joins two values with a space. ``[x]`` and ``[x,y]``
     pick the first element of a list whose members of these names are true, ``[k=v]`` the first
-    whose member equals the value. A path that begins with ``token:`` starts in the token. A member
-    whose name is the whole path counts first, such as a claim that is named by a URL with dots.
+    whose member equals the value; these names may be paths, too. A path that begins with
+    ``token:`` starts in the token. A member whose name is the whole path counts first, such as a
+    claim that is named by a URL with dots.
     """
     # A dictionary, as it nearly always is, is told at once; a type of `typing` takes long.
     if isinstance(members, (dict, Mapping)):
@@ -168,17 +176,17 @@ def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = N
     return value
 
 
-def picks_by(path: str, member: str) -> bool:
-    """Return True if a path picks an element of a list on the condition that ``member`` is true."""
+def picks_verified(path: str) -> bool:
+    """Return True if a path picks an element of a list on the condition that it is verified."""
     conditions = re.findall(r"\[([^\]]*)\]", path) if "+" not in path else []
-    return any(member in one.split(",") for one in conditions)
+    return any(not _VERIFIED.isdisjoint(one.split(",")) for one in conditions)
 
 
 def _pick(items: t.Any, conditions: t.Sequence[str]) -> t.Any:
     def fits(item: t.Any) -> bool:
         for condition in conditions:
             name, equals, wanted = condition.partition("=")
-            value = item.get(name) if isinstance(item, t.Mapping) else None
+            value = find_path(item, name) if isinstance(item, t.Mapping) else None
             if (str(value) != wanted) if equals else value is not True:
                 return False
         return True

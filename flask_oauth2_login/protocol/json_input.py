@@ -10,6 +10,9 @@ from .base64url import decode
 #: The most objects and lists inside one another: recursive code fails on more.
 MAX_DEPTH = 50
 
+#: The most names of members that an error lists.
+MOST_NAMES = 20
+
 # The most digits of an integer that a float can hold. Python refuses to read integers of some
 # thousand digits, and to compare the integers in between with floats.
 _MAX_DIGITS = 300
@@ -73,3 +76,10 @@ def _parse_int(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_int=_parse_int)
+
+
+def names_of(members: t.Iterable[str]) -> str:
+    """Return the names of an object's members for an error, without their values."""
+    names = [to_one_line(name)[:40] for name in members]
+    more = ", …" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) or "no members") + more

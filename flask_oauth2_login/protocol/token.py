@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from .errors import ProviderAnswerError, TokenError, UnnamedRefusalError
 from .http import Response
-from .json_input import to_one_line
+from .json_input import names_of, to_one_line
 from .refusal import TEXTS, find_reason
 
 if t.TYPE_CHECKING:
@@ -215,7 +215,10 @@ def fill_in(newer: Token, token: Token) -> Token:
 
 def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> Token:
     if not _is_usable(members):
-        raise ProviderAnswerError("The token endpoint answered without a usable access_token.")
+        raise ProviderAnswerError(
+            "The token endpoint answered without a usable access_token: what came has"
+            f" {names_of(members)}. If the token is within one of these, name it: token_path=…."
+        )
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type
     if not isinstance(token_type, str) or token_type.strip().lower() not in token_types:

@@ -7,7 +7,12 @@ import typing as t
 import pytest
 
 from flask_oauth2_login import ConfigurationError, ProviderError
-from flask_oauth2_login.protocol.identity import check_fields, find_path, make_identity, picks_by
+from flask_oauth2_login.protocol.identity import (
+    check_fields,
+    find_path,
+    make_identity,
+    picks_verified,
+)
 
 PERSON: dict[str, t.Any] = {
     "id": 7,
@@ -18,6 +23,10 @@ PERSON: dict[str, t.Any] = {
         {"email": "ada@example.com", "primary": True, "verified": True, "kind": "work"},
     ],
     "names": ["Ada", "A."],
+    "included": [
+        {"attributes": {"address": "home@example.com", "kind": "home"}},
+        {"attributes": {"address": "ada@example.com", "primary": True}},
+    ],
 }
 
 
@@ -37,6 +46,9 @@ PERSON: dict[str, t.Any] = {
         ("emails[primary,verified].email", "ada@example.com"),
         ("emails[kind=work].email", "ada@example.com"),
         ("emails[kind=home].email", None),
+        ("emails.[primary].email", "new@example.com"),
+        ("included.[attributes.primary].attributes.address", "ada@example.com"),
+        ("included[attributes.kind=home].attributes.address", "home@example.com"),
         ("name[primary].email", None),
         ("token:user.id", "u-1"),
         ("token:user.name", None),
@@ -57,11 +69,15 @@ def test_a_path_leads_to_a_value(path: str, value: t.Any) -> None:
         ("emails[primary].email", False),
         ("emails[verified=no].email", False),
         ("emails[verified].email+name", False),
+        ("values.[is_primary,is_confirmed].email", True),
+        ("[state=confirmed].email", True),
+        ("[state=unconfirmed].email", False),
+        ("[unconfirmed].email", False),
         ("verified", False),
     ],
 )
 def test_a_path_that_picks_what_is_verified(path: str, picks: bool) -> None:
-    assert picks_by(path, "verified") is picks
+    assert picks_verified(path) is picks
 
 
 @pytest.mark.parametrize(
@@ -119,3 +135,14 @@ def test_claims_that_are_asked_for_are_kept() -> None:
 def test_a_field_that_there_is_not_is_told(fields: t.Any) -> None:
     with pytest.raises(ConfigurationError, match="identity"):
         check_fields(fields)
+
+
+def test_an_answer_of_another_shape_names_what_was_looked_for_and_what_came() -> None:
+    with pytest.raises(ProviderError) as told:
+        make_identity({"user": {"uid": "secret"}, "ok": True}, fields={"id": "data.id"})
+    assert "no data.id in what came, which has user, ok." in str(told.value)
+    assert "secret" not in str(told.value)
+    with pytest.raises(ProviderError, match=r"no token:user\.id in what came, which has openid"):
+        make_identity({"a": 1}, fields={"id": "token:user.id"}, token={"openid": "o"})
+    with pytest.raises(ProviderError, match="which has no members"):
+        make_identity({})

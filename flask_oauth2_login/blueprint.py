@@ -69,8 +69,7 @@ class OAuth2Login(Blueprint):
     :param claims: the names of further claims to keep in ``identity.claims``.
     :param offline: True to keep each person's token for jobs (:meth:`session_for`), in a record of
         its own. A sign-out keeps that record, and :meth:`unlink` ends it. It needs a server-side
-        store, and a scope or a parameter that makes the provider send a refresh token
-        (``offline_access``).
+        store, and asks for a refresh token in the words of the handler's option ``offline``.
     :param keep_id_token: True to keep the ID token, which some providers need for signing out
         there; False not to. By default it is kept if the provider has an ``end_session_endpoint``
         and, where browsers keep the records, if one cookie has room for it.
@@ -167,7 +166,10 @@ class OAuth2Login(Blueprint):
 
     def _scopes_for(self, handler: OAuth2, scope: Scope | None) -> list[str]:
         # OpenID Connect Core 1.0, section 3.1.2.1: without this scope there is no ID token.
-        return split_scope([*(("openid",) if handler.openid else ()), *split_scope(scope)])
+        openid = ("openid",) if handler.openid else ()
+        offline = handler.offline if self._options.offline else None
+        more = split_scope(offline) if isinstance(offline, str) else ()
+        return split_scope([*openid, *split_scope(scope), *more])
 
     # -- hooks
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import typing as t
 
 from ..protocol import authorization, urls
-from ..protocol.client_auth import (
-    TokenRequest,
-)
-from ..protocol.errors import ConfigurationError, ProviderError
+from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity, make_identity
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
 from ..protocol.token import Token, fill_in
-from ..protocol.token_request import request_token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
-from .metadata import MetadataEndpoints
 from .options import HandlerOptions, credential, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
+from .token_endpoint import TokenEndpoint
 
 
-class OAuth2(MetadataEndpoints):
+class OAuth2(TokenEndpoint):
     """One provider, and one client that is registered there.
 
     .. code-block:: python
@@ -55,8 +51,6 @@ class OAuth2(MetadataEndpoints):
     :raises TypeError: there is no option of that name.
     """
 
-    #: True if the provider sends ID tokens, which have the request's nonce.
-    openid: t.ClassVar[bool] = False
     #: True if a sign-in sends a nonce, and the ID token must have it.
     uses_nonce: bool = False
 
@@ -88,8 +82,10 @@ class OAuth2(MetadataEndpoints):
         self.authorization_url = defaults[0] if authorization_url is None else authorization_url
         self.token_url = defaults[1] if token_url is None else token_url
         super().__init__(**t.cast("dict[str, t.Any]", options))
-        if self.bearer_method.startswith("query") or userinfo.sends_token_values(
-            self.userinfo_params
+        if (
+            self.bearer_method.startswith("query")
+            or self.token_request == "query"
+            or userinfo.sends_token_values(self.userinfo_params)
         ):
             hide_queries_in_logs()
         self._set_issuer(issuer, metadata)
@@ -179,8 +175,14 @@ class OAuth2(MetadataEndpoints):
                 "There is no refresh token to send: request one at sign-in (many providers want"
                 " the scope offline_access, or access_type='offline')."
             )
-        query = {"grant_type": "refresh_token", "refresh_token": refresh_token, **params}
-        token = self._request_token(query, former)
+        query = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            **self.refresh_params,
+            **params,
+        }
+        endpoint = "refresh_url" if self.refresh_url else "token_url"
+        token = self._request_token(query, former, endpoint)
         if token is not None:
             token.setdefault("refresh_token", refresh_token)
         return token
@@ -275,7 +277,8 @@ class OAuth2(MetadataEndpoints):
             return None
         api, url = self.resource_server, self.endpoint("userinfo_url")
         url = userinfo.add_params(url, self.userinfo_params, token)
-        members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token)
+        body = userinfo.make_body(self.userinfo_query, self.userinfo_form, token)
+        members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token, body)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
         if self.email_url:
             email_url = self.inner_url(urls.join(self.site, self.email_url))
@@ -307,40 +310,5 @@ class OAuth2(MetadataEndpoints):
             self.resource_server, lambda rejected, _again: known if rejected is None else None
         )
 
-    # -- requests to the provider
-
     def preload(self) -> None:
         """Import at registration what a sign-in needs, to save the first visitor the wait."""
-
-    def _request_token(self, params: dict[str, t.Any], former: Token | None = None) -> Token | None:
-        try:
-            request, client_auth = self._make_request("token_url", params), self._client_auth()
-        except ProviderError as error:
-            # The metadata can't be fetched or read.
-            error.is_grant_unused = True
-            raise
-        token_types = ("Bearer", self.bearer_scheme, *self.token_types)
-        try:
-            return request_token(
-                self.http_options,
-                request,
-                client_auth,
-                as_json=self.token_request == "json",
-                token_path=self.token_path,
-                token_types={each.strip().lower() for each in token_types},
-                former=former,
-                id_token_suffices=self.openid and params.get("grant_type") == "authorization_code",
-            )
-        except ProviderError as error:
-            error.is_grant_unused = error.nothing_sent
-            raise
-
-    def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
-        return TokenRequest(
-            self.secure_endpoint(endpoint),
-            {name: value for name, value in params.items() if value is not None},
-            self.client_id,
-            self.client_secret,
-            self.client_id_param,
-            {"Accept": "application/json", **self.headers},
-        )

@@ -37,7 +37,9 @@ class HandlerOptions(t.TypedDict, total=False):
     pkce: bool
     scope_separator: str
     scope_aliases: t.Mapping[str, str] | None
-    token_request: t.Literal["form", "json"]
+    token_request: t.Literal["form", "json", "query"]
+    refresh_url: str | None
+    refresh_params: t.Mapping[str, t.Any] | None
     token_path: str | None
     client_id_param: str
     bearer_method: str
@@ -46,9 +48,12 @@ class HandlerOptions(t.TypedDict, total=False):
     headers: t.Mapping[str, str] | None
     authorize_params: t.Mapping[str, t.Any] | None
     token_params: t.Mapping[str, t.Any] | None
+    offline: str | t.Mapping[str, str] | None
     identity: Fields | None
     userinfo_method: str
     userinfo_params: t.Mapping[str, t.Any] | None
+    userinfo_form: t.Mapping[str, t.Any] | None
+    userinfo_query: str | None
     email_url: str | None
     email_path: str
     response_mode: t.Literal["form_post"] | None
@@ -149,6 +154,17 @@ def _bearer_method(name: str, given: str) -> str:
     return given
 
 
+def _offline(name: str, given: str | t.Mapping[str, str] | None) -> str | dict[str, str] | None:
+    if isinstance(given, t.Mapping):
+        return dict(given)
+    if given is None or isinstance(given, str):
+        return given
+    raise ConfigurationError(
+        f"{name}={given!r} is neither a scope ('offline_access') nor a dictionary of parameters"
+        " ({'access_type': 'offline'})."
+    )
+
+
 def _identity(_name: str, given: Fields | None) -> Fields | None:
     return check_fields(given)
 
@@ -186,11 +202,16 @@ class Options:
     #: Other names by which the provider grants scopes, such as
     #: ``{"email": "https://provider.example/auth/email"}``.
     scope_aliases: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
-    #: How the token request's body is written: ``"form"``, or ``"json"`` for providers that want
-    #: that in place of RFC 6749, section 4.1.3.
-    token_request: t.Literal["form", "json"] = field(
-        default="form", metadata=checked_by(_choice("form", "json"))
+    #: How the token request is written: ``"form"``, or in place of RFC 6749, section 4.1.3,
+    #: ``"json"``, or ``"query"`` for a GET with everything in the URL, the secret too. Such URLs
+    #: are kept out of this process's logs, but not out of the provider's.
+    token_request: t.Literal["form", "json", "query"] = field(
+        default="form", metadata=checked_by(_choice("form", "json", "query"))
     )
+    #: The endpoint that refreshes tokens, if it is not ``token_url``.
+    refresh_url: str | None = None
+    #: Parameters to add to each token request that refreshes a token.
+    refresh_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: The dotted path to the token object in the token response, if it is nested.
     token_path: str | None = None
     #: This provider's name for the parameter ``client_id``.
@@ -209,11 +230,22 @@ class Options:
     authorize_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: Parameters to add to each token request that redeems a code.
     token_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: What makes this provider send a refresh token: a scope, or parameters of the authorization
+    #: request. A sign-in sends it if ``OAuth2Login`` has ``offline=True``.
+    offline: str | dict[str, str] | None = field(default=None, metadata=checked_by(_offline))
     #: The fields of an :class:`Identity` as paths into the response of ``userinfo_url``, such as
     #: ``{"id": "user.id"}``. Of several paths for a field, the first that leads to a value counts.
     identity: Fields | None = field(default=None, metadata=checked_by(_identity))
-    #: The method of the request to ``userinfo_url``: ``"GET"`` or ``"POST"``.
-    userinfo_method: str = field(default="GET", metadata=checked_by(_choice("GET", "POST")))
+    #: The method of the request to ``userinfo_url``: ``"GET"``, ``"POST"``, or ``"GRAPHQL"``, a
+    #: POST of ``userinfo_query``.
+    userinfo_method: str = field(
+        default="GET", metadata=checked_by(_choice("GET", "POST", "GRAPHQL"))
+    )
+    #: The GraphQL query that says who the token's person is: ``"{viewer{id name email}}"``.
+    userinfo_query: str | None = None
+    #: Parameters of a form that is POSTed to ``userinfo_url``. Values are as in
+    #: ``userinfo_params``.
+    userinfo_form: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: Parameters to add to the query of the request to ``userinfo_url``. A value that begins with
     #: ``token:`` is a path into the token's response: ``{"openid": "token:openid"}``.
     userinfo_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
@@ -248,6 +280,12 @@ class Options:
         for each in dataclasses.fields(self):
             if check := each.metadata.get("check"):
                 setattr(self, each.name, check(each.name, getattr(self, each.name)))
+        if (self.userinfo_method == "GRAPHQL") != (self.userinfo_query is not None):
+            raise ConfigurationError(
+                "userinfo_method='GRAPHQL' and userinfo_query='{…}' belong together: give both."
+            )
+        if self.userinfo_form and self.userinfo_method != "POST":
+            raise ConfigurationError("userinfo_form={…} needs userinfo_method='POST'.")
         self.http_options = HTTPOptions(self.timeout, self.verify, self.cert, self.proxies)
 
 

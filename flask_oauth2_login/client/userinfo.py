@@ -7,6 +7,7 @@ import math
 import re
 import time
 import typing as t
+from urllib.parse import urlencode
 
 from ..protocol import http, urls
 from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
@@ -26,9 +27,34 @@ FORGET_SECONDS = 24 * 3600
 _JWT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2}((\.[A-Za-z0-9_-]*){2})?")
 
 
-def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Response:
+class Body(t.NamedTuple):
+    """The body of the request to ``userinfo_url``, if it has one."""
+
+    #: A form.
+    data: str | None = None
+    #: A value that is sent as JSON.
+    json: t.Any = None
+
+
+NO_BODY = Body()
+
+
+def make_body(query: str | None, form: t.Mapping[str, t.Any], token: Token) -> Body:
+    """Return the body that the options ``userinfo_query`` and ``userinfo_form`` ask for.
+
+    :raises ProviderAnswerError: the token's response does not have a value that the form names.
+    """
+    if query is not None:
+        return Body(json={"query": query})
+    return Body(urlencode(_find_values("userinfo_form", form, token))) if form else NO_BODY
+
+
+def fetch(
+    api: ResourceServer, method: str, url: str, token: Token, body: Body = NO_BODY
+) -> http.Response:
     """Send one request with the token, limited in time and size.
 
+    :param method: that of the request, or ``"GRAPHQL"`` for a POST.
     :param url: an absolute URL.
     :raises ConfigurationError: the URL is not https.
     :raises ProviderError: the provider can't be reached, or says that it can't answer now.
@@ -36,28 +62,37 @@ def fetch(api: ResourceServer, method: str, url: str, token: Token) -> http.Resp
     urls.require_https(url, "An endpoint that gets the token", api.http_hosts)
     response = http.send(
         api.http_options,
-        method,
+        "POST" if method == "GRAPHQL" else method,
         url,
         headers={"Accept": "application/json", **api.headers},
+        data=body.data,
+        json=body.json,
         auth=lambda request: api.add_token(request, token),
     )
     response.require_in_order(url.partition("?")[0])
     return response
 
 
-def fetch_userinfo(api: ResourceServer, method: str, url: str, token: Token) -> dict[str, t.Any]:
+def fetch_userinfo(
+    api: ResourceServer, method: str, url: str, token: Token, body: Body = NO_BODY
+) -> dict[str, t.Any]:
     """Return the JSON object that ``userinfo_url`` of an OAuth 2.0 provider sends.
 
+    :param body: the body of a POST.
     :raises ProviderError: the provider can't be reached, rejects the token, or sends something
         else.
     """
-    response = fetch(api, method, url, token)
+    response = fetch(api, method, url, token, body)
     if response.status in {401, 403}:
         raise ProviderAnswerError(
             f"userinfo_url answered with status {response.status}: {_reason_of(response, token)}."
             " Does the scope allow it?"
         )
     members = response.json_object() if 200 <= response.status < 300 else None
+    if method == "GRAPHQL" and members and not isinstance(members.get("data"), dict):
+        # GraphQL, section 7.1: errors come with status 200.
+        reason = _reason_of(response, token)
+        raise ProviderAnswerError(f"userinfo_url answered the GraphQL query with errors: {reason}.")
     if members is None:
         raise ProviderAnswerError(
             f"userinfo_url answered with {response.outcome} and no JSON object."
@@ -70,15 +105,19 @@ def add_params(url: str, params: t.Mapping[str, t.Any], token: Token) -> str:
 
     :raises ProviderAnswerError: the token's response does not have a value that one of them names.
     """
+    return urls.add_params(url, _find_values("userinfo_params", params, token)) if params else url
+
+
+def _find_values(option: str, params: t.Mapping[str, t.Any], token: Token) -> dict[str, t.Any]:
     found = {}
     for name, value in params.items():
         is_path = _is_token_path(value)
         found[name] = find_path({}, value, token) if is_path else value
         if is_path and found[name] is None:
             raise ProviderAnswerError(
-                f"userinfo_params has {name}={value!r}, and the token's response does not have it."
+                f"{option} has {name}={value!r}, and the token's response does not have it."
             )
-    return urls.add_params(url, found) if found else url
+    return found
 
 
 def sends_token_values(params: t.Mapping[str, t.Any]) -> bool:

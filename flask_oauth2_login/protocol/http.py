@@ -86,6 +86,7 @@ def send(
     headers: t.Mapping[str, str] | None = None,
     data: str | None = None,
     json: t.Any = None,
+    only_once: bool = False,
 ) -> Response:
     """Send one request, and follow no redirect.
 
@@ -96,6 +97,7 @@ def send(
     :param cert: a client certificate for this request, in place of the handler's.
     :param data: the body: a form.
     :param json: a value that is sent as JSON.
+    :param only_once: send a GET only once, too.
     :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
     :raises ProviderUnavailableError: the connection was closed without a response.
     :raises ProviderAnswerError: the response is not HTTP, or its body is too large or can't be
@@ -112,7 +114,7 @@ def send(
             try:
                 return _exchange(options, prepared, cert)
             except requests.exceptions.ConnectionError as error:
-                if method not in IDEMPOTENT or not is_stale(error):
+                if only_once or method not in IDEMPOTENT or not is_stale(error):
                     raise
             return _exchange(options, prepared, cert)
     except requests.exceptions.SSLError:

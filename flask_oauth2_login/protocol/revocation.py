@@ -22,7 +22,7 @@ def revoke(
     :raises ProviderError: the provider can't be reached, or its response can't be understood.
     """
     secrets = secrets_in(request)
-    response = send(options, request, client_auth, as_json)
+    response = send(options, request, client_auth, "json" if as_json else "form")
     if 200 <= response.status < 300:
         return
     if response.status < 500 and (members := read_object(response)):

@@ -16,6 +16,9 @@ from .http_options import HTTPOptions
 from .refusal import Concern, find_concern
 from .token import Token, read_token
 
+#: How a token request is sent: as a form, as JSON, or as the query of a GET.
+Style = t.Literal["form", "json", "query"]
+
 #: Parameters with secrets, which a provider's error may quote.
 SECRET_PARAMS = ("code", "code_verifier", "refresh_token", "token")
 
@@ -25,7 +28,7 @@ def request_token(
     request: TokenRequest,
     client_auth: ClientAuth,
     *,
-    as_json: bool = False,
+    style: Style = "form",
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
     former: Token | None = None,
@@ -35,7 +38,7 @@ def request_token(
 
     :param request: the endpoint, the grant's parameters and the client's credentials.
     :param client_auth: adds the credentials to the request.
-    :param as_json: send the parameters as a JSON object, not as a form.
+    :param style: how the parameters are sent.
     :param token_path: the dotted path of the token object in the response, if it is nested.
     :param token_types: the accepted token types, in lower case.
     :param former: the token that is refreshed. See :func:`read_token`.
@@ -46,7 +49,7 @@ def request_token(
         refusal.
     """
     secrets = secrets_in(request)
-    response = send(options, request, client_auth, as_json)
+    response = send(options, request, client_auth, style)
     try:
         return read_token(
             response,
@@ -68,18 +71,31 @@ def request_token(
 
 
 def send(
-    options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, as_json: bool
+    options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, style: Style = "form"
 ) -> http.Response:
-    """POST a request of a client that authenticates, to the token or revocation endpoint."""
+    """Send a request of a client that authenticates, to the token or revocation endpoint.
+
+    :param style: POST a form, POST a JSON object, or send a GET with everything in the query.
+    """
     client_auth(request)
+    if style == "query":
+        # It redeems a code or a refresh token, so it is sent only once, as a POST is.
+        return http.send(
+            options,
+            "GET",
+            urls.add_params(request.url, request.params),
+            headers=request.headers,
+            cert=request.cert,
+            only_once=True,
+        )
     return http.send(
         options,
         "POST",
         request.url,
         headers=request.headers,
         cert=request.cert,
-        json=request.params if as_json else None,
-        data=None if as_json else _encode_form(request.params),
+        json=request.params if style == "json" else None,
+        data=None if style == "json" else _encode_form(request.params),
     )
 
 

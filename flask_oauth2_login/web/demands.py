@@ -158,7 +158,10 @@ def authorization_params(
         override them.
     """
     handler, options = registration.handler, registration.options
-    places = (options.authorize_params, params, handler.authorize_params)
+    # The weakest, because a link may say how the provider is to prompt.
+    brings_refresh_token = handler.offline if options.offline else None
+    offline = brings_refresh_token if isinstance(brings_refresh_token, dict) else {}
+    places = (offline, options.authorize_params, params, handler.authorize_params)
     if not any(places):
         return list(registration.scopes), {}
     merged = {

@@ -1,0 +1,54 @@
+"""A handler's requests to the token endpoint: RFC 6749, section 3.2."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..protocol.client_auth import TokenRequest
+from ..protocol.errors import ProviderError
+from ..protocol.token import Token
+from ..protocol.token_request import request_token
+from .metadata import MetadataEndpoints
+
+
+class TokenEndpoint(MetadataEndpoints):
+    """A handler's requests to the token endpoint, and to others that a client authenticates at."""
+
+    client_id: str
+    #: True if the provider sends ID tokens, which have the request's nonce.
+    openid: t.ClassVar[bool] = False
+
+    def _request_token(
+        self, params: dict[str, t.Any], former: Token | None = None, endpoint: str = "token_url"
+    ) -> Token | None:
+        try:
+            request, client_auth = self._make_request(endpoint, params), self._client_auth()
+        except ProviderError as error:
+            # The metadata can't be fetched or read.
+            error.is_grant_unused = True
+            raise
+        token_types = ("Bearer", self.bearer_scheme, *self.token_types)
+        try:
+            return request_token(
+                self.http_options,
+                request,
+                client_auth,
+                style=self.token_request,
+                token_path=self.token_path,
+                token_types={each.strip().lower() for each in token_types},
+                former=former,
+                id_token_suffices=self.openid and params.get("grant_type") == "authorization_code",
+            )
+        except ProviderError as error:
+            error.is_grant_unused = error.nothing_sent
+            raise
+
+    def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
+        return TokenRequest(
+            self.secure_endpoint(endpoint),
+            {name: value for name, value in params.items() if value is not None},
+            self.client_id,
+            self.client_secret,
+            self.client_id_param,
+            {"Accept": "application/json", **self.headers},
+        )

@@ -1,0 +1,182 @@
+"""Requests and answers in the shapes of providers that do not do as the RFCs say."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+import pytest
+
+from flask_oauth2_login import (
+    ConfigurationError,
+    OAuth2,
+    OAuth2Login,
+    ProviderError,
+    Token,
+    TokenError,
+)
+from tests.conftest import MakeApp
+from tests.support.assertions import is_signed_in, query_of
+from tests.support.handlers import make_client, make_handler, redeem, redeem_code
+from tests.support.provider import CUT_BEFORE, Answer, Browser, Provider
+
+TOKEN = Answer(body={"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
+
+
+# -- everything in the query: QQ, Bitrix24, Untappd
+
+
+@pytest.mark.security("B2", "B5")
+def test_a_token_request_may_be_a_get_and_its_url_reaches_no_log(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider.on("/token", TOKEN)
+    token = redeem_code(provider, token_request="query")
+    assert token is not None
+    (call,) = provider.calls("/token")
+    assert (call.method, call.body) == ("GET", b"")
+    assert call.query["grant_type"] == "authorization_code"
+    assert call.query["client_secret"] == provider.client_secret
+    assert call.query["code"]
+    assert call.query["code"] not in caplog.text
+    assert str(provider.client_secret) not in caplog.text
+
+
+@pytest.mark.security("B2", "B5")
+def test_a_get_that_redeems_a_code_is_not_sent_twice(provider: Provider) -> None:
+    provider.on("/token", TOKEN, times=1)
+    provider.on("/token", CUT_BEFORE)
+    handler = make_client(provider, token_request="query")
+    redeem(handler, provider)
+    with pytest.raises(ProviderError) as told:
+        handler.get_token("the-code")
+    assert len(provider.calls("/token")) == 2
+    assert "the-code" not in str(told.value)
+    assert str(provider.client_secret) not in str(told.value)
+
+
+@pytest.mark.security("B5")
+def test_a_refusal_that_quotes_the_query_is_told_without_secrets(provider: Provider) -> None:
+    def refuse(request: t.Any) -> Answer:
+        return Answer(400, {"error": "invalid_grant", "error_description": request.target})
+
+    provider.on("/token", refuse)
+    with pytest.raises(TokenError) as told:
+        redeem_code(provider, token_request="query")
+    code = provider.calls("/token")[0].query["code"]
+    assert code not in str(told.value)
+    assert str(provider.client_secret) not in str(told.value)
+
+
+# -- renewal elsewhere, in other words: Figma, start.gg, Basecamp, Withings
+
+
+def test_a_token_may_be_refreshed_at_another_url_in_other_words(provider: Provider) -> None:
+    provider.on("/refresh", TOKEN)
+    handler = make_client(provider, refresh_url="refresh", refresh_params={"type": "refresh"})
+    assert handler.refresh_token("rt-0") == Token(dict(t.cast("t.Any", TOKEN.body)))
+    assert provider.calls("/token") == []
+    (call,) = provider.calls("/refresh")
+    assert call.form["type"] == "refresh"
+    assert call.form["client_secret"] == provider.client_secret
+
+
+# -- GraphQL, and forms: Linear, Monday, VK
+
+GRAPHQL: dict[str, t.Any] = {
+    "userinfo_method": "GRAPHQL",
+    "userinfo_query": "{viewer{id name}}",
+    "identity": {"id": "data.viewer.id", "name": "data.viewer.name"},
+}
+
+
+def test_who_somebody_is_can_be_asked_in_graphql(provider: Provider, make_app: MakeApp) -> None:
+    answer = {"data": {"viewer": {"id": 7, "name": "Ada"}}}
+    provider.on("/userinfo", Answer(body=answer))
+    browser = Browser(make_app(OAuth2Login(make_handler(provider, **GRAPHQL))), provider)
+    assert browser.sign_in().status_code == 302
+    (call,) = provider.calls("/userinfo")
+    assert (call.method, call.json) == ("POST", {"query": "{viewer{id name}}"})
+    assert call.access_token()
+    me = browser.fetch("/me").json or {}
+    assert (me["id"], me["name"]) == ("7", "Ada")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"errors": [{"message": "token is not allowed"}], "data": None},
+        {"errors": [{"message": "token is not allowed"}]},
+        {"data": {"viewer": None}},
+        {"data": {"viewer": {"name": "Ada"}}},
+        [],
+    ],
+)
+def test_a_graphql_answer_that_names_nobody_signs_nobody_in(
+    provider: Provider, make_app: MakeApp, answer: t.Any
+) -> None:
+    provider.on("/userinfo", Answer(body=answer))
+    browser = Browser(make_app(OAuth2Login(make_handler(provider, **GRAPHQL))), provider)
+    assert browser.sign_in().status_code == 502
+    assert not is_signed_in(browser)
+
+
+@pytest.mark.security("B5")
+def test_who_somebody_is_can_be_asked_by_a_form_with_the_token(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    provider.on("/userinfo", Answer(body={"user": {"user_id": 5}}))
+    handler = make_handler(
+        provider,
+        userinfo_method="POST",
+        userinfo_form={"client_id": "the-client", "access_token": "token:access_token"},
+        identity={"id": "user.user_id"},
+    )
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    assert browser.sign_in().status_code == 302
+    (call,) = provider.calls("/userinfo")
+    assert call.form == {"client_id": "the-client", "access_token": call.access_token()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"userinfo_method": "GRAPHQL"},
+        {"userinfo_query": "{me{id}}"},
+        {"userinfo_form": {"a": "b"}},
+        {"token_request": "xml"},
+        {"offline": ["offline_access"]},
+    ],
+)
+def test_options_that_do_not_fit_are_told(options: dict[str, t.Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        OAuth2("c", "s", "https://sso.example", **options)
+
+
+# -- what brings a refresh token: Google, Dropbox, Entra
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("offline_access", {"scope": "read offline_access"}),
+        ({"access_type": "offline", "prompt": "consent"}, {"access_type": "offline"}),
+    ],
+)
+def test_a_refresh_token_is_asked_for_in_the_providers_words(
+    provider: Provider,
+    make_app: MakeApp,
+    tmp_path: t.Any,
+    words: t.Any,
+    sent: dict[str, str],
+    offline: bool,
+) -> None:
+    handler = make_handler(provider, offline=words)
+    store = f"sqlite:///{tmp_path}/logins.db"
+    app = make_app(OAuth2Login(handler, scope="read", offline=offline, store=store))
+    asked = query_of(app.test_client().get("/login").location)
+    assert (sent.items() <= asked.items()) == offline
+    asked = query_of(app.test_client().get("/login?prompt=login").location)
+    assert asked["prompt"] == "login", "a link may still say how to prompt"

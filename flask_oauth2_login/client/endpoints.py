@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing as t
 
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
+from ..protocol.token import Token
+from . import answer_urls
 from .options import Options
-from .resource_server import ResourceServer
+from .resource_server import ResourceServer, hide_paths_in_logs
 
 
 class Endpoints(Options):
@@ -46,6 +49,59 @@ class Endpoints(Options):
             )
         return url
 
+    def completed(self, name: str, sources: answer_urls.Sources) -> str:
+        """Return the absolute URL of an endpoint, completed by values of the provider's answers.
+
+        :raises OAuth2Error: an answer lacks a value, or has one that leads elsewhere.
+        """
+        url = getattr(self, name)
+        if not answer_urls.has_places(url):
+            return self.endpoint(name)
+        return self._complete(name, sources)
+
+    def _complete(self, name: str, sources: answer_urls.Sources) -> str:
+        url = str(getattr(self, name))
+        url = url if url.startswith("{") else urls.join(self.site, url)
+        hide_paths_in_logs(answer_urls.path_before_secrets(url))
+        return answer_urls.complete(name, url, sources, self.answer_domains)
+
+    @functools.cached_property
+    def reads_callback(self) -> bool:
+        """True if a request needs further parameters of the authorization response."""
+        return bool(
+            self.kept_from_callback or answer_urls.places_in(self.token_params.values(), "callback")
+        )
+
+    @functools.cached_property
+    def kept_from_callback(self) -> frozenset[str]:
+        """The names of what later requests need of the authorization response."""
+        later = ("token_url", "refresh_url", "userinfo_url", "email_url", "api_url")
+        texts = [*(getattr(self, name) for name in later), *self.refresh_params.values()]
+        return frozenset(answer_urls.places_in(texts, "callback"))
+
+    def check_answer_urls(self) -> None:
+        """Check the options that answers complete.
+
+        :raises ConfigurationError: an answer could lead a token to any host.
+        """
+        names = {*answer_urls.SOURCES_OF, "authorization_url", "revoke_url"}
+        for name in names:
+            url = getattr(self, name) or ""
+            if answer_urls.has_places(url):
+                answer_urls.check_url(name, url, self.answer_domains)
+
+    def resource_server_for(self, find_token: t.Callable[[], Token]) -> ResourceServer:
+        """What a session with a token needs to know of the provider's API.
+
+        :param find_token: called if an answer that came with the token names the API's host.
+        :raises ProviderAnswerError: the answer that names the API's host lacks it.
+        """
+        if not answer_urls.has_places(self.api_url):
+            return self.resource_server
+        url = self._complete("api_url", sources_of(find_token()))
+        origins = frozenset(filter(None, map(urls.origin, (url, *self.api_origins))))
+        return dataclasses.replace(self.resource_server, base_url=url, origins=origins)
+
     def secure_endpoint(self, name: str) -> str:
         """Return the absolute URL of an endpoint that receives secrets.
 
@@ -59,7 +115,8 @@ class Endpoints(Options):
     def has_endpoint(self, name: str) -> bool:
         """Return True if the provider has this endpoint."""
         given = getattr(self, name)
-        return bool(given) and urls.is_absolute(urls.join(self.site, given))
+        is_absolute = bool(given) and urls.is_absolute(urls.join(self.site, given))
+        return is_absolute or answer_urls.has_places(given)
 
     def inner_url(self, url: str) -> str:
         """Return the URL by which this server itself reaches a URL of the provider."""
@@ -96,3 +153,10 @@ class Endpoints(Options):
         names = ("authorization_url", "token_url", "userinfo_url")
         endpoints = (self.endpoint(name) for name in names if self.has_endpoint(name))
         return self.site, *endpoints, *self.api_origins
+
+
+def sources_of(token: Token, userinfo: t.Mapping[str, t.Any] | None = None) -> answer_urls.Sources:
+    """Return the answers that complete URLs, as far as a token has them."""
+    kept = {name: token.get(name) for name in ("callback", "userinfo")}
+    known = {name: each if isinstance(each, t.Mapping) else {} for name, each in kept.items()}
+    return {"token": token, **known, **({"userinfo": userinfo} if userinfo else {})}

@@ -6,12 +6,13 @@ import typing as t
 
 from ..protocol import authorization, urls
 from ..protocol.errors import ConfigurationError
-from ..protocol.identity import Identity, make_identity
+from ..protocol.identity import Identity, find_path, make_identity
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
 from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
-from . import userinfo
+from . import answer_urls, userinfo
+from .endpoints import sources_of
 from .options import HandlerOptions, credential, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
@@ -88,6 +89,7 @@ class OAuth2(TokenEndpoint):
             or userinfo.sends_token_values(self.userinfo_params)
         ):
             hide_queries_in_logs()
+        self.check_answer_urls()
         self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:
@@ -130,26 +132,36 @@ class OAuth2(TokenEndpoint):
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 
     @without_locals
-    def get_token(self, /, code: str, **params: t.Any) -> Token | None:
+    def get_token(self, /, code: str, *, answer: t.Any = None, **params: t.Any) -> Token | None:
         """Exchange a code for a token: RFC 6749, section 4.1.3. The code is sent only once.
 
         :param code: the ``code`` of the authorization response.
+        :param answer: the other parameters of that response, for a provider whose URLs or
+            ``token_params`` need some of them: ``{callback.X}``. What later requests need is kept
+            in ``token["callback"]``.
         :param params: more parameters, such as ``code_verifier`` (RFC 7636). They replace defaults
             of the same name, such as ``redirect_uri``.
         :returns: the token, or None if the response is a success without content.
         :raises TokenError: the provider refused. ``error`` is the provider's code, such as
             ``"invalid_grant"``.
+        :raises AuthorizationError: ``answer`` lacks what is needed of it, or leads to a host that
+            is not the provider's.
         :raises ProviderError: the provider can't be reached, or its response is neither a token
             nor a refusal.
         """
+        sources = {"callback": answer or {}}
         query = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
-            **self.token_params,
+            **answer_urls.complete_params("token_params", self.token_params, sources),
             **params,
         }
-        return self._request_token(query)
+        token = self._request_token(query, sources=sources)
+        if token is not None and self.kept_from_callback:
+            kept = self.kept_from_callback & sources["callback"].keys()
+            token["callback"] = {name: sources["callback"][name] for name in kept}
+        return token
 
     @without_locals
     def refresh_token(self, /, refresh_token: Token | str | None, **params: t.Any) -> Token | None:
@@ -175,14 +187,15 @@ class OAuth2(TokenEndpoint):
                 "There is no refresh token to send: request one at sign-in (many providers want"
                 " the scope offline_access, or access_type='offline')."
             )
+        sources = sources_of(former or Token())
         query = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token,
-            **self.refresh_params,
+            **answer_urls.complete_params("refresh_params", self.refresh_params, sources),
             **params,
         }
         endpoint = "refresh_url" if self.refresh_url else "token_url"
-        token = self._request_token(query, former, endpoint)
+        token = self._request_token(query, former, endpoint, sources)
         if token is not None:
             token.setdefault("refresh_token", refresh_token)
         return token
@@ -269,19 +282,25 @@ class OAuth2(TokenEndpoint):
 
         :param claims: names of members of the response to keep in ``identity.claims``.
         :param scopes: the requested scopes; :class:`OpenIDConnect` uses them.
-        :returns: an identity whose ``provider`` is empty, or None without a ``userinfo_url``.
+        :returns: an identity whose ``provider`` is empty, or None without a ``userinfo_url``,
+            unless the option ``identity`` has the id in the token response.
         :raises ProviderError: the provider can't be reached, or its response does not identify an
             account.
         """
         if not self.has_endpoint("userinfo_url"):
-            return None
-        api, url = self.resource_server, self.endpoint("userinfo_url")
+            id_path = (self.identity or {}).get("id", "")
+            if not (isinstance(id_path, str) and id_path.startswith("token:")):
+                return None
+            return make_identity({}, fields=self.identity, token=token)
+        api, url = self.resource_server, self.completed("userinfo_url", sources_of(token))
         url = userinfo.add_params(url, self.userinfo_params, token)
         body = userinfo.make_body(self.userinfo_query, self.userinfo_form, token)
         members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token, body)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
+        if of_userinfo := answer_urls.places_in([self.api_url], "userinfo"):
+            token["userinfo"] = {name: find_path(members, name) for name in of_userinfo}
         if self.email_url:
-            email_url = self.inner_url(urls.join(self.site, self.email_url))
+            email_url = self.inner_url(self.completed("email_url", sources_of(token, members)))
             userinfo.add_email(identity, api, email_url, self.email_path, token)
         return identity
 
@@ -307,7 +326,8 @@ class OAuth2(TokenEndpoint):
             )
         known = token if isinstance(token, Token) else Token(token)
         return OAuth2Session(
-            self.resource_server, lambda rejected, _again: known if rejected is None else None
+            self.resource_server_for(lambda: known),
+            lambda rejected, _again: known if rejected is None else None,
         )
 
     def preload(self) -> None:

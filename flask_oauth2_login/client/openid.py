@@ -21,6 +21,7 @@ from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
+from .endpoints import sources_of
 from .oauth2 import OAuth2
 from .options import HandlerOptions, dict_of, list_of, one_of
 from .refreshed_id_tokens import RefreshedIDTokens
@@ -228,7 +229,7 @@ class OpenIDConnect(OAuth2):
         lacking = [name for name in of_scope if name not in known]
         is_reason = any(self._unsent.is_reason(id_claims, name) for name in lacking)
         if (demanded or is_reason) and self.has_endpoint("userinfo_url"):
-            api, url = self.resource_server, self.endpoint("userinfo_url")
+            api, url = self.resource_server, self.completed("userinfo_url", sources_of(token))
             try:
                 if not token.access_token:
                     raise ProviderAnswerError("UserInfo can't be asked without an access token.")

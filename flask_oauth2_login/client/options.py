@@ -33,6 +33,7 @@ class HandlerOptions(t.TypedDict, total=False):
     userinfo_url: str | None
     api_url: str | None
     api_origins: t.Iterable[str]
+    answer_domains: t.Iterable[str]
     client_auth: str | ClientAuth | None
     pkce: bool
     scope_separator: str
@@ -191,6 +192,9 @@ class Options:
     api_url: str | None = None
     #: More origins that the token may be sent to, such as ``["https://uploads.example"]``.
     api_origins: frozenset[str] = field(default=frozenset(), metadata=checked_by(origins))
+    #: The domains of hosts that answers may name in URLs such as ``https://{token.host}/api``, for
+    #: a URL that does not name its domain itself.
+    answer_domains: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
     #: How the client authenticates at the token endpoint (RFC 6749, section 2.3):
     #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``, ``"none"``,
     #: or a function that changes a :class:`TokenRequest`.

@@ -87,10 +87,30 @@ class ResourceServer:
             request.headers.pop(header, None)
 
 
+_URLLIB3_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+
+
 def hide_queries_in_logs() -> None:
     """Remove queries from the URLs that urllib3 logs at DEBUG, because they may contain a token."""
-    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
+    for name in _URLLIB3_LOGGERS:
         logging.getLogger(name).addFilter(_hide_queries)
+
+
+@functools.cache
+def hide_paths_in_logs(beginning: str) -> None:
+    """Shorten paths that begin so in what urllib3 logs at DEBUG, because a token may follow."""
+    if beginning.strip("/"):
+
+        def shorten(record: logging.LogRecord) -> bool:
+            if isinstance(record.args, tuple):
+                record.args = tuple(
+                    f"{beginning}…" if isinstance(arg, str) and arg.startswith(beginning) else arg
+                    for arg in record.args
+                )
+            return True
+
+        for name in _URLLIB3_LOGGERS:
+            logging.getLogger(name).addFilter(shorten)
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ..protocol import urls
 from ..protocol.client_auth import TokenRequest
 from ..protocol.errors import ProviderError
 from ..protocol.token import Token
 from ..protocol.token_request import request_token
+from .answer_urls import Sources, has_places
 from .metadata import MetadataEndpoints
 
 
@@ -19,10 +21,15 @@ class TokenEndpoint(MetadataEndpoints):
     openid: t.ClassVar[bool] = False
 
     def _request_token(
-        self, params: dict[str, t.Any], former: Token | None = None, endpoint: str = "token_url"
+        self,
+        params: dict[str, t.Any],
+        former: Token | None = None,
+        endpoint: str = "token_url",
+        sources: Sources | None = None,
     ) -> Token | None:
         try:
-            request, client_auth = self._make_request(endpoint, params), self._client_auth()
+            request = self._make_request(endpoint, params, sources)
+            client_auth = self._client_auth()
         except ProviderError as error:
             # The metadata can't be fetched or read.
             error.is_grant_unused = True
@@ -43,9 +50,17 @@ class TokenEndpoint(MetadataEndpoints):
             error.is_grant_unused = error.nothing_sent
             raise
 
-    def _make_request(self, endpoint: str, params: t.Mapping[str, t.Any]) -> TokenRequest:
+    def _make_request(
+        self, endpoint: str, params: t.Mapping[str, t.Any], sources: Sources | None = None
+    ) -> TokenRequest:
+        if has_places(getattr(self, endpoint)):
+            url = urls.require_https(
+                self.completed(endpoint, sources or {}), endpoint, self.http_hosts
+            )
+        else:
+            url = self.secure_endpoint(endpoint)
         return TokenRequest(
-            self.secure_endpoint(endpoint),
+            url,
             {name: value for name, value in params.items() if value is not None},
             self.client_id,
             self.client_secret,

@@ -69,7 +69,7 @@ def fetch(
         json=body.json,
         auth=lambda request: api.add_token(request, token),
     )
-    response.require_in_order(url.partition("?")[0])
+    response.require_in_order(redact(url.partition("?")[0], [token.access_token]))
     return response
 
 
@@ -95,7 +95,8 @@ def fetch_userinfo(
         raise ProviderAnswerError(f"userinfo_url answered the GraphQL query with errors: {reason}.")
     if members is None:
         raise ProviderAnswerError(
-            f"userinfo_url answered with {response.outcome} and no JSON object."
+            f"userinfo_url answered with {redact(response.outcome, [token.access_token])} and no"
+            " JSON object."
         )
     return members
 

@@ -73,7 +73,11 @@ class Extension:
             with self.context():
                 return self.refresher.valid_token(source, rejected, again)
 
-        return OAuth2Session(registration.handler.resource_server, valid_token)
+        def current_token() -> Token:
+            current = source.current()
+            return Token() if current is None else current.token
+
+        return OAuth2Session(registration.handler.resource_server_for(current_token), valid_token)
 
     def once(self, what: str) -> bool:
         """Return True for the first call with this word in this process."""

@@ -112,7 +112,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         _let_try_again(registration, attempt)
         raise
     try:
-        token = redeem_code(registration, attempt, code)
+        token = redeem_code(registration, attempt, code, response)
     except ProviderError as error:
         if error.is_grant_unused:
             _let_try_again(registration, attempt)
@@ -148,13 +148,19 @@ def _has_signed_in(registration: Registration, attempt: Attempt) -> bool:
     return set(attempt.scopes) <= {*login.record.requested.get("scope", ()), *login.record.scopes}
 
 
-def redeem_code(registration: Registration, attempt: Attempt, code: str) -> Token:
+def redeem_code(
+    registration: Registration, attempt: Attempt, code: str, response: t.Mapping[str, str]
+) -> Token:
     """Exchange the code for a token: RFC 6749, section 4.1.3.
 
+    :param response: the authorization response, whose further parameters some providers need.
+    :raises AuthorizationError: it lacks such a parameter.
     :raises ProviderAnswerError: the provider sent no token, refused the client, or sent an ID token
         that the handler's options don't accept.
     """
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
+    if registration.handler.reads_callback:
+        params["answer"] = {name: value for name, value in response.items() if name != "code"}
     if registration.handler.pkce:
         params["code_verifier"] = attempt.code_verifier
     if registration.handler.openid:

@@ -28,6 +28,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--rounds", type=int, metavar="N", help="of each command, instead of its own number")
+    add("--requests", type=int, metavar="N", help="of the long run under gunicorn")
     add("--quick", action="store_true", help="whether all works, no numbers; needs --page")
     add("--page", type=Path, default=PAGE, metavar="FILE", help=f"to write into; {PAGE}")
     add("--folder", type=Path, metavar="FOLDER", help="for the JSON of each command; none is kept")
@@ -59,11 +60,13 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
     common = ["--quick"] if options.quick else []
     if options.rounds:
         common += ["--rounds", str(options.rounds)]
+    drawing = ["--charts", str(charts)]
+    loading = ["--requests", str(options.requests)] if options.requests else []
     written: list[str] = []
     for part, module, further in (
         ("table", "benchmarks", []),
-        ("growth", "benchmarks.growth", ["--charts", str(charts)]),
-        ("load", "benchmarks.load", ["--charts", str(charts)]),
+        ("growth", "benchmarks.growth", drawing),
+        ("load", "benchmarks.load", [*drawing, *loading]),
     ):
         file = str(folder / f"{part}.json")
         run(module, "--json", file, *further, *common)

@@ -125,10 +125,12 @@ class Chart:
         for name, points in panel.lines.items():
             for x, y in points if len(points) <= MOST_POINTS else (points[0], points[-1]):
                 if len(points) > 1 or name not in self.references:
-                    columns.setdefault(x, []).append((axes.y(y), colours[name], y))
+                    # Below the line that others are compared with, above all others.
+                    height = axes.y(y) + (13 if colours[name] == REFERENCE else -7)
+                    columns.setdefault(x, []).append((height, colours[name], y))
         for x, found in columns.items():
             found.sort()
-            heights = spread([height - 7 for height, _, _ in found], LABEL_HEIGHT, TOP + 4)
+            heights = spread([height for height, _, _ in found], LABEL_HEIGHT, TOP + 4)
             for (_, colour, value), height in zip(found, heights, strict=True):
                 text = self.form.format(value)
                 yield _text(axes.x(x), height + 3, text, f"value {colour}", "middle")

@@ -81,9 +81,9 @@ class Server:
             visitor.sign_in()
             self.people.append(visitor)
 
-    def send(self, target: str, count: int) -> Sent:
+    def send(self, target: str, count: int, connections: int = CONNECTIONS) -> Sent:
         """Send requests for one page."""
-        return send(self.port, self.requests(target, count), CONNECTIONS)
+        return send(self.port, self.requests(target, count), connections)
 
     def send_portion(self, count: int) -> None:
         """Send requests of all kinds. Some people leave, and as many sign in."""
@@ -219,10 +219,11 @@ def measure_long_run(
     portion = min(PORTION, requests // 3)
     show_progress(f"long run: {options.crowd:,} people sign in")
     server.sign_in(options.crowd - len(server.people))
-    server.send("/guarded", 3 * options.crowd)
-    # Starts all threads, and opens the connections that are kept.
-    for _ in range(2):
-        server.send_portion(portion)
+    # So many connections that each worker sees most people, and uses all of its threads at once.
+    many = 4 * CONNECTIONS
+    server.send("/guarded", 3 * options.crowd, many)
+    server.send("/call", max(portion, many), many)
+    server.send_portion(portion)
     before = settle(server.workers, server.folder)
     opened = provider.count("http connections")
     memory = {0: [memory_of(each) for each in server.workers]}

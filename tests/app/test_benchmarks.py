@@ -116,7 +116,10 @@ def test_all_benchmarks_write_a_page_whose_tables_can_be_read(tmp_path: Path) ->
     written = copy.read_text("utf-8")
     assert [len(read_tables(page.read(written, part))) for part in page.PARTS] == [1, 6, 2]
     left = json.loads((tmp_path / "load.json").read_text("utf-8"))["run"]["left over"]
-    assert set(left.values()) == {0}
+    # So few requests may not have opened all connections that a worker keeps.
+    assert {name: left[name] for name in ("threads", "files", "kept")} == dict.fromkeys(
+        ("threads", "files", "kept"), 0
+    )
 
 
 def test_the_documentation_has_the_tables_and_the_charts_that_the_benchmarks_make() -> None:

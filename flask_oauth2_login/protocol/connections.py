@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 from http.client import RemoteDisconnected
 
@@ -22,6 +23,12 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 #: The number of hosts to keep connections to, and of connections to keep for each.
 POOL_HOSTS = 32
 POOL_CONNECTIONS = 64
+#: How long (s) a connection may have been idle before a request is sent over it. Firewalls drop
+#: idle connections without telling either side, some of them after four minutes.
+MAX_IDLE = 60.0
+#: The same for a request that is sent only once, such as one with a code. Many servers close a
+#: connection that was idle for two or five seconds, and a request that crosses this is lost.
+MAX_IDLE_ONCE = 1.5
 
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -73,6 +80,8 @@ class _Connection(DeadlineConnection):
     """A connection that says whether it has been used before. A mixin."""
 
     _has_answered = False
+    #: Since when it has been idle, by the monotonic clock.
+    idle_since = 0.0
 
     def connect(self) -> None:
         self._has_answered = False
@@ -105,11 +114,28 @@ class _HTTPSConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Pool:
+    """A pool that opens a connection anew if it was idle for too long. A mixin."""
+
+    def _put_conn(self, conn: t.Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)  # type: ignore[misc]
+
+    def _get_conn(self, timeout: float | None = None) -> t.Any:
+        conn = super()._get_conn(timeout)  # type: ignore[misc]
+        deadline = deadline_of_this_request()
+        most = MAX_IDLE_ONCE if deadline is not None and deadline.is_of_one_try else MAX_IDLE
+        if conn.sock is not None and time.monotonic() - conn.idle_since > most:
+            conn.close()
+        return conn
+
+
+class _HTTPPool(_Pool, HTTPConnectionPool):
     ConnectionCls = _HTTPConnection  # type: ignore[assignment]
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection  # type: ignore[assignment]
 
 

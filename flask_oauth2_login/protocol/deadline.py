@@ -28,9 +28,11 @@ class Deadline:
     """When a request must be over.
 
     :param seconds: how long the request may take.
+    :param is_of_one_try: True if the request is not sent again, whatever happens.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, is_of_one_try: bool = False) -> None:
+        self.is_of_one_try = is_of_one_try
         #: The end, in `time.monotonic` seconds.
         self.at = time.monotonic() + seconds
         #: True once anything of the request was sent, a proxy's CONNECT excepted.

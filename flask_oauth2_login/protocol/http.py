@@ -105,7 +105,8 @@ def send(
     """
     problem, nonsense = "", False
     unavailable: type[ProviderUnavailableError] = ProviderUnreachableError
-    deadline = Deadline(options.max_request_seconds)
+    is_of_one_try = only_once or method not in IDEMPOTENT
+    deadline = Deadline(options.max_request_seconds, is_of_one_try=is_of_one_try)
     try:
         prepared = _prepare(method, url, headers or {}, data, json)
         if auth is not None:
@@ -114,7 +115,7 @@ def send(
             try:
                 return _exchange(options, prepared, cert)
             except requests.exceptions.ConnectionError as error:
-                if only_once or method not in IDEMPOTENT or not is_stale(error):
+                if is_of_one_try or not is_stale(error):
                     raise
             return _exchange(options, prepared, cert)
     except requests.exceptions.SSLError:

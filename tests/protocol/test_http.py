@@ -10,6 +10,7 @@ import pytest
 from flask_oauth2_login import ConfigurationError, OAuth2Login, ProviderError
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.assertions import query_of
+from tests.support.clock import Clock
 from tests.support.forks import in_child
 from tests.support.handlers import make_client, make_handler, make_openid, redeem
 from tests.support.provider import (
@@ -75,6 +76,36 @@ def test_a_connection_that_the_provider_has_closed_is_opened_anew(provider: Prov
     redeem(handler, provider)
     first, second = provider.calls("/token")
     assert first.connection != second.connection
+
+
+@pytest.mark.security("B5")
+def test_what_is_sent_once_is_sent_over_no_connection_that_may_be_closing(
+    provider: Provider, clock: Clock
+) -> None:
+    handler = make_client(provider, userinfo_url="userinfo")
+    token = redeem(handler, provider)
+    redeem(handler, provider)
+    clock.ahead += 2
+    handler.fetch_identity(token)
+    clock.ahead += 2
+    redeem(handler, provider)
+    first, second, third = (call.connection for call in provider.calls("/token"))
+    (fetch,) = provider.calls("/userinfo")
+    assert first == second == fetch.connection != third
+
+
+@pytest.mark.security("B5")
+def test_nothing_is_sent_over_a_connection_that_was_idle_for_minutes(
+    provider: Provider, clock: Clock
+) -> None:
+    handler = make_client(provider, userinfo_url="userinfo", api_url=provider.api_url)
+    token = redeem(handler, provider)
+    for _ in range(2):
+        clock.ahead += 200
+        handler.fetch_identity(token)
+        clock.ahead += 200
+        handler.session(token).get("x")
+    assert len({request.connection for request in provider.requests}) >= 5
 
 
 @pytest.mark.security("B5")

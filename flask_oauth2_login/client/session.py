@@ -6,6 +6,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import BaseAdapter
 from requests.cookies import RequestsCookieJar
 from requests.sessions import merge_hooks, merge_setting
 from requests.structures import CaseInsensitiveDict
@@ -13,7 +14,7 @@ from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from ..protocol import urls
-from ..protocol.connections import IDEMPOTENT, is_stale
+from ..protocol.connections import IDEMPOTENT, PooledAdapter, is_stale
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -94,6 +95,13 @@ class OAuth2Session(requests.Session):
             return super().request(method, urls.join(self._api.base_url, url), *args, **kwargs)
         except _NO_URL:
             self._refuse("this URL")
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        adapter = super().get_adapter(url)
+        if isinstance(adapter, PooledAdapter):
+            # A forked child that goes on with this session opens connections of its own.
+            return self._api.http_options.connections.adapter
+        return adapter
 
     def close(self) -> None:
         """Do nothing: the connections are the handler's, and stay open for its other sessions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import typing as t
 
@@ -15,6 +16,7 @@ from requests.sessions import Session
 from flask_oauth2_login import ConfigurationError, OAuth2Session, ProviderError
 from flask_oauth2_login.client.resource_server import ResourceServer
 from tests.conftest import MakeProvider
+from tests.support.forks import in_child
 from tests.support.handlers import CALLBACK, make_handler, make_session
 from tests.support.provider import Answer, Provider, Request
 
@@ -296,3 +298,18 @@ def test_what_is_changed_on_a_handler_holds_for_its_next_session(
     handler.api_origins = frozenset({provider.url})
     handler.session(token).get(f"{provider.api_url}/x")
     assert len(provider.calls("/api/x")) == 4
+
+
+@pytest.mark.security("C5")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork here.")
+def test_a_forked_child_calls_with_its_parents_session_over_connections_of_its_own(
+    provider: Provider,
+) -> None:
+    api = make_session(provider)
+    api.get("parent")
+    child = in_child(lambda: api.get("child"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    api.get("parent")
+    (of_child,) = provider.calls("/api/child")
+    first, second = provider.calls("/api/parent")
+    assert first.connection == second.connection != of_child.connection

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import typing as t
 
 from . import sqlite_statements as sql
 from .base import Stored
-from .sqlite import SQLiteStore
-from .written_map import WrittenMap
+from .sqlite import CHECK_INTERVAL, SQLiteStore
+from .written_map import WrittenMap, is_usable
 
 #: What names the ids that have a record in the file.
 ALL_IDS = f"SELECT id FROM {sql.RECORDS}"  # noqa: S608  (the name of a table)
@@ -32,6 +33,8 @@ class SharedFile(SQLiteStore):
         self._seen: object = None
         #: The connection that the map was made with.
         self._mapped: sqlite3.Connection | None = None
+        #: When to try again to make the map, by the monotonic clock.
+        self._next_try = 0.0
         super().__init__(path, limit=limit)
 
     def read(self, id: str) -> Stored | None:
@@ -68,11 +71,13 @@ class SharedFile(SQLiteStore):
         if connection is not self._mapped:
             self._map.bind(self.file_id)
             self._seen = self._mapped = None
-            # If that fails, the next call tries again. Until then every read is a query.
-            with contextlib.suppress(sqlite3.Error, OSError):
-                with _transaction(connection):
-                    self._map.make(_all_ids(connection))
-                self._mapped = connection
+            # If that fails, a later call tries again. Until then every read is a query.
+            if is_usable() and time.monotonic() >= self._next_try:
+                self._next_try = time.monotonic() + CHECK_INTERVAL
+                with contextlib.suppress(sqlite3.Error, OSError):
+                    with _transaction(connection):
+                        self._map.make(lambda: _all_ids(connection))
+                    self._mapped = connection
         return connection
 
     def _update_file_times(self) -> None:

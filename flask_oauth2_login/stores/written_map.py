@@ -59,29 +59,28 @@ class WrittenMap:
         :param all_ids: returns the ids of all records, in case the map has to be made.
         :raises OSError: the bit can't be set, and there is a map that other processes may read.
         """
-        if not _boot_id():
-            return
         file = self._file
         if file is None or not file.is_at(self.path):
             file = self._file = self._open()
         try:
-            file = file or self.make(all_ids())
+            file = file or self.make(all_ids)
             file.set_bit(_index(id))
         except OSError:
-            # Without a map, every process asks the store.
+            # Without a map, every process asks the store. A process that can't use one, because it
+            # has no /proc, removes the map of those that can.
             self._file = None
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
 
-    def make(self, ids: t.Iterable[str]) -> _OpenFile:
-        """Make the map anew, with the bits of these ids. Call it inside a write transaction.
+    def make(self, all_ids: t.Callable[[], t.Iterable[str]]) -> _OpenFile:
+        """Make the map anew, with the bits of all ids. Call it inside a write transaction.
 
         :raises OSError: it can't be made.
         """
-        if not _boot_id():
+        if not is_usable():
             raise OSError("The system does not name the machine's boot.")
         bits = bytearray(BITS // 8)
-        for id in ids:
+        for id in all_ids():
             index = _index(id)
             bits[index >> 3] |= 1 << (index & 7)
         temporary = f"{self.path}.{token_hex(8)}"
@@ -102,7 +101,7 @@ class WrittenMap:
     def _open(self) -> _OpenFile | None:
         """Open the map; None if there is none that counts."""
         header = self._header
-        if not _boot_id() or not header:
+        if not is_usable() or not header:
             return None
         try:
             file = _OpenFile(self.path, len(header))
@@ -138,6 +137,8 @@ class _OpenFile:
     def set_bit(self, index: int) -> None:
         at = self._start + (index >> 3)
         found = os.pread(self._descriptor, 1, at)
+        if not found:
+            raise OSError("The map was cut short.")
         os.pwrite(self._descriptor, bytes([found[0] | 1 << (index & 7)]), at)
 
     def __del__(self) -> None:
@@ -147,6 +148,11 @@ class _OpenFile:
 
 def _index(id: str) -> int:
     return zlib.crc32(id.encode()) % BITS
+
+
+def is_usable() -> bool:
+    """Return True if this process can use maps."""
+    return bool(_boot_id())
 
 
 @functools.cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import time
 import typing as t
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flask_oauth2_login.stores import written_map
 from flask_oauth2_login.stores.local import LocalStore, open_local_store
 from flask_oauth2_login.stores.shared_file import SharedFile
 from flask_oauth2_login.stores.sqlite import SQLiteStore
@@ -53,6 +56,39 @@ def end_all(instance: Path, ids: t.Iterable[str]) -> None:
     store = open_store(instance)
     for id in ids:
         store.end(id, later())
+
+
+@contextlib.contextmanager
+def another_process(
+    instance: Path, prepare: t.Callable[[], object] = lambda: None
+) -> t.Iterator[t.Callable[[str], None]]:
+    """A function that ends a login in a process that runs meanwhile, and has opened the file.
+
+    To fork closes the store's file, so start it before this process opens the store.
+    """
+    here, there = socket.socketpair()
+
+    def work() -> None:
+        here.close()
+        prepare()
+        store = open_store(instance)
+        store.read("x")
+        there.sendall(b"!")
+        while id := there.recv(100):
+            store.end(id.decode(), later())
+            there.sendall(b"!")
+
+    child = in_child(work)
+    there.close()
+
+    def end(id: str) -> None:
+        here.sendall(id.encode())
+        assert here.recv(1)
+
+    with here:
+        assert here.recv(1)
+        yield end
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def queries(store: LocalStore, ids: t.Iterable[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -102,6 +138,49 @@ def test_each_process_sees_what_another_writes_at_once(instance: Path) -> None:
         assert ended.sealed == ""
         assert new is not None
         assert new.sealed == "sealed"
+
+
+def have_no_proc() -> None:
+    """Be a process that can't use maps, because it does not see the machine's boot."""
+    written_map._boot_id.cache_clear()
+    written_map._BOOT_ID = "/nonexistent"
+
+
+@pytest.mark.parametrize("prepare", [lambda: None, have_no_proc])
+def test_a_running_process_sees_what_another_running_one_writes(
+    instance: Path, prepare: t.Callable[[], object]
+) -> None:
+    with another_process(instance, prepare) as end:
+        store = open_store(instance)
+        for number in range(20):
+            id = f"login-{number}"
+            assert store.read(id) is None
+            end(id)
+            assert store.read(id) is not None
+            store.end(f"own-{number}", later())
+
+
+@pytest.mark.parametrize("trouble", ["no /proc", "no room"])
+def test_where_no_map_can_be_made_a_read_is_one_query(
+    instance: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    if trouble == "no /proc":
+        monkeypatch.setattr(written_map, "_boot_id", lambda: b"")
+    store = open_store(instance)
+    store.end("ended", later())
+    path = next((instance / "oauth2_login").glob("*.db"))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}-map")
+    os.mkdir(f"{path}-map")
+    again = open_store(instance)
+    assert again.read("ended") is not None
+    assert again._file is not None
+    assert again._file._connection is not None
+    statements: list[str] = []
+    again._file._connection.set_trace_callback(statements.append)
+    for number in range(20):
+        again.read(f"login-{number}")
+    assert len(statements) <= 25
 
 
 def cut(path: Path) -> None:

@@ -19,6 +19,9 @@ SOURCES = ("site", "issuer", "authorization_url", "token_url")
 #: Names in braces that are no variables: handlers fill them in.
 _OF_HANDLERS = ("client_id",)
 
+#: Members of a row that only people read.
+_OF_PEOPLE = ("register_url", "notes")
+
 _BASE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+")
 
 
@@ -40,7 +43,12 @@ def lay_over(name: str, row: Row, overlay: Row) -> dict[str, t.Any]:
     fields = {word: value for word, value in overlay.items() if word not in declared}
     row = move_to_site(name, row, fields)
     filled = {**row, **fields}
-    used = {variable for value in filled.values() for variable in names_in(value)} & {*declared}
+    used = {
+        variable
+        for word, value in filled.items()
+        if word not in _OF_PEOPLE
+        for variable in names_in(value)
+    } & {*declared}
     if unused := own.keys() - used:
         raise ConfigurationError(
             f"The preset {name!r} has no place for {', '.join(sorted(unused))}: what is set beside"
@@ -56,7 +64,7 @@ def lay_over(name: str, row: Row, overlay: Row) -> dict[str, t.Any]:
     needed = {
         variable
         for word, value in merged.items()
-        if word != "register_url"
+        if word not in _OF_PEOPLE
         for variable in names_in(value)
         if variable in declared or (is_url(word) and variable not in _OF_HANDLERS)
     }
@@ -108,11 +116,11 @@ def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
         )
     left = []
     for word, value in row.items():
-        if not is_url(word) or word in fields or word == "register_url" or not value:
+        if not is_url(word) or word in fields or not value:
             continue
         several = [value] if isinstance(value, str) else value
         if len(bases) > 1 or any(_base(url) not in bases for url in several):
-            left.append(word)
+            left += [word] if word not in _OF_PEOPLE else []
         else:
             news = [site + url.removeprefix(_base(url)) for url in several]
             moved[word] = news[0] if isinstance(value, str) else news
@@ -142,7 +150,7 @@ def keep_in_place(name: str, row: Row, overlay: Row) -> Row:
     :raises ConfigurationError: the overlay moves the provider, but does not name all endpoints.
     """
     merged = {**row, **overlay}
-    words = [word for word in row if is_url(word) and word != "register_url"]
+    words = [word for word in row if is_url(word) and word not in _OF_PEOPLE]
     known = {"", *(origin for word in words for origin in _origins(row, word))}
     moved_to = {
         origin for word in SOURCES if word in overlay for origin in _origins(merged, word)

@@ -14,7 +14,7 @@ from ..client.openid import OpenIDConnect
 from ..client.options import known_options
 from ..protocol.errors import ConfigurationError
 from .overlays import config_key, lay_over, refuse_unknown_words
-from .rows import find_row, row_names
+from .rows import all_rows, find_row, row_names
 from .variables import fill_in
 
 Preset = t.Mapping[str, t.Any]
@@ -27,7 +27,7 @@ ROW_WORDS: t.Mapping[str, str] = {
     "protocol": '"oauth2" for a provider that has an issuer and no ID tokens',
     "variables": "names in braces, which the developer sets, with their defaults",
     "register_url": "the page where an app is registered",
-    "sources": "how many independent sources agree on the endpoints",
+    "sources": "how many independent code bases agree on the endpoints",
     "confirmed": "False if the row could not be compared with a second source",
     "notes": "what a developer should know of this provider",
 }
@@ -38,6 +38,11 @@ _FACTS = ("register_url", "sources", "confirmed", "notes")
 def preset_names() -> list[str]:
     """Return the names of all presets that are shipped, sorted."""
     return row_names()
+
+
+def unconfirmed() -> list[str]:
+    """Return the names of the presets that could not be compared with a second source, sorted."""
+    return [row["name"] for row in all_rows() if row.get("confirmed") is False]
 
 
 def find_preset(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 
 from ..client.oauth2 import OAuth2
 from ..client.options import credential
 from ..config import Config
 from ..protocol.errors import ConfigurationError
-from .overlays import config_key
+from .overlays import SOURCES, config_key
 from .presets import Preset, find_preset, make_handler
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 def handler_of_preset(
@@ -40,4 +43,11 @@ def handler_of_preset(
             f"{error} The login {login!r} reads {id_key} and {secret_key} of app.config"
             " when it is registered. (A public client has no secret: set that to None.)"
         ) from None
+    if found.get("confirmed") is False:
+        log.warning(
+            "The preset %r is unconfirmed: fewer than two code bases agree on it. Compare it with"
+            " the provider's documentation: %s.",
+            name,
+            ", ".join(f"{word}={found[word]}" for word in SOURCES if word in found),
+        )
     return make_handler(name, found, client_id, client_secret), found

@@ -23,6 +23,11 @@ def find_row(name: str) -> dict[str, t.Any] | None:
     return None
 
 
+def all_rows() -> list[dict[str, t.Any]]:
+    """Return all rows with their names, for what is about all providers. It parses the file."""
+    return [json.loads(line) for line in _lines()]
+
+
 def row_names() -> list[str]:
     """Return the names of all providers, sorted."""
     return [line[len(_START) + 1 :].partition('"')[0] for line in _lines()]

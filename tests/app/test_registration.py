@@ -139,7 +139,9 @@ def test_an_option_that_is_not_known_is_told_by_python_and_by_mypy(provider: Pro
         OpenIDConnect("id", "secret", "https://sso.example", timeoutt=3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"'authorize_url'\. Did you mean authorization_url\?"):
         OAuth2("id", "secret", authorize_url="authorize")  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"OAuth2 has no option 'x'\. It has: .*api_origins, .*site"):
+    with pytest.raises(
+        TypeError, match=r"OAuth2 has no option 'x'\. It has: .*api_origins, .*site"
+    ):
         OAuth2("id", "secret", x=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="scopes"):
         OAuth2Login(make_handler(provider), scopes="x")  # type: ignore[call-arg]

@@ -46,6 +46,7 @@ MAX_BYTES = 3000
 # Bytes that each cookie adds to a Cookie header besides name and value: "=" and "; ".
 _AROUND = 3
 _STATE = re.compile(r"[0-9a-f]{32}")
+_OF_ATTEMPT = re.compile(r"__[0-9a-f]{32}$")
 
 
 @dataclasses.dataclass
@@ -247,7 +248,7 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
     A cookie that can't be opened is left out: it may belong to another app.
     """
     request = this_request()
-    if not request.cookies:
+    if not any(map(_OF_ATTEMPT.search, request.cookies)):
         return []
     # On https the cookies are sent to every page, so the attempts of all logins count together.
     registrations = current_extension().logins.values() if request.is_secure else [registration]

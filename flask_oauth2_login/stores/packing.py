@@ -51,12 +51,18 @@ def pack(value: t.Any) -> bytes:
 
 def unpack(packed: bytes) -> t.Any:
     """Return the value, or None if it was packed differently, for example by another release."""
+    return unpack_sized(packed)[0]
+
+
+def unpack_sized(packed: bytes) -> tuple[t.Any, int]:
+    """Return the value as :func:`unpack` does, and how many bytes it had before it was packed."""
     try:
-        if packed[:1] != _LIST:
-            return _unpack_one(packed)
-        return [_unpack_one(one) for one in _split(packed[1:])]
+        parts = list(_split(packed[1:])) if packed[:1] == _LIST else [packed]
+        plain = [_unpack_one(part) for part in parts]
+        values = [_read(*pair) for pair in zip(parts, plain, strict=True)]
     except (ValueError, IndexError, zlib.error):
-        return None
+        return None, 0
+    return values if packed[:1] == _LIST else values[0], sum(map(len, plain))
 
 
 def _as_bytes(element: t.Any) -> bytes:
@@ -85,23 +91,28 @@ def _deflate(plain: bytes) -> bytes:
     return deflate.compress(plain) + deflate.flush()
 
 
-def _unpack_one(packed: bytes) -> t.Any:
-    if not packed:
-        return None
+def _unpack_one(packed: bytes) -> bytes:
+    """Return the bytes that an element had before packing."""
     kind, packed = packed[:1], packed[1:]
     if kind == _TOKEN:
-        return b".".join(_unpack_runs(packed)).decode()
-    if kind == _TEXT:
-        return packed.decode()
-    if kind == _JSON:
-        return json.loads(packed.decode())
+        return b".".join(_unpack_runs(packed))
+    if kind in (b"", _TEXT, _JSON):
+        return packed
     if kind != _DEFLATED:
         raise ValueError("packed in another way")
     inflate = zlib.decompressobj(_RAW)
     plain = inflate.decompress(packed, MAX_PLAIN)
     if not inflate.eof:
         raise ValueError("cut, or too large")
-    return json.loads(plain.decode())
+    return plain
+
+
+def _read(packed: bytes, plain: bytes) -> t.Any:
+    """Return the element that has these bytes."""
+    if not packed:
+        return None
+    text = plain.decode()
+    return text if packed[:1] in (_TOKEN, _TEXT) else json.loads(text)
 
 
 def _pack_run(run: bytes) -> bytes:

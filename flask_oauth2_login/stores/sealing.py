@@ -20,7 +20,7 @@ from collections import OrderedDict
 from ..protocol.base64url import decode, encode
 from ..protocol.errors import ProviderAnswerError
 from ..protocol.fork_safe import ForkSafe
-from .packing import pack, unpack
+from .packing import pack, unpack, unpack_sized
 
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -35,10 +35,13 @@ _Key = tuple[str, tuple[Secret, ...], str, tuple[str, ...]]
 MAX_SEALED_LENGTH = 3 * 1024 * 1024
 #: About how many bytes of opened values, with their sealed values, a process caches.
 MAX_CACHE_BYTES = 16 * 1024 * 1024
-#: About how many bytes a cached value takes beside its texts.
+#: About how many bytes a cached value takes beside its text.
 CACHE_ENTRY_OVERHEAD = 4096
 #: The most characters of a sealed value to cache. Cookies are smaller.
 MAX_CACHED_LENGTH = 8 * 1024
+#: The most bytes of an opened value to cache. Somebody whose name is a letter a million times has a
+#: small cookie.
+MAX_CACHED_PLAIN = 32 * 1024
 
 #: Bytes of the nonce: RFC 5116, section 5.2.
 _NONCE_BYTES = 12
@@ -109,9 +112,12 @@ class Sealer:
         known: T | None = self._cache.get(key)
         if known is None:
             packed = self._unseal(sealed, secrets, purpose, *context)
-            known = None if packed is None else read(unpack(packed))
+            if packed is None:
+                return None
+            opened, size = unpack_sized(packed)
+            known = read(opened)
             if known is not None:
-                self._cache.put(key, known)
+                self._cache.put(key, known, size)
         return known
 
     def is_current(self, sealed: str, purpose: str, *context: str) -> bool:
@@ -159,32 +165,34 @@ class _Cache(ForkSafe):
     """What was opened last, about as much as :data:`MAX_CACHE_BYTES`."""
 
     def __init__(self) -> None:
-        self._opened: OrderedDict[_Key, t.Any] = OrderedDict()
+        #: What was opened, and about how many bytes it takes.
+        self._opened: OrderedDict[_Key, tuple[t.Any, int]] = OrderedDict()
         self._bytes = 0
         super().__init__()
 
     def get(self, key: _Key) -> t.Any:
         with self._lock:
-            opened = self._opened.get(key)
-            if opened is not None:
-                self._opened.move_to_end(key)
-            return opened
+            known = self._opened.get(key)
+            if known is None:
+                return None
+            self._opened.move_to_end(key)
+            return known[0]
 
-    def put(self, key: _Key, opened: t.Any) -> None:
-        if len(key[0]) > MAX_CACHED_LENGTH:
+    def put(self, key: _Key, opened: t.Any, size: int) -> None:
+        """Cache what was opened.
+
+        :param size: its bytes before it was packed.
+        """
+        if len(key[0]) > MAX_CACHED_LENGTH or size > MAX_CACHED_PLAIN:
             return
+        taken = len(key[0]) + size + CACHE_ENTRY_OVERHEAD
         with self._lock:
             if key in self._opened:
                 return
-            self._opened[key] = opened
-            self._bytes += _size(key)
+            self._opened[key] = opened, taken
+            self._bytes += taken
             while self._bytes > MAX_CACHE_BYTES:
-                self._bytes -= _size(self._opened.popitem(last=False)[0])
-
-
-def _size(key: _Key) -> int:
-    # The opened texts are about as long as the sealed ones.
-    return 2 * len(key[0]) + CACHE_ENTRY_OVERHEAD
+                self._bytes -= self._opened.popitem(last=False)[1][1]
 
 
 @functools.lru_cache(maxsize=4096)  # every request of a visitor needs the same name

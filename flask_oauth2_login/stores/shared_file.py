@@ -15,6 +15,8 @@ from .written_map import WrittenMap, is_usable
 
 #: What names the ids that have a record in the file.
 ALL_IDS = f"SELECT id FROM {sql.RECORDS}"  # noqa: S608  (the name of a table)
+#: What reads `SQLiteStore.file_id`.
+FILE_ID = "PRAGMA user_version"
 
 
 class SharedFile(SQLiteStore):
@@ -29,7 +31,7 @@ class SharedFile(SQLiteStore):
 
     def __init__(self, path: str, *, limit: int) -> None:
         self._map = WrittenMap(f"{path}-map")
-        #: What :meth:`_look` returned when the file was last read without an error.
+        #: What :meth:`_look` returned before the file was last read without an error.
         self._seen: object = None
         #: The connection that the map was made with.
         self._mapped: sqlite3.Connection | None = None
@@ -38,20 +40,30 @@ class SharedFile(SQLiteStore):
         super().__init__(path, limit=limit)
 
     def read(self, id: str) -> Stored | None:
-        # A file that was replaced, or that another program has written to, is read again.
-        if self._seen is not None and self._map.proves_absent(id) and self._look() == self._seen:
+        looks = self._look()
+        if self._seen is not None and self._seen == looks and self._map.proves_absent(id):
             return None
-        found = super().read(id)
-        self._seen = self._look() if self._mapped is not None else None
+        is_new = self._mapped is not None and self._seen != looks
+        found = self._run(lambda connection: self._read(connection, id, is_new=is_new))
+        # How it looked before: what is written during the query counts at the next call.
+        self._seen = looks if self._mapped is not None else None
         return found
 
+    def _read(self, connection: sqlite3.Connection, id: str, *, is_new: bool) -> Stored | None:
+        if is_new and connection.execute(FILE_ID).fetchone()[0] != self.file_id:
+            # SQLite itself has put the backup of another file back into this one.
+            self._disconnect()
+            connection = self._open()
+        found = connection.execute(sql.READ, (id, time.time())).fetchone()
+        return Stored(*found) if found else None
+
     def _look(self) -> object:
-        """Return what changes if another program writes to the file, or replaces it."""
+        """Return what changes if anybody writes to the file: SQLite adds that to the -wal file."""
         try:
-            found = os.stat(self.path)
+            found = os.stat(f"{self.path}-wal")
         except OSError:
             return None
-        return (found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns, found.st_mode)
+        return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
 
     def _execute(
         self,

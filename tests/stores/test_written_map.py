@@ -247,6 +247,32 @@ def test_a_backup_that_is_put_back_is_read(instance: Path, tmp_path: Path) -> No
     assert open_store(instance).read("ended") is not None
 
 
+def test_a_backup_that_sqlite_puts_back_under_running_processes_is_read(
+    instance: Path, tmp_path: Path
+) -> None:
+    lost = open_store(instance)
+    lost.end("ended", later())
+    path = next((instance / "oauth2_login").glob("*.db"))
+    with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "backup.db") as backup:
+        source.backup(backup)
+    source.close()
+    backup.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+    store = open_store(instance)
+    store.end("later", later())
+    for id in ("x", "ended", "y"):
+        assert store.read(id) is None
+    with sqlite3.connect(tmp_path / "backup.db") as source, sqlite3.connect(path) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    assert store.read("ended") is not None
+    assert store.read("x") is None
+    assert store.read("later") is not None
+    assert open_store(instance).read("ended") is not None
+
+
 def test_a_writer_that_is_killed_hides_nothing(instance: Path) -> None:
     store = open_store(instance)
     store.read("x")

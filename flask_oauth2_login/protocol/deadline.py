@@ -15,7 +15,7 @@ import time
 import typing as t
 from concurrent.futures import Future
 from contextvars import ContextVar
-from http.client import HTTPResponse
+from http.client import CONTINUE, SWITCHING_PROTOCOLS, HTTPResponse
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
@@ -131,7 +131,7 @@ class DeadlineConnection:
     def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
         deadline = deadline_of_this_request()
         files = sock if deadline is None else _DeadlineFiles(sock, deadline)
-        return HTTPResponse(t.cast(socket.socket, files), **kwargs)
+        return _FinalResponse(t.cast(socket.socket, files), **kwargs)
 
 
 def _connect(host: str, port: int, end: float, options: t.Any) -> socket.socket:
@@ -182,6 +182,25 @@ def _left(end: float) -> float:
     if left <= 0:
         raise TimeoutError("the time is over")
     return left
+
+
+class _FinalResponse(HTTPResponse):
+    """The final response to a request, which interim ones may precede: RFC 9110, section 15.2.
+
+    `http.client` takes any interim response but ``100 Continue`` for the final one. The next
+    request over the connection would then get the final response to this one.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        is_interim = 100 < status < 200 and status != SWITCHING_PROTOCOLS
+        return version, CONTINUE if is_interim else status, reason
+
+    def begin(self) -> None:
+        super().begin()
+        if self.status == SWITCHING_PROTOCOLS:
+            # What follows is not HTTP.
+            self.will_close = True
 
 
 class _DeadlineFiles:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flask_oauth2_login import ConfigurationError, OAuth2Login, ProviderError
+from flask_oauth2_login import ConfigurationError, OAuth2Login, ProviderError, TokenError
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.assertions import query_of
 from tests.support.clock import Clock
@@ -25,7 +25,10 @@ from tests.support.provider import (
     Browser,
     Misbehaviour,
     Provider,
+    Request,
 )
+from tests.support.provider.misbehaviour import Behave
+from tests.support.provider.server import Connection
 
 
 @pytest.mark.security("B2")
@@ -159,6 +162,41 @@ def test_what_is_left_of_an_answer_is_never_read_as_the_next_one(provider: Provi
         with pytest.raises(ProviderError):
             handler.get_token("code")
         assert redeem(handler, provider)
+
+
+class Interim(Misbehaviour):
+    """Answers well, after an interim answer."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+
+    def play(self, connection: Connection, request: Request, behave: Behave) -> Answer | None:
+        connection.send(f"HTTP/1.1 {self._status}\r\nLink: </style.css>\r\n\r\n".encode())
+        return behave()
+
+
+@pytest.mark.security("C5")
+@pytest.mark.parametrize(
+    "status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Else", "101 Switching"]
+)
+def test_nobody_gets_the_answer_to_somebody_elses_request(provider: Provider, status: str) -> None:
+    handler = make_client(provider, api_url=provider.api_url)
+    provider.on("/token", Interim(status), times=2)
+    for _ in range(2):
+        if status.startswith("101"):
+            with pytest.raises(ProviderError, match="status 101"):
+                redeem(handler, provider)
+        else:
+            assert redeem(handler, provider)
+    provider.on("/token", Answer(400, {"error": "invalid_grant"}))
+    with pytest.raises(TokenError, match="invalid_grant"):
+        redeem(handler, provider)
+    api = handler.session({"access_token": "theirs", "token_type": "Bearer"})
+    provider.on("/api/y", Answer(body={"for": "y"}))
+    provider.on("/api/x", Interim(status), times=2)
+    for _ in range(2):
+        api.get("x")
+    assert api.get("y").json() == {"for": "y"}
 
 
 @pytest.mark.security("C5")

@@ -129,8 +129,7 @@ class DeadlineConnection:
             raise ReadTimeoutError(t.cast(t.Any, None), "", "not sent in time") from error
 
     def response_class(self, sock: socket.socket, **kwargs: t.Any) -> HTTPResponse:
-        deadline = deadline_of_this_request()
-        files = sock if deadline is None else _DeadlineFiles(sock, deadline)
+        files = _Files(sock, deadline_of_this_request())
         return _FinalResponse(t.cast(socket.socket, files), **kwargs)
 
 
@@ -203,31 +202,61 @@ class _FinalResponse(HTTPResponse):
             self.will_close = True
 
 
-class _DeadlineFiles:
+class _Files:
     """The part of a socket that `http.client.HTTPResponse` uses: a file to read from."""
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline | None) -> None:
         self._sock = sock
         self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
+        return _ResponseFile(_Reader(self._sock, self._deadline))
 
 
-class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until a deadline. Its file keeps the socket open for the response."""
+class _ResponseFile(io.BufferedReader):
+    """Buffers a response. If more came than belongs to it, the connection is not used again.
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    The next request over it would get what nobody has asked for as its response.
+    """
+
+    raw: _Reader
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.is_over = True
+            if self.peek(1) or self.raw.has_pending():
+                self.raw.shut_down()
+        super().close()
+
+
+class _Reader(io.RawIOBase):
+    """Reads a socket, until a deadline if there is one, and keeps it open for the response."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline | None) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = deadline
+        #: True once the response is read, or given up.
+        self.is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: t.Any) -> int | None:
-        self._deadline.limit(self._sock)
+        if self.is_over:
+            return None
+        if self._deadline is not None:
+            self._deadline.limit(self._sock)
         return self._raw.readinto(buffer)
+
+    def has_pending(self) -> bool:
+        """Return True if TLS has decrypted more than was read."""
+        return bool(getattr(self._sock, "pending", int)())
+
+    def shut_down(self) -> None:
+        """Make the connection one that the pool finds closed."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._raw.close()

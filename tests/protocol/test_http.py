@@ -61,7 +61,7 @@ def test_requests_to_a_provider_share_its_connections(
     make_provider: MakeProvider, make_app: MakeApp
 ) -> None:
     provider = make_provider(tls=True)
-    handler = make_openid(provider, verify=provider.ca_file)
+    handler = make_openid(provider, verify=provider.ca_file or None)
     browser = Browser(make_app(OAuth2Login(handler, name="sso", scope="email")), provider)
     for _ in range(5):
         assert browser.sign_in().status_code == 302
@@ -197,6 +197,37 @@ def test_nobody_gets_the_answer_to_somebody_elses_request(provider: Provider, st
     for _ in range(2):
         api.get("x")
     assert api.get("y").json() == {"for": "y"}
+
+
+class Twice(Misbehaviour):
+    """Sends an answer that nobody has asked for right behind another one."""
+
+    def play(self, connection: Connection, request: Request, behave: Behave) -> Answer | None:
+        answer, more = behave(), Answer(body={"for": "nobody"})
+        connection.send(
+            b"".join(each.head(len(each.payload)) + each.payload for each in (answer, more))
+        )
+        connection.wait_until_left()
+        return None
+
+
+@pytest.mark.security("C5")
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_over_which_too_much_came_is_not_used_again(
+    make_provider: MakeProvider, tls: bool
+) -> None:
+    provider = make_provider(tls=tls)
+    handler = make_client(provider, api_url=provider.api_url, verify=provider.ca_file or None)
+    api = handler.session({"access_token": "theirs", "token_type": "Bearer"})
+    provider.on("/api/y", Answer(body={"for": "y"}))
+    for path, send in (
+        ("/token", lambda: redeem(handler, provider)),
+        ("/api/x", lambda: api.get("x")),
+    ):
+        provider.on(path, Twice(), times=1)
+        send()
+        assert api.get("y").json() == {"for": "y"}
+        assert provider.requests[-1].connection != provider.requests[-2].connection
 
 
 @pytest.mark.security("C5")

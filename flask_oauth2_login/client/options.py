@@ -39,6 +39,7 @@ class HandlerOptions(t.TypedDict, total=False):
     scope_separator: str
     scope_aliases: t.Mapping[str, str] | None
     token_request: t.Literal["form", "json", "query"]
+    repeat_scope: bool
     refresh_url: str | None
     refresh_params: t.Mapping[str, t.Any] | None
     token_path: str | None
@@ -212,6 +213,8 @@ class Options:
     token_request: t.Literal["form", "json", "query"] = field(
         default="form", metadata=checked_by(_choice("form", "json", "query"))
     )
+    #: Send the requested scopes in the token request of a sign-in, too.
+    repeat_scope: bool = False
     #: The endpoint that refreshes tokens, if it is not ``token_url``.
     refresh_url: str | None = None
     #: Parameters to add to each token request that refreshes a token.

@@ -21,8 +21,8 @@ def revoke(
     :raises TokenError: the provider refused (section 2.2.1).
     :raises ProviderError: the provider can't be reached, or its response can't be understood.
     """
-    secrets = secrets_in(request)
     response = send(options, request, client_auth, "json" if as_json else "form")
+    secrets = secrets_in(request)
     if 200 <= response.status < 300:
         return
     if response.status < 500 and (members := read_object(response)):

@@ -20,7 +20,9 @@ from .token import Token, read_token
 Style = t.Literal["form", "json", "query"]
 
 #: Parameters with secrets, which a provider's error may quote.
-SECRET_PARAMS = ("code", "code_verifier", "refresh_token", "token")
+SECRET_PARAMS = (
+    "code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion",
+)  # fmt: skip
 
 
 def request_token(
@@ -48,8 +50,9 @@ def request_token(
     :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
         refusal.
     """
-    secrets = secrets_in(request)
     response = send(options, request, client_auth, style)
+    # With what the client authenticated by, which was added last.
+    secrets = secrets_in(request)
     try:
         return read_token(
             response,

@@ -13,6 +13,7 @@ from ..client.oauth2 import OAuth2
 from ..client.openid import OpenIDConnect
 from ..client.options import known_options
 from ..protocol.errors import ConfigurationError
+from ..protocol.signed_secret import SignedSecret
 from .overlays import config_key, lay_over, refuse_unknown_words
 from .rows import all_rows, find_row, row_names
 from .variables import fill_in
@@ -25,6 +26,9 @@ ReadConfig = t.Callable[[t.Iterable[str]], t.Mapping[str, t.Any]]
 ROW_WORDS: t.Mapping[str, str] = {
     "scope": "the scopes that a sign-in requests by default",
     "protocol": '"oauth2" for a provider that has an issuer and no ID tokens',
+    "signed_secret": "what the JWT says that is this provider's client secret: key_id, issuer and"
+    " audience",
+    "private_key": "the key that signs it, as PEM text",
     "variables": "names in braces, which the developer sets, with their defaults",
     "register_url": "the page where an app is registered",
     "sources": "how many independent code bases agree on the endpoints",
@@ -116,6 +120,8 @@ def make_handler(
             f"The preset {name!r} has protocol={protocol!r}, which is neither 'openid' nor"
             " 'oauth2'."
         )
+    if signed := preset.get("signed_secret"):
+        options["client_auth"] = SignedSecret(preset.get("private_key"), **signed)
     kind = OpenIDConnect if protocol == "openid" else OAuth2
     if kind is OpenIDConnect:
         # The site of a preset has already been put into its URLs.

@@ -36,13 +36,20 @@ def handler_of_preset(
         client_id, client_secret = config.credentials(id_key, secret_key)
         client_id = credential("client_id", client_id)
         # The secret of a public client is set to None.
-        if not config.has(secret_key) and found.get("client_auth") != "none":
+        is_secret_needed = found.get("client_auth") != "none" and "signed_secret" not in found
+        if is_secret_needed and not config.has(secret_key):
             credential("client_secret", None)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error} The login {login!r} reads {id_key} and {secret_key} of app.config"
             " when it is registered. (A public client has no secret: set that to None.)"
         ) from None
+    if "signed_secret" in found and not found.get("private_key"):
+        key = config_key(name, "private_key")
+        raise ConfigurationError(
+            f"The preset {name!r} signs its client secret itself: set app.config[{key!r}] to the"
+            " text of the private key that you downloaded (.p8)."
+        )
     if found.get("confirmed") is False:
         log.warning(
             "The preset %r is unconfirmed: fewer than two code bases agree on it. Compare it with"

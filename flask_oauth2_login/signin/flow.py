@@ -159,6 +159,8 @@ def redeem_code(
         that the handler's options don't accept.
     """
     params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
+    if registration.handler.repeat_scope:
+        params["scope"] = registration.handler.join_scope(attempt.scopes) or None
     if registration.handler.reads_callback:
         params["answer"] = {name: value for name, value in response.items() if name != "code"}
     if registration.handler.pkce:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from joserfc.jwk import ECKey
 
 import flask_oauth2_login
 from flask_oauth2_login import OAuth2Login, OpenIDConnect
@@ -31,6 +32,7 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 #: What braces may hold beside the variables of a row.
 ANSWER = re.compile(r"(token|callback|userinfo)\.[A-Za-z0-9_.-]+")
 #: A value for each variable that has no default.
+PRIVATE_KEY = ECKey.generate_key("P-256").as_pem(private=True).decode()
 EXAMPLES = {"domain": "sso.example.com"}
 
 
@@ -99,8 +101,8 @@ def test_every_variable_is_declared_and_used(name: str) -> None:
     declared = set(row.get("variables", {}))
     assert {place for place in found if not ANSWER.fullmatch(place)} - {"client_id"} == declared
     used = {place for url in urls_in(row) for place in PLACE.findall(str(row[url]))}
-    headers = {place for text in strings_in(row.get("headers")) for place in PLACE.findall(text)}
-    assert declared <= used | headers
+    others = [*strings_in(row.get("headers")), *strings_in(row.get("signed_secret"))]
+    assert declared <= used | {place for text in others for place in PLACE.findall(text)}
     assert not declared & set(known_words({}))
     for word, url in urls_in(row).items():
         for source in ("token", "callback", "userinfo"):
@@ -117,7 +119,9 @@ def test_a_row_has_only_known_words_of_the_right_kind(name: str) -> None:
     assert all(isinstance(value, str | None) for value in row.get("variables", {}).values())
     assert isinstance(row["sources"], int)
     assert row.get("confirmed", False) is False
-    assert isinstance(row["client_auth"], str)
+    assert isinstance(row.get("client_auth"), str) or set(row["signed_secret"]) == {
+        "key_id", "issuer", "audience",
+    }  # fmt: skip
     assert row.get("scope", "x").strip() == row.get("scope", "x") != ""
     for text in (row["label"], row.get("notes", "A.")):
         assert text == text.strip() != ""
@@ -131,7 +135,7 @@ def test_a_row_has_only_known_words_of_the_right_kind(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_makes_a_handler(name: str) -> None:
-    preset = find_preset(name, preset=variables_of(ROWS[name]))
+    preset = find_preset(name, preset={**variables_of(ROWS[name]), "private_key": PRIVATE_KEY})
     handler = make_handler(name, preset, "the-client", "the-secret")
     assert isinstance(handler, OpenIDConnect) == ("issuer" in ROWS[name])
     assert handler.label == ROWS[name]["label"]

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import typing as t
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from flask import Flask
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from flask_oauth2_login import OAuth2Login, current_identity, current_oauth_session, login_required
 from flask_oauth2_login.providers.presets import preset_names
@@ -32,6 +36,8 @@ WALKS: dict[str, Facts] = {
 }
 SECRET = "the-secret-of-thirty-two-letters"
 CALLBACK = "http://localhost/callback"
+#: Whose key is downloaded from the provider, where a client signs its secret.
+SIGNER = ECKey.generate_key("P-256")
 
 
 @pytest.fixture
@@ -53,8 +59,11 @@ def make_site(walk: Facts, hosts: AnyHost) -> Flask:
         f"{name.upper()}_CLIENT_ID": "the-client",
         f"{name.upper()}_CLIENT_SECRET": SECRET,
     }
-    reached = {"proxies": {"https": hosts.proxy}, "verify": hosts.ca_file}
-    app.register_blueprint(OAuth2Login(name, preset={**walk.get("set", {}), **reached}))
+    preset = {"proxies": {"https": hosts.proxy}, "verify": hosts.ca_file, **walk.get("set", {})}
+    if walk["token"]["auth"] == "signed":
+        preset["private_key"] = SIGNER.as_pem(private=True).decode()
+        del app.config[f"{name.upper()}_CLIENT_SECRET"]
+    app.register_blueprint(OAuth2Login(name, preset=preset))
 
     @app.get("/me")
     @login_required
@@ -132,13 +141,17 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
     client = make_site(walk, hosts).test_client()
 
     # The authorization request.
-    location = client.get("/login").location
+    base_url = CALLBACK.removesuffix("/callback")
+    if walk["authorize"]["params"].get("response_mode") == "form_post":
+        base_url = base_url.replace("http:", "https:")
+    location = client.get("/login", base_url=base_url).location
     sent = dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
     wanted = walk["authorize"]
     base, query = without_query(wanted["url"])
     assert without_query(location)[0] == base
     assert sent.get("scope") == wanted.get("scope")
-    expected = {**query, **wanted["params"], "response_type": "code", "redirect_uri": CALLBACK}
+    expected = {**query, **wanted["params"], "response_type": "code"}
+    expected["redirect_uri"] = f"{base_url}/callback"
     # JSON counts as what it says, however it is spaced.
     assert read_json(expected).items() <= read_json(sent).items()
     assert ("code_challenge" in sent) == wanted["pkce"]
@@ -146,11 +159,17 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
 
     # The answer, and the token request.
     answer = {"code": "the-code", "state": sent["state"], **walk.get("callback", {})}
-    response = client.get(f"/callback?{urlencode(answer)}")
+    if wanted["params"].get("response_mode") == "form_post":
+        response = client.post("/callback", data=answer, base_url="https://localhost")
+        goes_on = re.search(r'url=(/callback[^"]*)', response.text)
+        assert goes_on is not None
+        response = client.get(unescape(goes_on[1]), base_url="https://localhost")
+    else:
+        response = client.get(f"/callback?{urlencode(answer)}", base_url=base_url)
     assert response.status_code == 302, (response.text, hosts.calls)
     facts = walk["token"]
     (call,) = [call for call in hosts.calls if call.url == without_query(facts["url"])[0]]
-    check_token_request(call, facts, wanted["pkce"], sent["state"])
+    check_token_request(call, facts, wanted["pkce"], sent)
 
     # Who it is.
     if "userinfo" in walk and "id_token" not in walk:
@@ -162,27 +181,33 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
         assert call.body == b"" or "json" in walk["userinfo"] or "form" in walk["userinfo"]
         assert "json" not in walk["userinfo"] or call.json == walk["userinfo"]["json"]
         assert "form" not in walk["userinfo"] or call.form == walk["userinfo"]["form"]
-    me = client.get("/me").json or {}
+    me = client.get("/me", base_url=base_url).json or {}
     assert {field: me[field] for field in walk["identity"]} == walk["identity"]
 
     # The API.
     if "api" in walk:
-        assert client.get("/call").json == {"api": True}
+        assert client.get("/call", base_url=base_url).json == {"api": True}
         assert stand_in.has_bearer(hosts.calls[-1]) or name == "mailchimp"
 
 
-def check_token_request(call: Call, facts: Facts, pkce: bool, state: str) -> None:
+def check_token_request(call: Call, facts: Facts, pkce: bool, asked: dict[str, str]) -> None:
     style = facts["style"]
     sent: dict[str, str] = getattr(call, style)
     assert call.method == ("GET" if style == "query" else "POST")
     assert (sent["grant_type"], sent["code"]) == ("authorization_code", "the-code")
-    assert sent["redirect_uri"] == CALLBACK
-    wanted = {name: value.replace("{state}", state) for name, value in facts["params"].items()}
+    assert sent["redirect_uri"] == asked["redirect_uri"]
+    wanted = {
+        name: value.replace("{state}", asked["state"]) for name, value in facts["params"].items()
+    }
     assert wanted.items() <= sent.items()
     assert ("code_verifier" in sent) == pkce
     basic = f"Basic {base64.b64encode(f'the-client:{SECRET}'.encode()).decode()}"
     assert (call.headers.get("Authorization") == basic) == (facts["auth"] == "basic")
     assert (sent.get("client_secret") == SECRET) == (facts["auth"] == "post")
+    if facts["auth"] == "signed":
+        signed = jwt.decode(sent["client_secret"], SIGNER)
+        assert facts["signed"].items() <= {**signed.header, **signed.claims}.items()
+        assert signed.claims["iat"] <= time.time() < signed.claims["exp"]
     if facts["auth"] != "basic":
         assert "the-client" in sent.values()
     assert call.headers["Accept"]

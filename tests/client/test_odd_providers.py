@@ -6,6 +6,8 @@ import logging
 import typing as t
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
 
 from flask_oauth2_login import (
     ConfigurationError,
@@ -15,6 +17,7 @@ from flask_oauth2_login import (
     Token,
     TokenError,
 )
+from flask_oauth2_login.protocol.signed_secret import SignedSecret
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import make_client, make_handler, redeem, redeem_code
@@ -67,6 +70,77 @@ def test_a_refusal_that_quotes_the_query_is_told_without_secrets(provider: Provi
     code = provider.calls("/token")[0].query["code"]
     assert code not in str(told.value)
     assert str(provider.client_secret) not in str(told.value)
+
+
+def test_the_scope_may_be_sent_with_the_code_again(provider: Provider, make_app: MakeApp) -> None:
+    handler = make_handler(provider, repeat_scope=True, scope_separator=",")
+    browser = Browser(make_app(OAuth2Login(handler, scope="read write")), provider)
+    browser.sign_in()
+    assert provider.calls("/token")[0].form["scope"] == "read,write"
+
+
+# -- a secret that the client signs: Apple
+
+
+def pem_of(key: ECKey | RSAKey, **options: t.Any) -> str:
+    return key.as_pem(**options).decode()
+
+
+EC_KEY = ECKey.generate_key("P-256")
+SIGNED = {"key_id": "KEY", "issuer": "TEAM", "audience": "https://sso.example"}
+
+
+@pytest.mark.security("B5")
+@pytest.mark.parametrize("lines", ["\n", "\\n"])
+def test_a_client_may_sign_its_secret_anew_for_each_request(
+    provider: Provider, lines: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pem = pem_of(EC_KEY, private=True).replace("\n", lines)
+    handler = make_client(provider, client_auth=SignedSecret(pem, **SIGNED))
+    provider.on("/token", TOKEN, times=1)
+    assert handler.refresh_token("rt-0") is not None
+
+    def refuse(request: t.Any) -> Answer:
+        return Answer(400, {"error": "invalid_client", "error_description": str(request.form)})
+
+    provider.on("/token", refuse)
+    with pytest.raises(TokenError) as told:
+        handler.refresh_token("rt-0")
+    for call in provider.calls("/token"):
+        secret = call.form["client_secret"]
+        signed = jwt.decode(secret, EC_KEY)
+        assert signed.header == {"alg": "ES256", "kid": "KEY", "typ": "JWT"}
+        assert (signed.claims["sub"], signed.claims["iss"]) == ("the-client", "TEAM")
+        assert secret not in f"{told.value} {caplog.text}"
+    assert pem not in repr(handler.client_auth)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        None,
+        "",
+        "-----BEGIN PRIVATE KEY-----",
+        b"bytes",
+        pem_of(EC_KEY, private=False),
+        pem_of(ECKey.generate_key("P-384"), private=True),
+        pem_of(RSAKey.generate_key(2048), private=True),
+    ],
+)
+def test_a_key_that_cannot_sign_is_told_without_the_key(key: t.Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"no private EC key.*\.p8") as told:
+        SignedSecret(key, **SIGNED)
+    assert str(key or "nothing") not in str(told.value).replace("-----BEGIN PRIVATE KEY-----", "")
+    assert told.value.__cause__ is None
+
+
+def test_a_preset_that_signs_its_secret_needs_a_key_and_no_secret(make_app: MakeApp) -> None:
+    login = OAuth2Login("apple", preset={"team_id": "TEAM", "key_id": "KEY"})
+    with pytest.raises(ConfigurationError, match="APPLE_PRIVATE_KEY"):
+        make_app(login, APPLE_CLIENT_ID="com.example")
+    pem = pem_of(EC_KEY, private=True)
+    app = make_app(login, APPLE_CLIENT_ID="com.example", APPLE_PRIVATE_KEY=pem)
+    assert app.extensions["oauth2_login"].logins["apple"].handler.client_secret is None
 
 
 # -- renewal elsewhere, in other words: Figma, start.gg, Basecamp, Withings

@@ -43,6 +43,17 @@ def _current_identity() -> Identity | None:
     return find_identity(find_registration())
 
 
+class _IdentityProxy(LocalProxy[t.Any]):
+    """The proxy for the identity, of which one attribute exists even if nobody is signed in."""
+
+    __slots__ = ()
+
+    @property
+    def is_authenticated(self) -> bool:
+        """True if somebody is signed in: the word of Flask-Login's ``current_user``."""
+        return bool(self)
+
+
 if t.TYPE_CHECKING:  # pragma: no cover
     # Type checkers and editors see the types behind the proxies.
     current_oauth_session: OAuth2Session
@@ -52,5 +63,6 @@ else:
     #: nobody is, which redirects a browser to the sign-in and back.
     current_oauth_session = LocalProxy(_current_session)
 
-    #: The :class:`Identity` of the person who is signed in; false if nobody is.
-    current_identity = LocalProxy(_current_identity)
+    #: The :class:`Identity` of the person who is signed in. If nobody is, it is false and
+    #: has one attribute, ``is_authenticated``, which is False.
+    current_identity = _IdentityProxy(_current_identity)

@@ -69,6 +69,11 @@ class Identity:
         """Return True. The proxy `current_identity` is false if nobody is signed in."""
         return True
 
+    @property
+    def is_authenticated(self) -> bool:
+        """True. Of the proxy `current_identity` it is False if nobody is signed in."""
+        return True
+
     def to_dict(self) -> dict[str, t.Any]:
         """Return all fields but ``answer`` as a dictionary, for ``jsonify``."""
         fields = dataclasses.asdict(self)

@@ -38,8 +38,8 @@ if t.TYPE_CHECKING:
     from .web.links import login_url as login_url
     from .web.links import logout_button as logout_button
 
-#: Where each public name is. A module is imported when one of its names is first asked for, so that
-#: commands of an app that sign nobody in start as fast as without this package.
+#: Where each public name is. A module is imported when one of its names is first used, so an app's
+#: commands that sign nobody in start as fast as without this package.
 _MODULES = {
     "OAuth2Login": "blueprint",
     "OAuth2": "client.oauth2",

@@ -58,9 +58,9 @@ class OAuth2Login(Blueprint):
         whose credentials are in ``app.config["<NAME>_CLIENT_ID"]`` and
         ``["<NAME>_CLIENT_SECRET"]``.
     :param name: the login's name; by default the preset's, else ``"oauth2"``.
-    :param preset: what differs from the preset: its fields and variables in one dictionary, such as
-        ``{"site": "https://gitlab.example.com"}`` or ``{"tenant": "contoso"}``. ``app.config`` may
-        have them too: ``GITLAB_SITE``, ``MICROSOFT_TENANT``.
+    :param preset: the fields and variables of the preset to set, in one dictionary, such as
+        ``{"site": "https://gitlab.example.com"}`` or ``{"tenant": "contoso"}``. ``app.config`` can
+        set them too, by keys such as ``GITLAB_SITE`` and ``MICROSOFT_TENANT``.
     :param scope: the scopes to request, as a string or an iterable; by default the preset's.
     :param store: where records are stored: ``"cookie"`` (the default) or ``"session"``, in the
         browser; a URL such as ``"sqlite:///logins.db"``, ``"postgresql+psycopg://…"`` or
@@ -69,7 +69,8 @@ class OAuth2Login(Blueprint):
     :param claims: the names of further claims to keep in ``identity.claims``.
     :param offline: True to keep each person's token for jobs (:meth:`session_for`), in a record of
         its own. A sign-out keeps that record, and :meth:`unlink` ends it. It needs a server-side
-        store, and asks for a refresh token in the words of the handler's option ``offline``.
+        store. The authorization request asks for a refresh token by what the handler's option
+        ``offline`` names.
     :param keep_id_token: True to keep the ID token, which some providers need for signing out
         there; False not to. By default it is kept if the provider has an ``end_session_endpoint``
         and, where browsers keep the records, if one cookie has room for it.
@@ -101,8 +102,8 @@ class OAuth2Login(Blueprint):
             )
         if preset is not None and not isinstance(provider, str):
             raise ConfigurationError(
-                "preset={…} says what differs from a preset, and this login has a handler: give the"
-                " handler these options."
+                "preset={…} changes a preset, and this login has a handler and no preset: give"
+                " these options to the handler."
             )
         refuse_unknown_names("OAuth2Login", _KNOWN_OPTIONS, blueprint)
         default = provider if isinstance(provider, str) else "oauth2"

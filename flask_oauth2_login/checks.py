@@ -54,9 +54,9 @@ def check_urls(app: Flask, registration: Registration) -> None:
 
 
 def check_redirect_uri(app: Flask, registration: Registration) -> None:
-    """Check that no other login has the same redirect URI, or answers there.
+    """Check that each login's redirect URI leads to its own callback, and not to another login's.
 
-    :raises ConfigurationError: one does.
+    :raises ConfigurationError: one leads to another login.
     """
     name, redirect_uri = registration.name, registration.handler.redirect_uri
     for other in extension_of(app).logins.values():
@@ -64,8 +64,8 @@ def check_redirect_uri(app: Flask, registration: Registration) -> None:
             continue
         if redirect_uri and redirect_uri == other.handler.redirect_uri:
             raise ConfigurationError(
-                f"The logins {other.name!r} and {name!r} have one redirect_uri, where only one of"
-                " them can be: give each handler its own, or none."
+                f"The logins {other.name!r} and {name!r} have the same redirect_uri, which can lead"
+                " to one of them only: give each handler its own, or none."
             )
         for one, another in ((registration, other), (other, registration)):
             _check_callback(app, one, another)
@@ -79,9 +79,9 @@ def _check_callback(app: Flask, registration: Registration, other: Registration)
     )
     if path in others - own:
         raise ConfigurationError(
-            f"redirect_uri={registration.handler.redirect_uri!r} leads to {path!r}, the callback of"
-            f" the login {other.name!r}, and is that of {registration.name!r}: register"
-            f" {' or '.join(sorted(own))} with the provider, and as redirect_uri."
+            f"redirect_uri={registration.handler.redirect_uri!r} of the login"
+            f" {registration.name!r} leads to {path!r}, the callback of the login {other.name!r}:"
+            f" use a URL with the path {' or '.join(sorted(own))} there and at the provider."
         )
 
 

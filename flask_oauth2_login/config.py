@@ -92,7 +92,7 @@ class Config:
         return _as_text(self._app.config.get(id_key)), _as_text(self._app.config.get(secret_key))
 
     def get(self, key: str) -> t.Any:
-        """Return what is set under a key of a preset, such as ``GITLAB_SITE``; None if nothing."""
+        """Return the value of a preset's key, such as ``GITLAB_SITE``; None if it is not set."""
         return self._app.config.get(key)
 
     def has(self, key: str) -> bool:
@@ -110,7 +110,7 @@ def _check_secrets(given: tuple[t.Any, ...]) -> tuple[Secret, ...]:
     if not all(isinstance(secret, (str, bytes, NoneType)) for secret in given):
         raise ConfigurationError(
             "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
-            " bytes. A variable of digits alone is a number for from_prefixed_env: make a key"
+            " bytes. from_prefixed_env reads a value of digits alone as a number: make a key"
             " of random letters and digits."
         )
     return tuple(secret for secret in given if secret)

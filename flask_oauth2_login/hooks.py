@@ -74,7 +74,7 @@ def _end_request(response: Response) -> Response:
         # No view has answered, so the blueprint's own hook has not run.
         set_no_store(response)
     scope = find_request_scope(context.request)
-    # Without one, nothing of a login came, was read or was written.
+    # Without a scope, this request has read and written nothing of a login.
     return response if scope is None else _send_records(context, scope, response)
 
 

@@ -1,10 +1,10 @@
 """URLs that a provider's answers complete, such as ``https://{token.host}/api``.
 
-Some providers keep each customer on a host of its own, and say which in the token response
-(``{token.X}``), in the authorization response (``{callback.X}``) or in the answer of UserInfo
-(``{userinfo.X}``). What comes through the browser is the visitor's to change, and all of it becomes
-part of URLs that get secrets. So a host must be the provider's own: below what the URL says after
-the braces, or one of ``answer_domains``.
+Some providers have a host for each customer. They name it in the token response (``{token.X}``), in
+the authorization response (``{callback.X}``) or in the UserInfo response (``{userinfo.X}``). A
+visitor can change what comes through the browser, and the completed URLs receive secrets. So the
+host must belong to the provider: it must be below the domain that the URL has after the braces, or
+be one of ``answer_domains`` or below one.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SOURCES_OF: t.Mapping[str, tuple[str, ...]] = {
     "email_url": ("callback", "token", "userinfo"),
     "api_url": ("callback", "token", "userinfo"),
 }
-#: Members of a token that may only stand in the path of a request that is about the token itself.
+#: The secret members of a token. They can be in a URL's path or query, and not in ``api_url``.
 SECRETS = ("access_token", "refresh_token", "id_token")
-#: The most characters of a value.
+#: The most characters that a value can have.
 MAX_VALUE = 500
 
 _PLACE = re.compile(r"\{(token|callback|userinfo)\.([A-Za-z0-9_.-]+)\}")
@@ -40,12 +40,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def has_places(text: t.Any) -> bool:
-    """Return True if an option's value is completed by an answer."""
+    """Return True if an option's value has places that answers fill, such as ``{token.host}``."""
     return isinstance(text, str) and _PLACE.search(text) is not None
 
 
 def places_in(texts: t.Iterable[t.Any], source: str) -> set[str]:
-    """Return the names of what several options take from an answer."""
+    """Return the names of the values that options take from an answer."""
     found = (_PLACE.findall(text) for text in texts if isinstance(text, str))
     return {name for pairs in found for where, name in pairs if where == source}
 
@@ -53,14 +53,14 @@ def places_in(texts: t.Iterable[t.Any], source: str) -> set[str]:
 def check_url(option: str, url: str, domains: t.Collection[str]) -> None:
     """Check a handler's option that is a URL with places in it.
 
-    :raises ConfigurationError: an answer can't complete this URL, or could lead it anywhere.
+    :raises ConfigurationError: no answer can complete this URL, or one could lead it to any host.
     """
     known = SOURCES_OF.get(option, ())
     for source, name in _PLACE.findall(url):
         if source not in known or (name in SECRETS and option == "api_url"):
             raise ConfigurationError(
-                f"{option}={url!r} can't have {{{source}.{name}}}: it may have values of"
-                f" {' and '.join(known) or 'no answer'}, and api_url no token."
+                f"{option}={url!r} can't have {{{source}.{name}}}: {option} takes values from"
+                f" {' and '.join(known) or 'no answer'}, and api_url never has a token."
             )
     head = _head(url)
     if not _PLACE.search(head):
@@ -69,8 +69,8 @@ def check_url(option: str, url: str, domains: t.Collection[str]) -> None:
         raise ConfigurationError(f"{option}={url!r} can't have a token in its host.")
     if not domains and not _own_domain(head):
         raise ConfigurationError(
-            f"{option}={url!r} takes its host from an answer: name the provider's domains,"
-            " answer_domains=['provider.example'], so that it can't be another's."
+            f"{option}={url!r} takes its host from an answer, which could name any host: set"
+            " answer_domains=['provider.example'] to the provider's domains."
         )
 
 
@@ -80,8 +80,9 @@ def complete(option: str, url: str, sources: Sources, domains: t.Collection[str]
     :param option: the option's name, for errors.
     :param sources: the answers by name.
     :param domains: the option ``answer_domains``.
-    :raises AuthorizationError: the authorization response lacks a value, or has one that can't be.
-    :raises ProviderAnswerError: another answer does.
+    :raises AuthorizationError: the authorization response lacks a value, or has one that is not
+        allowed.
+    :raises ProviderAnswerError: another answer lacks a value, or has one that is not allowed.
     """
     head = _head(url)
     rest = url[len(head) :]
@@ -89,7 +90,7 @@ def complete(option: str, url: str, sources: Sources, domains: t.Collection[str]
         value = _find(option, found, sources)
         parts = _HTTPS_URL.fullmatch(value)
         if parts is None or not _is_below(parts[1], domains):
-            _refuse(option, found, f"is no https URL at {' or '.join(sorted(domains))}")
+            _refuse(option, found, f"is not an https URL at {' or '.join(sorted(domains))}")
         head = value.rstrip("/")
     elif _PLACE.search(head):
         allowed = domains or {_own_domain(head)}
@@ -102,7 +103,7 @@ def complete(option: str, url: str, sources: Sources, domains: t.Collection[str]
     def segment(found: re.Match[str]) -> str:
         value = _find(option, found, sources)
         if value in {".", ".."}:
-            _refuse(option, found, "is no part of a path")
+            _refuse(option, found, "is not allowed in a path")
         return quote(value, safe="")
 
     return head + _PLACE.sub(segment, rest)
@@ -122,7 +123,7 @@ def complete_params(
 
 
 def path_before_secrets(url: str) -> str:
-    """Return the beginning of a URL's path if a token comes later in it, else ``""``."""
+    """Return what a URL's path has before a token; ``""`` if the URL has no token."""
     rest = url[len(_head(url)) :]
     if not any(name in SECRETS for _, name in _PLACE.findall(rest)):
         return ""
@@ -157,13 +158,13 @@ def _find(option: str, found: re.Match[str], sources: Sources) -> str:
     value = find_path(answer, found[2])
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not text or len(text) > MAX_VALUE or _CONTROL.search(text):
-        _refuse(option, found, f"is not in what came, which has {names_of(answer)}")
+        _refuse(option, found, f"is missing or not usable. The answer has {names_of(answer)}")
     return text
 
 
 def _refuse(option: str, found: re.Match[str], reason: str) -> t.NoReturn:
     what = f"{option} needs {found[0]}, which {reason}"
     if found[1] == "callback":
-        # It came through the browser.
+        # It came through the browser, so the visitor may have changed it.
         raise AuthorizationError("invalid_request", f"{what}.")
-    raise ProviderAnswerError(f"The provider's answer has another shape: {what}.")
+    raise ProviderAnswerError(f"The provider's answer does not fit the options: {what}.")

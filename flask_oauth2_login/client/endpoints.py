@@ -27,12 +27,12 @@ class Endpoints(Options):
     authorization_url: str
     #: The token endpoint (RFC 6749, section 3.2).
     token_url: str
-    #: The last value of `resource_server`, after what it was made of.
+    #: What the last `resource_server` was made of, and that value.
     _known_api: tuple[t.Any, ResourceServer | None] = (None, None)
 
     @functools.cached_property
     def _found_secure(self) -> dict[str, str]:
-        """The endpoints by name that were found secure. To parse a URL again takes long."""
+        """The endpoints that were found secure, by name. They are not parsed again."""
         return {}
 
     def endpoint(self, name: str) -> str:
@@ -52,7 +52,7 @@ class Endpoints(Options):
     def completed(self, name: str, sources: answer_urls.Sources) -> str:
         """Return the absolute URL of an endpoint, completed by values of the provider's answers.
 
-        :raises OAuth2Error: an answer lacks a value, or has one that leads elsewhere.
+        :raises OAuth2Error: an answer lacks a value, or has one that is not allowed.
         """
         url = getattr(self, name)
         if not answer_urls.has_places(url):
@@ -74,15 +74,15 @@ class Endpoints(Options):
 
     @functools.cached_property
     def kept_from_callback(self) -> frozenset[str]:
-        """The names of what later requests need of the authorization response."""
+        """The names of the parameters of the authorization response that later requests need."""
         later = ("token_url", "refresh_url", "userinfo_url", "email_url", "api_url")
         texts = [*(getattr(self, name) for name in later), *self.refresh_params.values()]
         return frozenset(answer_urls.places_in(texts, "callback"))
 
     def check_answer_urls(self) -> None:
-        """Check the options that answers complete.
+        """Check the URLs that answers complete.
 
-        :raises ConfigurationError: an answer could lead a token to any host.
+        :raises ConfigurationError: an answer can't complete one, or could lead it to any host.
         """
         names = {*answer_urls.SOURCES_OF, "authorization_url", "revoke_url"}
         for name in names:
@@ -91,10 +91,10 @@ class Endpoints(Options):
                 answer_urls.check_url(name, url, self.answer_domains)
 
     def resource_server_for(self, find_token: t.Callable[[], Token]) -> ResourceServer:
-        """What a session with a token needs to know of the provider's API.
+        """Return what a session with a token needs to know of the provider's API.
 
-        :param find_token: called if an answer that came with the token names the API's host.
-        :raises ProviderAnswerError: the answer that names the API's host lacks it.
+        :param find_token: called if ``api_url`` has values of the provider's answers.
+        :raises OAuth2Error: an answer lacks a value, or has one that is not allowed.
         """
         if not answer_urls.has_places(self.api_url):
             return self.resource_server
@@ -124,7 +124,7 @@ class Endpoints(Options):
 
     @property
     def resource_server(self) -> ResourceServer:
-        """What a session needs to know of the provider's API. It is made anew if that changes."""
+        """What a session needs to know of the provider's API. It is made again if that changes."""
         api_url = urls.join(self.site, self.api_url or "")
         given: tuple[t.Any, ...] = (
             self.inner_url(api_url),
@@ -156,7 +156,7 @@ class Endpoints(Options):
 
 
 def sources_of(token: Token, userinfo: t.Mapping[str, t.Any] | None = None) -> answer_urls.Sources:
-    """Return the answers that complete URLs, as far as a token has them."""
+    """Return the answers that complete URLs: the token, and what is kept in it of the others."""
     kept = {name: token.get(name) for name in ("callback", "userinfo")}
     known = {name: each if isinstance(each, t.Mapping) else {} for name, each in kept.items()}
     return {"token": token, **known, **({"userinfo": userinfo} if userinfo else {})}

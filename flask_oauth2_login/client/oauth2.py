@@ -144,7 +144,7 @@ class OAuth2(TokenEndpoint):
         :returns: the token, or None if the response is a success without content.
         :raises TokenError: the provider refused. ``error`` is the provider's code, such as
             ``"invalid_grant"``.
-        :raises AuthorizationError: ``answer`` lacks what is needed of it, or leads to a host that
+        :raises AuthorizationError: ``answer`` lacks a value that is needed, or names a host that
             is not the provider's.
         :raises ProviderError: the provider can't be reached, or its response is neither a token
             nor a refusal.
@@ -282,8 +282,8 @@ class OAuth2(TokenEndpoint):
 
         :param claims: names of members of the response to keep in ``identity.claims``.
         :param scopes: the requested scopes; :class:`OpenIDConnect` uses them.
-        :returns: an identity whose ``provider`` is empty, or None without a ``userinfo_url``,
-            unless the option ``identity`` has the id in the token response.
+        :returns: an identity whose ``provider`` is empty; None if there is no ``userinfo_url``, and
+            the option ``identity`` does not take the id from the token response.
         :raises ProviderError: the provider can't be reached, or its response does not identify an
             account.
         """

@@ -193,8 +193,8 @@ class Options:
     api_url: str | None = None
     #: More origins that the token may be sent to, such as ``["https://uploads.example"]``.
     api_origins: frozenset[str] = field(default=frozenset(), metadata=checked_by(origins))
-    #: The domains of hosts that answers may name in URLs such as ``https://{token.host}/api``, for
-    #: a URL that does not name its domain itself.
+    #: The domains whose hosts an answer may name in a URL such as ``https://{token.host}/api``. A
+    #: URL that names the domain itself, after the braces, does not need it.
     answer_domains: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
     #: How the client authenticates at the token endpoint (RFC 6749, section 2.3):
     #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``, ``"none"``,
@@ -207,9 +207,9 @@ class Options:
     #: Other names by which the provider grants scopes, such as
     #: ``{"email": "https://provider.example/auth/email"}``.
     scope_aliases: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
-    #: How the token request is written: ``"form"``, or in place of RFC 6749, section 4.1.3,
-    #: ``"json"``, or ``"query"`` for a GET with everything in the URL, the secret too. Such URLs
-    #: are kept out of this process's logs, but not out of the provider's.
+    #: How the token request is written: ``"form"`` (RFC 6749, section 4.1.3), ``"json"``, or
+    #: ``"query"`` for a GET with everything in the URL, the secret too. This process does not log
+    #: such URLs, but the provider may.
     token_request: t.Literal["form", "json", "query"] = field(
         default="form", metadata=checked_by(_choice("form", "json", "query"))
     )
@@ -238,7 +238,7 @@ class Options:
     #: Parameters to add to each token request that redeems a code.
     token_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: What makes this provider send a refresh token: a scope, or parameters of the authorization
-    #: request. A sign-in sends it if ``OAuth2Login`` has ``offline=True``.
+    #: request. A sign-in sends them if ``OAuth2Login`` has ``offline=True``.
     offline: str | dict[str, str] | None = field(default=None, metadata=checked_by(_offline))
     #: The fields of an :class:`Identity` as paths into the response of ``userinfo_url``, such as
     #: ``{"id": "user.id"}``. Of several paths for a field, the first that leads to a value counts.
@@ -250,8 +250,8 @@ class Options:
     )
     #: The GraphQL query that says who the token's person is: ``"{viewer{id name email}}"``.
     userinfo_query: str | None = None
-    #: Parameters of a form that is POSTed to ``userinfo_url``. Values are as in
-    #: ``userinfo_params``.
+    #: Parameters of a form that is POSTed to ``userinfo_url``. Values may be paths into the token
+    #: response, as in ``userinfo_params``.
     userinfo_form: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: Parameters to add to the query of the request to ``userinfo_url``. A value that begins with
     #: ``token:`` is a path into the token's response: ``{"openid": "token:openid"}``.
@@ -289,7 +289,7 @@ class Options:
                 setattr(self, each.name, check(each.name, getattr(self, each.name)))
         if (self.userinfo_method == "GRAPHQL") != (self.userinfo_query is not None):
             raise ConfigurationError(
-                "userinfo_method='GRAPHQL' and userinfo_query='{…}' belong together: give both."
+                "userinfo_method='GRAPHQL' and userinfo_query='{…}' need each other: give both."
             )
         if self.userinfo_form and self.userinfo_method != "POST":
             raise ConfigurationError("userinfo_form={…} needs userinfo_method='POST'.")
@@ -315,7 +315,7 @@ def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
 def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[str]) -> None:
     """Check the names of keyword arguments.
 
-    :param what: what is called.
+    :param what: the name of what is called, for the error.
     :raises TypeError: a name is not known. See :func:`refuse_unknown`.
     """
     for name in given:

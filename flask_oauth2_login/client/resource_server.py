@@ -44,9 +44,9 @@ class ResourceServer:
 
     @functools.cached_property
     def _secure_beginnings(self) -> tuple[str, ...]:
-        """How most URLs begin to which the token may be sent. They need not be parsed.
+        """The beginnings of most URLs that the token may be sent to. Such URLs need no parsing.
 
-        Each ends with the slash after the host and the port, so it is no part of another host.
+        Each ends with the slash after the host and the port, so it matches no longer host name.
         """
         named = {f"{origin}/" for origin in self.origins} | {
             f"{origin.removesuffix(f':{port}')}/"
@@ -98,7 +98,7 @@ def hide_queries_in_logs() -> None:
 
 @functools.cache
 def hide_paths_in_logs(beginning: str) -> None:
-    """Shorten paths that begin so in what urllib3 logs at DEBUG, because a token may follow."""
+    """Shorten paths with this beginning in urllib3's DEBUG log, because a token may follow it."""
     if beginning.strip("/"):
 
         def shorten(record: logging.LogRecord) -> bool:

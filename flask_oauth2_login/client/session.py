@@ -99,7 +99,7 @@ class OAuth2Session(requests.Session):
     def get_adapter(self, url: str) -> BaseAdapter:
         adapter = super().get_adapter(url)
         if isinstance(adapter, PooledAdapter):
-            # A forked child that goes on with this session opens connections of its own.
+            # A forked child that still uses this session opens its own connections.
             return self._api.http_options.connections.adapter
         return adapter
 
@@ -108,8 +108,9 @@ class OAuth2Session(requests.Session):
 
     @without_locals
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        # The same as in requests, which also merges and encodes what is not there, for a tenth of a
-        # call. The request is not changed, because the caller may use it for several people.
+        # This does what requests does, without merging and encoding values that are missing, which
+        # takes a tenth of the time of a call. It leaves the request as it is, because the caller
+        # may use it for several people.
         prepared = requests.PreparedRequest()
         prepared.prepare_method(request.method)
         params: t.Any = request.params
@@ -126,7 +127,7 @@ class OAuth2Session(requests.Session):
             cookies.update(given)
         prepared.prepare_cookies(cookies)
         prepared.prepare_body(request.data, request.files, request.json)
-        # It replaces credentials from the caller, a netrc file or the URL.
+        # The token replaces credentials from the caller, a netrc file or the URL.
         self._add_token(prepared)
         hooks = merge_hooks(request.hooks, self.hooks)  # type: ignore[no-untyped-call]
         prepared.prepare_hooks(hooks)

@@ -14,7 +14,7 @@ from .metadata import MetadataEndpoints
 
 
 class TokenEndpoint(MetadataEndpoints):
-    """A handler's requests to the token endpoint, and to others that a client authenticates at."""
+    """A handler's requests to the endpoints at which a client authenticates."""
 
     client_id: str
     #: True if the provider sends ID tokens, which have the request's nonce.

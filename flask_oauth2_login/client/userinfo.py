@@ -42,7 +42,7 @@ NO_BODY = Body()
 def make_body(query: str | None, form: t.Mapping[str, t.Any], token: Token) -> Body:
     """Return the body that the options ``userinfo_query`` and ``userinfo_form`` ask for.
 
-    :raises ProviderAnswerError: the token's response does not have a value that the form names.
+    :raises ProviderAnswerError: the token response lacks a value that the form names.
     """
     if query is not None:
         return Body(json={"query": query})
@@ -54,7 +54,7 @@ def fetch(
 ) -> http.Response:
     """Send one request with the token, limited in time and size.
 
-    :param method: that of the request, or ``"GRAPHQL"`` for a POST.
+    :param method: the method of the request, or ``"GRAPHQL"`` for a POST.
     :param url: an absolute URL.
     :raises ConfigurationError: the URL is not https.
     :raises ProviderError: the provider can't be reached, or says that it can't answer now.
@@ -104,7 +104,7 @@ def fetch_userinfo(
 def add_params(url: str, params: t.Mapping[str, t.Any], token: Token) -> str:
     """Return the URL of UserInfo with the parameters of the option ``userinfo_params``.
 
-    :raises ProviderAnswerError: the token's response does not have a value that one of them names.
+    :raises ProviderAnswerError: the token response lacks a value that one of them names.
     """
     return urls.add_params(url, _find_values("userinfo_params", params, token)) if params else url
 
@@ -116,7 +116,7 @@ def _find_values(option: str, params: t.Mapping[str, t.Any], token: Token) -> di
         found[name] = find_path({}, value, token) if is_path else value
         if is_path and found[name] is None:
             raise ProviderAnswerError(
-                f"{option} has {name}={value!r}, and the token's response does not have it."
+                f"{option} has {name}={value!r}, and the token response does not have that value."
             )
     return found
 
@@ -202,7 +202,7 @@ def _find_jwt(response: http.Response) -> str | None:
     value = response.json()
     text = value if isinstance(value, str) else text
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    # Under another type it is one if its header looks like one.
+    # A body of another type is a JWT if its header looks like that of one.
     is_likely = kind == "application/jwt" or text.startswith("eyJ")
     return text if is_likely and _JWT.fullmatch(text) else None
 
@@ -210,10 +210,10 @@ def _find_jwt(response: http.Response) -> str | None:
 class UnsentClaims:
     """The claims of a scope that UserInfo was asked for and did not send.
 
-    They are no reason to ask again: for :data:`FORGET_SECONDS`, not for the same person, nor for
-    anybody once several people in a row were answered without the claim. Only an address is asked
-    for anew for each person, because apps know people by it. Nothing here waits for a lock, because
-    forgetting too early only costs a request.
+    For :data:`FORGET_SECONDS`, such a claim is no reason to ask about the same person again. Once
+    several people in a row were answered without it, it is no reason to ask about anybody. An
+    address is still asked for once for each person, because apps know people by it. Nothing here
+    waits for a lock, because forgetting too early only costs a request.
     """
 
     #: After how many people's answers without it a claim is taken for one that is never sent.
@@ -275,7 +275,7 @@ def merge_claims(
     if (str(sub) if is_number and numeric_sub else sub) != id_claims.get("sub"):
         if is_number and str(sub) == id_claims.get("sub"):
             raise UnusableIDTokenError(
-                "the sub of UserInfo is a number: accept it by the option numeric_sub=True"
+                "the sub of UserInfo is a number: set numeric_sub=True to accept it"
             )
         raise IDTokenError("UserInfo is about somebody else")
     own, others = dict(id_claims), dict(userinfo)

@@ -157,7 +157,7 @@ def test_a_word_that_is_not_known_is_told(word: str, said: str) -> None:
 def test_an_argument_that_is_not_known_is_told() -> None:
     with pytest.raises(TypeError, match=r"'scopes'\. Did you mean scope\?"):
         OAuth2Login("github", scopes="repo")  # type: ignore[call-arg]
-    with pytest.raises(ConfigurationError, match="give the handler these options"):
+    with pytest.raises(ConfigurationError, match="give these options to the handler"):
         OAuth2Login(OAuth2("c", "s", OLD), preset={"site": OLD})
     with pytest.raises(ConfigurationError, match="not a dictionary"):
         make_site(WITH_DOMAIN, t.cast("dict[str, t.Any]", "sso.example"))

@@ -1,4 +1,4 @@
-"""Connections to one provider, which are kept open between requests. They have no credentials."""
+"""Connections to one provider, which stay open between requests. They hold no credentials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POOL_CONNECTIONS = 64
 #: idle connections without telling either side, some of them after four minutes.
 MAX_IDLE = 60.0
 #: The same for a request that is sent only once, such as one with a code. Many servers close a
-#: connection that was idle for two or five seconds, and a request that crosses this is lost.
+#: connection that was idle for two or five seconds, and a request that comes just then is lost.
 MAX_IDLE_ONCE = 1.5
 
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -36,10 +36,9 @@ _VARIABLES = (*_CA_BUNDLES, *_PROXIES, *map(str.upper, _PROXIES), "REQUEST_METHO
 
 
 class Connections:
-    """The open connections of one handler, and what the environment says of proxies.
+    """The open connections of one handler, and the proxies that the environment names.
 
-    All requests to the provider share them, of all visitors and threads. A forked child opens its
-    own.
+    The requests of all visitors and threads share the connections. A forked child opens its own.
     """
 
     def __init__(self) -> None:
@@ -77,10 +76,10 @@ class StaleConnectionError(ConnectionResetError):
 
 
 class _Connection(DeadlineConnection):
-    """A connection that says whether it has been used before. A mixin."""
+    """A mixin for connections that know whether they have been used before."""
 
     _has_answered = False
-    #: Since when it has been idle, by the monotonic clock.
+    #: When it became idle, by the monotonic clock.
     idle_since = 0.0
 
     def connect(self) -> None:
@@ -115,7 +114,7 @@ class _HTTPSConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
 
 
 class _Pool:
-    """A pool that opens a connection anew if it was idle for too long. A mixin."""
+    """A mixin for pools that reopen a connection if it was idle for too long."""
 
     def _put_conn(self, conn: t.Any) -> None:
         if conn is not None:
@@ -140,9 +139,9 @@ class _HTTPSPool(_Pool, HTTPSConnectionPool):
 
 
 class PooledAdapter(HTTPAdapter):
-    """Keeps connections that end at a deadline, if the request that uses them has one.
+    """Keeps connections open between requests, and ends a request at its deadline, if it has one.
 
-    They raise :exc:`StaleConnectionError`, also through an HTTP proxy.
+    The connections raise :exc:`StaleConnectionError`, also through an HTTP proxy.
     """
 
     def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -162,13 +161,13 @@ class PooledAdapter(HTTPAdapter):
         proxies: t.Any = None,
         cert: t.Any = None,
     ) -> t.Any:
-        """Return the pool for a request. The usual ones are found without a key of all options."""
+        """Return the pool for a request. The usual pools are found by a short key, to save time."""
         site = _site_of(str(request.url))
         is_usual = (verify is True or isinstance(verify, str)) and "@" not in site
         if proxies or cert or not is_usual:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool = self._pools.get((site, verify))
-        # urllib3 1 closes the pools of the hosts that it was asked for longest ago.
+        # urllib3 1 closes the pools that were used least recently.
         if pool is None or pool.pool is None:
             pool = super().get_connection_with_tls_context(request, verify)
             if len(self._pools) >= POOL_HOSTS:

@@ -35,12 +35,12 @@ class Deadline:
         self.is_of_one_try = is_of_one_try
         #: The end, in `time.monotonic` seconds.
         self.at = time.monotonic() + seconds
-        #: True once anything of the request was sent, a proxy's CONNECT excepted.
+        #: True once a part of the request was sent. A proxy's CONNECT does not count.
         self.has_sent = False
 
     @contextlib.contextmanager
     def applied(self) -> t.Iterator[None]:
-        """Apply it to the connections that this thread uses."""
+        """Apply this deadline to the connections that this thread uses."""
         reset = _of_this_request.set(self)
         try:
             yield
@@ -70,7 +70,7 @@ def deadline_of_this_request() -> Deadline | None:
 
 
 class DeadlineConnection:
-    """Mixin for connections: every operation of a request with a deadline ends there.
+    """A mixin for connections. Every operation of a request with a deadline ends by then.
 
     The connection is kept open after a request, and the next one may have another deadline.
     """

@@ -24,7 +24,7 @@ from .urls import origin
 #: The largest body (bytes) that is read, before and after decompression.
 MAX_BODY = 1024 * 1024
 
-#: What requests sends too. Some providers refuse a request without a User-Agent.
+#: requests sends these headers too. Some providers refuse a request without a User-Agent.
 _DEFAULT_HEADERS = {
     "User-Agent": default_user_agent(),
     "Accept": "*/*",
@@ -58,7 +58,7 @@ class Response:
 
     @property
     def outcome(self) -> str:
-        """The status, and where a redirect leads to, for an error's text."""
+        """The status, and where a redirect leads, for an error's text."""
         target = self.headers.get("Location", "") if 300 <= self.status < 400 else ""
         if not target:
             return f"status {self.status}"
@@ -90,14 +90,13 @@ def send(
 ) -> Response:
     """Send one request, and follow no redirect.
 
-    It is sent once. A GET is sent once more if the provider had closed the idle connection that it
-    took.
+    It is sent once. A GET is sent a second time if the provider had closed the idle connection.
 
     :param auth: adds credentials to the prepared request.
     :param cert: a client certificate for this request, in place of the handler's.
-    :param data: the body: a form.
-    :param json: a value that is sent as JSON.
-    :param only_once: send a GET only once, too.
+    :param data: the body as a form.
+    :param json: a value to send as JSON.
+    :param only_once: True to send a GET only once, too.
     :raises ProviderUnreachableError: the provider was not reached, or did not respond in time.
     :raises ProviderUnavailableError: the connection was closed without a response.
     :raises ProviderAnswerError: the response is not HTTP, or its body is too large or can't be

@@ -52,7 +52,7 @@ def validate_id_token(
     :param code: the code of the response, to compare ``c_hash`` with.
     :param since_request: the seconds since the authentication request, for ``max_age``.
     :param is_refreshed: True to reject optional claims of the wrong type, because the claims of the
-        sign-in are as good.
+        sign-in can be kept instead.
     :raises IDTokenError: a check failed. The text says which.
     :raises ProviderError: the provider's keys can't be fetched.
     """
@@ -188,23 +188,23 @@ def _check_times(
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
             raise IDTokenError(f"its {name} is missing or not a number: {_shown(claims.get(name))}")
-    by_how_much = f"seconds by this machine's clock, and leeway={leeway:g} seconds are allowed"
+    clock = f"by this machine's clock, and leeway={leeway:g} seconds are allowed"
     if claims.get("exp", now) <= now - leeway:
-        raise UnusableIDTokenError(f"it has expired, {now - claims['exp']:.0f} {by_how_much}")
+        raise UnusableIDTokenError(f"it expired {now - claims['exp']:.0f} seconds ago {clock}")
     if claims.get("iat", now) > now + leeway:
         raise UnusableIDTokenError(
-            f"its iat is in the future, {claims['iat'] - now:.0f} {by_how_much}"
+            f"its iat is {claims['iat'] - now:.0f} seconds in the future {clock}"
         )
     if claims.get("nbf", 0) > now + leeway:
         raise UnusableIDTokenError(
-            f"it is not valid yet, for {claims['nbf'] - now:.0f} {by_how_much}"
+            f"its nbf is {claims['nbf'] - now:.0f} seconds in the future {clock}"
         )
 
 
 def _check_types(claims: Claims, *, is_refreshed: bool) -> Claims:
     """Return the claims without those optional ones that have the wrong type.
 
-    A demand for one of them is then not fulfilled.
+    A demand for a claim that is left out is not fulfilled.
     """
     for name, fits in (("auth_time", _is_time), ("acr", _is_text), ("sid", _is_text)):
         if name in claims and not fits(claims[name]):

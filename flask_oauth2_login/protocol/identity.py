@@ -22,7 +22,7 @@ DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
 # A path that is one name.
 _NAME = re.compile(r"\w+")
 
-# The conditions by which lists of addresses tell those that are proven.
+# The conditions that pick the verified addresses from a list.
 _VERIFIED = frozenset({"verified", "is_verified", "confirmed", "is_confirmed", "state=confirmed"})
 
 Fields = t.Mapping[str, str | t.Sequence[str]]
@@ -128,9 +128,9 @@ def make_identity(
         looked_for = paths if isinstance(paths, str) else ", ".join(paths)
         came = token if looked_for.startswith("token:") else members
         raise ProviderAnswerError(
-            f"The provider's response does not say who signed in: there is no {looked_for} in"
-            f" what came, which has {names_of(came or {})}."
-            " Name the field that does: identity={'id': 'path.to.it'}."
+            f"The provider's response does not say who signed in: it has no {looked_for}. It has"
+            f" {names_of(came or {})}."
+            " Set identity={'id': 'path.to.it'} to the path of the account's id."
         )
     verified = find("email_verified")
     return Identity(
@@ -155,7 +155,8 @@ def find_path(members: t.Any, path: str, token: t.Mapping[str, t.Any] | None = N
     ``token:`` starts in the token. A member whose name is the whole path counts first, such as a
     claim that is named by a URL with dots.
     """
-    # A dictionary, as it nearly always is, is told at once; a type of `typing` takes long.
+    # Nearly all values are dictionaries, and `isinstance` is fast for `dict`. It is slow for the
+    # types of `typing`.
     if isinstance(members, (dict, Mapping)):
         if path in members:
             return members[path]

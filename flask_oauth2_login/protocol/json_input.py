@@ -31,7 +31,7 @@ def parse_json(data: bytes) -> t.Any:
             value = json.loads(text.decode("utf-16", "replace"))
     except (ValueError, RecursionError):
         return None
-    # Each object and list has a bracket of its own.
+    # Each object and each list begins with a bracket.
     may_be_deeper = data.count(b"{") + data.count(b"[") > MAX_DEPTH
     return None if may_be_deeper and _is_deeper(value, MAX_DEPTH) else value
 

@@ -44,9 +44,9 @@ _REASONS = (
     "error_code", "errcode", "code", "error_message", "errmsg", "message", "msg", "title", "detail",
     "error_description", "errors", "reason",
 )  # fmt: skip
-#: Those of them that are a text for people.
+#: Those members that are texts for people.
 TEXTS = ("error_description", "error_message", "errmsg", "message", "msg", "detail", "title")
-# What a refusal may quote, which is in no error.
+# The members of a refusal that are secrets. No error quotes them.
 _SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "id_token", "client_secret"})
 
 
@@ -71,8 +71,8 @@ def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
     if isinstance(refusal, UnnamedRefusalError):
         concern = _concern_of(refusal.reason, _MOMENT, _CLIENT_IN_TEXT)
     else:
-        # The description counts only if the code does not say: that of `invalid_grant` may name
-        # the client, too.
+        # The description counts only if the code does not say it, because the description of
+        # `invalid_grant` may name the client, too.
         text = refusal.error_description or ""
         concern = _concern_of(refusal.error, _MOMENT, _CLIENT)
         concern = concern or _concern_of(text, _MOMENT_IN_TEXT, _CLIENT_IN_TEXT)
@@ -85,11 +85,11 @@ def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
 
 
 def _concern_of(text: str, moment: re.Pattern[str], client: re.Pattern[str]) -> Concern | None:
-    """Return what a text says that a refusal is about; None if it does not say."""
+    """Return what a refusal is about, by its text; None if the text does not say it."""
     if moment.search(text):
         return Concern.MOMENT
     is_of_token = bool(_TOKEN.search(text))
-    # A token may have been issued to another client.
+    # The text may say that the refresh token was issued to another client.
     is_of_client = bool(client.search(text)) and not _REFRESH_TOKEN.search(text)
     if is_of_client and (not is_of_token or _CLIENT_AUTH.search(text)):
         return Concern.CLIENT
@@ -99,11 +99,11 @@ def _concern_of(text: str, moment: re.Pattern[str], client: re.Pattern[str]) -> 
 def find_reason(members: t.Mapping[str, t.Any], status: int) -> str | None:
     """Return why a response without ``error`` refuses, as a text; None if it does not say.
 
-    With a status of success it refuses only if it speaks of the token.
+    A response with a status of success is a refusal only if its text names the token.
     """
     reasons = {name: members[name] for name in _REASONS if _says_something(members.get(name))}
     if not reasons and 400 <= status < 500 and status not in _ADDRESS_STATUSES:
-        # Names of this provider's own.
+        # This provider has its own names for what it says.
         reasons = {
             name: value
             for name, value in members.items()

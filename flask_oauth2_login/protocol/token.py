@@ -216,8 +216,8 @@ def fill_in(newer: Token, token: Token) -> Token:
 def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> Token:
     if not _is_usable(members):
         raise ProviderAnswerError(
-            "The token endpoint answered without a usable access_token: what came has"
-            f" {names_of(members)}. If the token is within one of these, name it: token_path=…."
+            "The token endpoint answered without a usable access_token: the response has"
+            f" {names_of(members)}. If one of them holds the token, set token_path to its name."
         )
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type

@@ -76,7 +76,7 @@ def request_token(
 def send(
     options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, style: Style = "form"
 ) -> http.Response:
-    """Send a request of a client that authenticates, to the token or revocation endpoint.
+    """Send a request with the client's credentials to the token or the revocation endpoint.
 
     :param style: POST a form, POST a JSON object, or send a GET with everything in the query.
     """

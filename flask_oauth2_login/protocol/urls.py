@@ -14,7 +14,7 @@ from urllib3.util import parse_url
 from .errors import ConfigurationError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# A URL without a query, which needs no parsing to get one.
+# A URL without a query. A query can be added to it without parsing.
 _BARE = re.compile(r"https?://[!-\"$->@-Z\\^-~]+")
 # What `quote` would leave as it is.
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
@@ -60,7 +60,7 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
 
 
 def _values(given: t.Any) -> t.Sequence[t.Any]:
-    """Return the values of a parameter, which are several if it is a list."""
+    """Return the values of a parameter: several if it is a list, else one."""
     if given is None or isinstance(given, str):
         return (given,)
     given = json_param(given)

@@ -105,7 +105,9 @@ def test_a_client_that_is_refused_is_the_developers_affair(
         pytest.param({"claims": {"iss": "https://other.example"}}, ["other.example"], id="issuer"),
         pytest.param({"claims": {"sub": 7}}, ["7", "numeric_sub=True"], id="number"),
         pytest.param(
-            {"claims": {"iat": at(400), "exp": at(900)}}, ["seconds by", "leeway="], id="clock"
+            {"claims": {"iat": at(400), "exp": at(900)}},
+            ["seconds in the future", "leeway="],
+            id="clock",
         ),
     ],
 )

@@ -1,6 +1,6 @@
-"""The current request and app themselves, for code that uses them several times.
+"""The current request and app without Flask's proxies, for code that uses them several times.
 
-Flask's `request` and `current_app` look them up anew at each use.
+The proxies `request` and `current_app` look them up at each use.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from flask import Flask, Request, current_app, request
 
 
 def this_request() -> Request:
-    """Return the request that is handled."""
+    """Return the current request."""
     return t.cast(Request, request._get_current_object())  # type: ignore[attr-defined]
 
 
 def this_app() -> Flask:
-    """Return the app that handles it."""
+    """Return the app that handles the current request."""
     return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]

@@ -51,7 +51,7 @@ class CookieStore:
         """Return the sealed record that the browser sent for a login."""
         cookies = request.cookies
         value = cookies.get(cookie_name(login))
-        # A sealed value has no dot.
+        # A sealed value has no dot. With one, this is the first part, after the number of parts.
         if value is None or value[1:2] != "." or not re.fullmatch("[2-9]", value[0]):
             return value
         count, _, first = value.partition(".")
@@ -89,7 +89,7 @@ class CookieStore:
 
     def _split(self, login: str, sealed: str) -> dict[str, str]:
         """Return the values of the cookies that a record needs, by the cookies' names."""
-        # A short one fits whatever its attributes are, see `fits`.
+        # A short value fits into one cookie whatever the cookie's attributes are: see `fits`.
         if len(sealed) < MAX_COOKIE - LONGEST_ATTRIBUTES or fits(
             self._cookie(cookie_name(login), sealed)
         ):
@@ -134,7 +134,7 @@ class CookieStore:
         room = MAX_COOKIES - LEAST_ROOM - sent_bytes(others)
         room -= _bytes_of(self._split(login, sealed))
         session_name = current_app.session_interface.get_cookie_name(current_app)
-        # The session takes one cookie at most. To measure it exactly takes time.
+        # The session takes one cookie at most. Measuring it exactly would take time.
         return room >= MAX_COOKIE or room >= _session_bytes(session_name)
 
     def _cookie(self, name: str, value: str) -> dict[str, t.Any]:

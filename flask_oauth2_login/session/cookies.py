@@ -21,9 +21,9 @@ MAX_COOKIE = 4093
 LONGEST_ATTRIBUTES = 1000
 #: The most bytes of all cookies together. gunicorn refuses a header of more than 8,190.
 MAX_COOKIES = 8000
-#: The bytes of these that stay free for a sign-in under way beside a record in several cookies.
+#: How many of these bytes stay free for an attempt if a record takes several cookies.
 ROOM_FOR_SIGN_IN = 1500
-#: The bytes of these that always stay free for one.
+#: How many of these bytes stay free for an attempt in any case.
 LEAST_ROOM = 700
 #: The prefix of a cookie that only this host can set: RFC 6265bis, section 4.1.3.2.
 HOST_PREFIX = "__Host-"
@@ -103,7 +103,7 @@ class SealedCookie(t.NamedTuple):
 def send_cookie(response: Response, cookie: t.Mapping[str, t.Any]) -> None:
     """Set a cookie by the arguments of `Response.set_cookie`, without ``Expires``.
 
-    Browsers ignore that beside ``Max-Age``: RFC 6265, section 5.3. A cookie without either ends
+    Browsers ignore it if there is ``Max-Age``: RFC 6265, section 5.3. A cookie without either ends
     with the browser's session.
     """
     response.headers.add("Set-Cookie", dump_cookie(**cookie, sync_expires=False, max_size=0))

@@ -53,7 +53,7 @@ def find_current_login() -> tuple[Registration, StoredLogin] | None:
 
 
 def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None:
-    """Return the login that was signed in last, of those that have not ended."""
+    """Return the newest of the logins that have not ended."""
     entries = scope.read_entries()
     if not entries.all:
         return None
@@ -104,7 +104,7 @@ def _open(
 ) -> StoredLogin | None:
     config = registration.config
     idle = (this_minute() - entry.last_used) * 60
-    # Nothing is noted or ends within a minute.
+    # The time of the last use is kept in minutes, so nothing has to be done within one.
     is_touched = idle > 0 and idle >= config.touch_seconds
     if is_touched and idle > config.idle_seconds + config.touch_seconds:
         log.info("%s: a login has ended. It was not used for %d s.", registration.name, idle)

@@ -41,7 +41,7 @@ class Extension:
         #: at another one. For the log, if the browser then comes back without a cookie.
         self.begun_elsewhere: dict[str, str] = {}
         self._stores: dict[str, TokenStore] = {}
-        #: The views that were found to be guarded, or not meant to be, by their endpoints.
+        #: The views that were found to be guarded, or to need no guard, by their endpoints.
         self.checked_views: dict[str | None, t.Any] = {}
         self._checked: set[str] = set()
         # Derives a key now, so that the first visitor does not wait for it.

@@ -48,7 +48,7 @@ class Record:
     id_token_claims: list[str] = dataclasses.field(default_factory=list)
 
     def copy(self) -> Record:
-        """Return a copy of which an app may change the token and the identity."""
+        """Return a copy whose token and identity an app may change."""
         record = _copy(self)
         record.token = Token(_copy_members(self.token))
         record.identity = _copy(self.identity)
@@ -116,9 +116,9 @@ def default_owner(identity: Identity) -> str | None:
 def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
     """Return a record as a list. It is shorter than an object, and may have to fit in a cookie.
 
-    What other parts tell, such as the ``sub`` of the ID token, is left out. Each element is packed
-    separately (`stores.packing`). Each secret is an element of its own, and values that the
-    provider, the person or a link can choose are in different elements.
+    What other parts of it have already, such as the ``sub`` of the ID token, is left out. Each
+    element is packed separately (`stores.packing`). Each secret is an element of its own, and
+    values that the provider, the person or a link can choose are in different elements.
 
     :param context: `Registration.context`, with which the record is sealed, and so also opened.
     """
@@ -169,9 +169,9 @@ def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
 
 
 def _pack_scopes(record: Record, is_as_requested: bool) -> t.Any:
-    """Return the scope in the token, and the record's scopes if they are others.
+    """Return the scope in the token, and the record's scopes if they differ from it.
 
-    :param is_as_requested: whether the requested scopes are the record's.
+    :param is_as_requested: True if the requested scopes are the record's.
     """
     scope, granted = record.token.get("scope"), " ".join(record.scopes)
     if scope is None and is_as_requested and granted.split(" ") == record.scopes:
@@ -181,7 +181,7 @@ def _pack_scopes(record: Record, is_as_requested: bool) -> t.Any:
 
 
 def _pack_id_claims(record: Record, context: t.Sequence[str]) -> list[t.Any] | None:
-    """Return the claims of the ID token but its nonce, without the values that are known."""
+    """Return the claims of the ID token without its nonce and without :func:`_known_claims`."""
     if not record.id_claims:
         return None
     others = {name: value for name, value in record.id_claims.items() if name != "nonce"}
@@ -204,7 +204,7 @@ def _unpack_id_claims(
     packed: t.Any, nonce: t.Any, identity: Identity, signed_in_at: int, context: t.Sequence[str]
 ) -> dict[str, t.Any]:
     if not isinstance(packed, list):
-        # A dictionary, as records had before.
+        # Older records have a dictionary here.
         return dict(packed or {})
     iss, sub, aud, iat, auth_time, others = _pad(packed, 6)
     known = _known_claims(identity, context).items()
@@ -217,8 +217,8 @@ def _unpack_id_claims(
 
 
 def _known_claims(identity: Identity, context: t.Sequence[str]) -> dict[str, t.Any]:
-    """Return the claims of an ID token that other parts of a record tell, if they are the same."""
-    # The context is the login's name, its provider and its client there.
+    """Return the values that other parts of a record have for claims of the ID token."""
+    # The context is the login's name, its provider and its client at that provider.
     issuer, client_id = (context[1], context[-1]) if len(context) > 2 else (None, None)
     return {"iss": issuer, "sub": identity.id, "aud": client_id}
 
@@ -231,7 +231,7 @@ def _without_end(values: list[t.Any]) -> list[t.Any]:
 
 
 def _pad(values: t.Any, size: int) -> list[t.Any]:
-    """Return a list whose empty values at the end `_without_end` has removed."""
+    """Return a list with the empty values at its end that `_without_end` has removed."""
     return [*values, *[None] * (size - len(values))]
 
 

@@ -95,7 +95,7 @@ class Registration:
     def open_cached(
         self, sealed: str, read: t.Callable[[t.Any], T | None], purpose: str
     ) -> T | None:
-        """Return what ``read`` makes of a value that `seal` has sealed: `Sealer.open_cached`."""
+        """Return what ``read`` makes of a value that `seal` sealed: see `Sealer.open_cached`."""
         return self.sealer.open_cached(sealed, read, purpose, *self.context)
 
     def keyed_hash(self, purpose: str, *parts: str) -> str:

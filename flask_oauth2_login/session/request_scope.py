@@ -105,7 +105,7 @@ def request_scope() -> RequestScope:
 
 
 def find_request_scope(of: Request) -> RequestScope | None:
-    """Return the state of a request; None if there is nothing to know yet."""
+    """Return the state of a request; None if it has none yet."""
     return of.__dict__.get("_oauth2_login")
 
 

@@ -34,7 +34,7 @@ GRANT_SECONDS = 10 * 365 * 24 * 3600
 
 
 def expires_at(config: Config, record: Record) -> float:
-    """Return until when a store keeps a record if it is not used again, in Unix seconds."""
+    """Return when a store deletes a record that is not used again, in Unix seconds."""
     if record.is_grant:
         return time.time() + GRANT_SECONDS
     # Its use is noted only every `touch_seconds`.
@@ -307,7 +307,7 @@ class StoredLogin(TokenSource):
         own, source = self.record, self.token_source
         if source is None or source is self:
             return own.id_token
-        # A grant is refreshed for all browsers of a person, and its ID token may be of another one.
+        # All browsers of a person refresh one grant, so its ID token may be of another's session.
         names = ("iss", "sub", "sid")
         same = all(source.record.id_claims.get(n) == own.id_claims.get(n) for n in names)
         return (source.record.id_token if same else None) or own.id_token

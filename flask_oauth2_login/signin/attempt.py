@@ -185,7 +185,7 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
     @after_this_request
     def send(response: Response) -> Response:
         if request_scope().is_code_unused:
-            # Its age counts from when it was begun, however long this request has taken.
+            # Its age still counts from its beginning, and not from this request.
             send_cookie(response, _make_cookie(registration, attempt, attempt.begun_at))
         else:
             cookie.delete(response)

@@ -68,7 +68,7 @@ def begin(
         every sign-in and to the scopes that are already granted.
     :raises ConfigurationError: a demand needs ID tokens, and the login has none.
     """
-    # Reading the session would add `Vary: Cookie`, which costs more than to look here first.
+    # The session is read only if its entries came, because reading it adds `Vary: Cookie`.
     login = find_login(registration) if request_scope().received_entries else None
     granted = login.kept_scopes if login is not None else []
     requested = dict(params or {})
@@ -108,7 +108,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         log.info("%s: somebody who is signed in goes on. %s", registration.name, error)
         return _go_on(attempt)
     except ProviderError:
-        # The metadata can't be fetched, which say whether `iss` is promised.
+        # The metadata, which say whether `iss` is promised, can't be fetched.
         _let_try_again(registration, attempt)
         raise
     try:

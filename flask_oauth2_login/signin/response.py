@@ -51,11 +51,11 @@ MAX_FORM = 64 * 1024
 def read_response() -> dict[str, str]:
     """Return the response's parameters, which come in the query or in a form.
 
-    In a response without a code, the parameters that only people read are made readable: what
-    can't be shown is replaced. They never decide what the refusal is, and neither do those that no
-    specification has.
+    In a response without a code, characters that can't be shown are replaced in the parameters that
+    only people read. Neither these parameters nor those that no specification has decide which
+    refusal it is.
 
-    :raises AuthorizationError: the others are not well-formed.
+    :raises AuthorizationError: another parameter is not well-formed.
     """
     request = this_request()
     posted = request.method == "POST"

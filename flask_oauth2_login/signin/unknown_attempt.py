@@ -1,4 +1,4 @@
-"""Why a browser comes back with a `state` of which it has no attempt."""
+"""Why a browser comes back with a `state` that is of none of its attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..web.user_agent import own_origin
 
-#: What the visitor reads where the ``state`` can't be one of ours.
+#: What the visitor reads if the ``state`` can't be of this app.
 NOT_OURS = "the answer does not belong to a sign-in here; start again"
 
 
@@ -45,9 +45,9 @@ def explain_missing(registration: Registration, cookie: SealedCookie) -> Unknown
     """Return an error that says why an attempt's cookie did not come, or does not open."""
     if cookie.name in request.cookies:
         return UnknownAttemptError(
-            "this site can't read what it noted when it was begun; start again",
+            "this site can't read the cookie that it set at the beginning; start again",
             "a cookie of its state came, and does not open. Is SECRET_KEY the same in every worker"
-            " and after a restart? os.urandom() in the app's code makes another one each time",
+            " and after a restart? os.urandom() in the app's code makes another key at each start",
         )
     if cookie.name.removeprefix(HOST_PREFIX) in request.cookies:
         return UnknownAttemptError(

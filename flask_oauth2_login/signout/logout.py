@@ -68,11 +68,11 @@ def sign_out(registration: Registration) -> Response:
 
 
 def _clear_cache(response: Response) -> Response:
-    """Make the browser forget its pages of this site, which its Back button would show again.
+    """Make the browser forget its pages of this site, so that its Back button does not show them.
 
-    Without this header it shows a guarded page even if that says "no-store". The page that a form
-    is sent from is forgotten only by a later response, because the browser keeps it for its Back
-    button only when the next page has come. So the pages after a sign-out send the header, too.
+    Without this header, Back shows a guarded page even if that says "no-store". The browser stores
+    the page with the form only once the next page has come, so only a later response makes it
+    forget that one. For this reason the pages after a sign-out send the header, too.
     """
     response.headers["Clear-Site-Data"] = '"cache"'
     return response

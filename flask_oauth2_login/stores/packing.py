@@ -6,7 +6,7 @@ of a list is packed separately:
 
 - a text is not compressed: a token (base64url with dots) takes six bits for each letter, any other
   text is UTF-8;
-- None is nothing at all;
+- None takes no bytes;
 - anything else is JSON, compressed if it is long enough to become shorter.
 
 A secret must be an element of its own, and a text.
@@ -23,7 +23,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 #: The most bytes of a value before packing, so that unpacking can't inflate without bound.
 MAX_PLAIN = 2 * 1024 * 1024
 
-#: The most bytes of JSON that is not compressed: so little becomes hardly shorter.
+#: The most bytes of JSON that is not compressed, because compression hardly shortens it.
 MAX_UNCOMPRESSED = 64
 
 _LIST, _DEFLATED, _TEXT, _TOKEN, _JSON = (bytes([kind]) for kind in range(5))
@@ -85,7 +85,7 @@ def _pack_one(element: t.Any, plain: bytes) -> bytes:
 
 
 def _deflate(plain: bytes) -> bytes:
-    # A window and tables that fit the data. To allocate the largest ones takes most of the time.
+    # The window and the tables fit the data. Allocating the largest ones would take much longer.
     bits = max(9, min(15, len(plain).bit_length()))
     deflate = zlib.compressobj(9, zlib.DEFLATED, -bits, bits - 7)
     return deflate.compress(plain) + deflate.flush()
@@ -159,7 +159,7 @@ def _pack_number(number: int) -> bytes:
 def _read_number(packed: bytes, at: int) -> tuple[int, int]:
     """Return the number at an index, and the index after it.
 
-    :raises IndexError: the number is cut.
+    :raises IndexError: the number is cut short.
     """
     number = shift = 0
     while (byte := packed[at]) >= 128:

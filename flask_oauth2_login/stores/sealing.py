@@ -162,7 +162,7 @@ class Sealer:
 
 
 class _Cache(ForkSafe):
-    """What was opened last, about as much as :data:`MAX_CACHE_BYTES`."""
+    """The values that were opened last, up to about :data:`MAX_CACHE_BYTES`."""
 
     def __init__(self) -> None:
         #: What was opened, and about how many bytes it takes.

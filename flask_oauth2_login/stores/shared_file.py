@@ -13,7 +13,7 @@ from .base import Stored
 from .sqlite import CHECK_INTERVAL, SQLiteStore
 from .written_map import WrittenMap, is_usable
 
-#: What names the ids that have a record in the file.
+#: The query for the ids of all records in the file.
 ALL_IDS = f"SELECT id FROM {sql.RECORDS}"  # noqa: S608  (the name of a table)
 #: What reads `SQLiteStore.file_id`.
 FILE_ID = "PRAGMA user_version"
@@ -22,8 +22,8 @@ FILE_ID = "PRAGMA user_version"
 class SharedFile(SQLiteStore):
     """A `SQLiteStore` that knows without a query that it has no record with an id.
 
-    Every request of a signed-in visitor asks whether the login has ended or was refreshed, and
-    hardly any has.
+    Every request of a signed-in visitor asks whether the login has ended or was refreshed. For
+    hardly any login is that so.
 
     :param path: the file's path.
     :param limit: as for `SQLiteStore`.
@@ -58,7 +58,7 @@ class SharedFile(SQLiteStore):
         return Stored(*found) if found else None
 
     def _look(self) -> object:
-        """Return what changes if anybody writes to the file: SQLite adds that to the -wal file."""
+        """Return a value that changes if anybody writes: SQLite appends to the ``-wal`` file."""
         try:
             found = os.stat(f"{self.path}-wal")
         except OSError:
@@ -104,7 +104,7 @@ def _all_ids(connection: sqlite3.Connection) -> t.Iterator[str]:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> t.Iterator[None]:
-    """Run statements in one transaction, which no other process writes during."""
+    """Run statements in one transaction, during which no other process writes."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -5,10 +5,10 @@ id is written, and never cleared. So a clear bit proves that there is no record,
 that the store must be asked: another id may have the same bit.
 
 Bits are set, and maps are made, only inside a write transaction of the store. So no process makes a
-map from the records while another one writes a record. Each process makes the map anew when it
-opens the store's file, which may be a backup that was put back. A map counts only if its header
-names the store's file and the machine's current boot: after a power failure the store's last
-records may be on the disk, and their bits not.
+map from the records while another one writes a record. Each process makes a new map when it opens
+the store's file, because that may be a restored backup. A map counts only if its header names the
+store's file and the machine's current boot: after a power failure, the store's last records may be
+on the disk without their bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import typing as t
 import zlib
 from secrets import token_hex
 
-#: The number of bits. With a million records, one of sixteen other ids shares a bit with one.
+#: The number of bits. With a million records, one in sixteen other ids shares a bit with one.
 BITS = 2**24
 
 _HEADER = b"oauth2-login-map\1"
@@ -49,7 +49,7 @@ class WrittenMap:
         return not file.has_bit(_index(id))
 
     def bind(self, file_id: int) -> None:
-        """Say which store's file the map has to be of."""
+        """Set which store's file the map has to name."""
         self._header = _HEADER + file_id.to_bytes(8, "big") + _boot_id()
         self._file = None
 
@@ -73,7 +73,7 @@ class WrittenMap:
                 os.unlink(self.path)
 
     def make(self, all_ids: t.Callable[[], t.Iterable[str]]) -> _OpenFile:
-        """Make the map anew, with the bits of all ids. Call it inside a write transaction.
+        """Make a new map with the bits of all ids. Call it inside a write transaction.
 
         :raises OSError: it can't be made.
         """
@@ -99,7 +99,7 @@ class WrittenMap:
         return self._file
 
     def _open(self) -> _OpenFile | None:
-        """Open the map; None if there is none that counts."""
+        """Return the open map; None if there is none that counts."""
         header = self._header
         if not is_usable() or not header:
             return None
@@ -130,7 +130,7 @@ class _OpenFile:
 
     def has_bit(self, index: int) -> bool:
         """Return True if a bit is set, or is not there."""
-        # A map in memory would end the process if the file were cut short.
+        # The file is not mapped into memory, because that ends the process if it is cut short.
         found = os.pread(self._descriptor, 1, self._start + (index >> 3))
         return not found or bool(found[0] >> (index & 7) & 1)
 

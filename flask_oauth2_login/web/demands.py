@@ -158,7 +158,7 @@ def authorization_params(
         override them.
     """
     handler, options = registration.handler, registration.options
-    # The weakest, because a link may say how the provider is to prompt.
+    # The parameters of `offline` come first, so that a link can replace a prompt among them.
     brings_refresh_token = handler.offline if options.offline else None
     offline = brings_refresh_token if isinstance(brings_refresh_token, dict) else {}
     places = (offline, options.authorize_params, params, handler.authorize_params)

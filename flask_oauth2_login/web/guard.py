@@ -130,7 +130,7 @@ def _require(login: str | None, guard: Guard) -> None:
 
 
 def _find_needed(name: str | None, guard: Guard) -> tuple[Registration | None, StoredLogin | None]:
-    """Return the login that a guard needs, and this visitor's there."""
+    """Return the registration that a guard needs, and the visitor's login there."""
     if name is None and guard.proof is None:
         return find_current_login() or (None, None)
     needed = current_extension().get(name) if name is not None else find_registration()

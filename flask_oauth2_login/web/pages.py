@@ -62,14 +62,14 @@ def allow_own_frames(page: Response) -> None:
 
 
 class _Redirect(Response):
-    """A redirect to a URL that is encoded. Werkzeug's would parse and encode it once more."""
+    """A redirect to a URL that is encoded already. Werkzeug's redirect encodes it again."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002
         return self.headers
 
 
 def redirect_to(url: str) -> Response:
-    """Return a redirect. It has no page of its own, because no browser shows that."""
+    """Return a redirect without a body, because no browser shows one."""
     location = url if _ENCODED.fullmatch(url) else iri_to_uri(url)
     return _Redirect(status=302, headers=[("Location", location), ("Content-Length", "0")])
 

@@ -36,7 +36,7 @@ def redirect_uri(registration: Registration) -> str:
 def callback_path(app: Flask, registration: Registration) -> str | None:
     """Return the path of the handler's ``redirect_uri`` as URL rules have it; None without one.
 
-    Rules don't contain the path at which the app is mounted, if that is known here at all.
+    Rules don't contain the path at which the app is mounted. It is known from ``APPLICATION_ROOT``.
     """
     redirect_uri = registration.handler.redirect_uri
     if not redirect_uri:

@@ -32,8 +32,8 @@ class UserAgent(enum.Enum):
 def read_header(environ: t.Mapping[str, t.Any], name: str) -> str | None:
     """Return a header of the request that an environ describes, or None.
 
-    `Request.headers` raises and catches an error for each header that is missing, as most of those
-    are that are looked for here.
+    `Request.headers` raises and catches an error for each missing header, and most of the headers
+    that are looked for here are missing.
     """
     value: str | None = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
     return value

@@ -31,8 +31,11 @@ class Endpoints(Options):
     _known_api: tuple[t.Any, ResourceServer | None] = (None, None)
 
     @functools.cached_property
-    def _found_secure(self) -> dict[str, str]:
-        """The endpoints that were found secure, by name. They are not parsed again."""
+    def _found_secure(self) -> dict[str, tuple[str, frozenset[str]]]:
+        """The endpoints by name that were found secure, and the ``http_hosts`` of that time.
+
+        It saves parsing a URL again, which takes long.
+        """
         return {}
 
     def endpoint(self, name: str) -> str:
@@ -108,8 +111,10 @@ class Endpoints(Options):
         :raises ConfigurationError: it is neither https nor on this machine nor in ``http_hosts``.
         """
         url = self.endpoint(name)
-        if self._found_secure.get(name) != url:
-            self._found_secure[name] = urls.require_https(url, name, self.http_hosts)
+        given = (url, self.http_hosts)
+        if self._found_secure.get(name) != given:
+            urls.require_https(url, name, self.http_hosts)
+            self._found_secure[name] = given
         return url
 
     def has_endpoint(self, name: str) -> bool:

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from flask_oauth2_login import ConfigurationError, OAuth2Login, ProviderError, TokenError
+from flask_oauth2_login import ConfigurationError, OAuth2, OAuth2Login, ProviderError, TokenError
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.assertions import query_of
 from tests.support.clock import Clock
 from tests.support.forks import in_child
-from tests.support.handlers import make_client, make_handler, make_openid, redeem
+from tests.support.handlers import CALLBACK, make_client, make_handler, make_openid, redeem
 from tests.support.provider import (
     CUT_AFTER,
     CUT_BEFORE,
@@ -48,6 +48,22 @@ def test_no_proxy_reads_what_is_for_this_machine_alone(
     answer = query_of(provider.consent(handler.authorize_url(**home)))
     token = handler.get_token(answer["code"], **home)
     assert handler.session(token).get("x").status_code == 200
+
+
+@pytest.mark.security("B2")
+def test_a_host_that_is_not_named_any_more_gets_no_secret_by_http() -> None:
+    handler = OAuth2(
+        "the-client",
+        "secret",
+        "http://host.invalid",
+        http_hosts=["host.invalid"],
+        token_url="token",
+    )
+    with pytest.raises(ProviderError):
+        handler.get_token("code", redirect_uri=CALLBACK)
+    handler.http_hosts = frozenset()
+    with pytest.raises(ConfigurationError, match="must be an absolute https:// URL"):
+        handler.get_token("code", redirect_uri=CALLBACK)
 
 
 def test_a_socks_proxy_is_the_developers_mistake(provider: Provider) -> None:

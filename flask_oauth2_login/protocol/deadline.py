@@ -1,4 +1,4 @@
-"""Connections that end at a deadline: name lookup, connecting, TLS, sending and reading together.
+"""Connections on which a request ends at a deadline: from the name lookup to the last byte.
 
 A timeout alone does not limit a request: it starts again with each address of a host and with each
 byte that arrives. So each step gets the time that is left until the deadline. Nothing is sent after

@@ -147,7 +147,7 @@ def _split_params(encoded: bytes, display: t.Collection[str]) -> tuple[list[byte
     for part in encoded.split(b"&"):
         key, _, value = part.partition(b"=")
         name = unquote_to_bytes(key.replace(b"+", b" ")).decode("utf-8", "replace")
-        if not display or name in PROTOCOL_PARAMS:
+        if name in PROTOCOL_PARAMS:
             strict.append(part)
         elif name not in display:
             continue

@@ -1,1 +1,1 @@
-"""What this extension costs, beside code written by hand and beside other libraries."""
+"""What this extension costs, compared with code written by hand and with other libraries."""

@@ -1,11 +1,11 @@
-"""Print what this extension costs, beside code written by hand and beside other libraries.
+"""Print what this extension costs, compared with code written by hand and with other libraries.
 
     pip install -e . -r benchmarks/requirements.txt
     python -m benchmarks
 
 It takes about five minutes on two cores. Numbers without a unit are CPU time divided by that of
-`floor`, an app that does the same by hand; `floor again` is that app a second time, so what it
-differs by from 1 is the noise.
+`floor`, an app that does the same by hand. `floor again` is that app a second time, so the
+difference between its numbers and 1 is the noise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .table import Row, as_json, as_text
 
 ROUNDS = 40
 
-#: What is not measured in rounds, by the first words of the names of its rows.
+#: The measures that do not run in rounds, by the first words of the names of their rows.
 OTHERS = ("connections", "import", "stampede", "cookies")
 
 
@@ -105,7 +105,7 @@ def measure(field: Field, options: argparse.Namespace) -> list[Row]:
 
 
 def describe(about: dict[str, t.Any]) -> str:
-    """Return what a reader must know of a run."""
+    """Return what a reader must know about a run."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     lines = [f"{about['machine']}; {about['rounds']} rounds, {about['seconds']} seconds."]
     if about["noise"] is not None:

@@ -3,8 +3,8 @@
     python -m benchmarks.all
 
 It takes about twelve minutes on two cores that have nothing else to do. `--rounds 5` takes half of
-that, for numbers that differ more from run to run. All that benchmarks/requirements.txt names
-and the program `redis-server` have to be installed.
+that, and its numbers differ more from run to run. All packages of benchmarks/requirements.txt and
+the program `redis-server` have to be installed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def find_missing() -> list[str]:
-    """Return what the page would lack."""
+    """Return what is not installed, so that the page would lack its numbers."""
     missing = [] if find_redis() else ["redis, and the program redis-server"]
     for line in (ROOT / "benchmarks" / "requirements.txt").read_text("utf-8").splitlines():
         name = line.partition("#")[0].partition(">")[0].strip()
@@ -75,7 +75,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
 
 
 def run(module: str, *arguments: str) -> None:
-    """Run a module in a process of its own, so that none leaves anything to the next."""
+    """Run a module in a process of its own, so that it has no effect on the next module."""
     print(f"\n$ python -m {module} {' '.join(arguments)}", flush=True)
     subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True)  # noqa: S603
 

@@ -1,4 +1,4 @@
-"""A certificate for a server on this machine, and a bundle of authorities that vouch for it."""
+"""A certificate for a server on this machine, and a bundle with the authority that signed it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 def write_certificates(folder: Path) -> tuple[Path, Path]:
     """Write a bundle of authorities, and the server's certificate with its key.
 
-    The bundle has all authorities that requests trusts, and one that is made here. To read it costs
-    a client as much as on a real server.
+    The bundle has all authorities that requests trusts, and one that is made here. So reading it
+    takes a client as long as on a real server.
     """
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Authority of the benchmarks")

@@ -10,17 +10,17 @@ import math
 import typing as t
 from html import escape
 
-#: Sizes in pixels: of a panel's plot, of what is around it, and of the space between labels.
+#: Sizes in pixels: of a panel's plot, of the margins around it, and of the space between labels.
 PLOT_WIDTH, PLOT_HEIGHT = 240, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 74, 46
 LABEL_HEIGHT = 11.5
 LEGEND_HEIGHT = 26
-#: A line of more points has values at its ends only.
+#: A line with more points than this has values at its ends only.
 MOST_POINTS = 12
 
 #: Classes of lines, in the order in which they are given to lines that name none.
 COLOURS = ("c1", "c2", "c3", "c4")
-#: The class of what others are compared with.
+#: The class of the lines that others are compared with.
 REFERENCE = "ref"
 
 STYLE = """
@@ -190,7 +190,7 @@ def spread(wanted: t.Sequence[float], distance: float, least: float) -> list[flo
     groups: list[list[float]] = []
     for place in wanted:
         groups.append([place])
-        # A group of places is centred around what its members want; if it meets another, they join.
+        # A group is centred around the places that its members want. Groups that meet are joined.
         while len(groups) > 1 and _last(groups[-2], distance, least) + distance > _first(
             groups[-1], distance, least
         ):
@@ -212,7 +212,7 @@ def _last(group: t.Sequence[float], distance: float, least: float) -> float:
 
 
 def nice_step(least: float) -> float:
-    """Return the smallest of 1, 2, 2.5 and 5, times a power of ten, that is not less."""
+    """Return the smallest step of 1, 2, 2.5 or 5, times a power of ten, that is not below this."""
     power = 10.0 ** math.floor(math.log10(least)) if least > 0 else 1.0
     return next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= least * 0.999)
 

@@ -10,7 +10,7 @@ from .provider import OAUTH, OPENID
 from .table import Cell, Row
 from .visitor import Visitor
 
-#: How many logins connections are counted in.
+#: The number of logins in which connections are counted.
 LOGINS = 100
 
 

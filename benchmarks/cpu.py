@@ -24,9 +24,9 @@ from .visitor import Visitor
 #: Seconds of CPU time for which a contestant is measured in a round, and the most slices of them.
 SECONDS, SLICES = 0.05, 12
 
-#: Does what is measured, once, and returns the seconds of CPU time that the app spent.
+#: A function that does once what is measured, and returns the app's CPU time in seconds.
 Run = t.Callable[[], float]
-#: What tells apart what is compared.
+#: The type of what is compared.
 Who = t.TypeVar("Who", bound=t.Hashable)
 
 
@@ -34,8 +34,8 @@ Who = t.TypeVar("Who", bound=t.Hashable)
 class Measure:
     """A row of the table.
 
-    :param make_run: makes what is repeated, for an app.
-    :param protocol: that of the apps; None where each may use its own.
+    :param make_run: returns the run of an app, which is repeated.
+    :param protocol: the protocol of the apps; None if each uses its main one.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Measure:
 
 
 def newcomer(act: t.Callable[[Visitor], object]) -> t.Callable[[Flask], Run]:
-    """Return a maker of runs in which somebody without cookies does something."""
+    """Return a function that makes runs in which a visitor without cookies does something."""
 
     def make_run(app: Flask) -> Run:
         def run() -> float:
@@ -71,7 +71,7 @@ def newcomer(act: t.Callable[[Visitor], object]) -> t.Callable[[Flask], Run]:
 
 
 def view(path: str, *, signed_in: bool) -> t.Callable[[Flask], Run]:
-    """Return a maker of runs in which the same visitor opens a page."""
+    """Return a function that makes runs in which the same visitor opens a page."""
 
     def make_run(app: Flask) -> Run:
         visitor = Visitor(app)
@@ -108,10 +108,10 @@ MEASURES = (
 
 
 class Race(t.Generic[Who]):
-    """What is compared by one measure: how often each runs in a round, and in what order.
+    """A comparison by one measure: how often each contestant runs in a round, and in what order.
 
-    A contestant's runs are divided into slices, which are spread over the round. What else the
-    machine does then slows all of them alike.
+    A contestant's runs are divided into slices, which are spread over the round. So other work of
+    the machine slows all contestants alike.
 
     :param seconds: of CPU time that each contestant gets in a round.
     """
@@ -119,7 +119,7 @@ class Race(t.Generic[Who]):
     def __init__(self, runs: t.Mapping[Who, Run], seconds: float) -> None:
         self._runs = runs
         for run in runs.values():
-            run()  # loads what is loaded late
+            run()  # imports the modules that are imported late
         costs = {who: min(run(), run()) for who, run in runs.items()}
         self._times = {who: max(1, round(seconds / cost)) for who, cost in costs.items()}
 
@@ -132,7 +132,7 @@ class Race(t.Generic[Who]):
             for _position, who, times in sorted(self._slices(), key=lambda each: each[0]):
                 run = self._runs[who]
                 if times > 1:
-                    run()  # finds the processor's caches full of another app
+                    run()  # is slower, because the processor's caches are full of another app
                 spent[who] += sum(run() for _ in range(times))
         finally:
             gc.enable()
@@ -154,7 +154,7 @@ def measure(
     races = {each: Race(each.make_runs(field), seconds) for each in measures}
     spent: dict[Measure, list[dict[Contestant, float]]] = {each: [] for each in measures}
     gc.collect()
-    gc.freeze()  # so that collecting what a race leaves takes no time
+    gc.freeze()  # so that the collections after each race take no time
     for number in range(rounds):
         progress(f"CPU time: round {number + 1} of {rounds}")
         for each in random.sample(measures, len(measures)):
@@ -185,7 +185,7 @@ def noise(rows: t.Sequence[Row]) -> float | None:
 
 
 def quartile_spread(values: t.Sequence[float]) -> float:
-    """Return half of what lies between the first and the third quartile."""
+    """Return half of the difference between the first and the third quartile."""
     if len(values) < 2:
         return 0.0
     first, _, third = statistics.quantiles(values, n=4)

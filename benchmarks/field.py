@@ -1,4 +1,4 @@
-"""Who is measured, at which provider, and their apps, each made once."""
+"""The contestants that are measured, their provider, and their apps, each of which is made once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .provider import OAUTH, RunningProvider
 
 @dataclasses.dataclass(eq=False)
 class Field:
-    """What all measures need."""
+    """The contestants, the provider and the apps, which all measures need."""
 
     contestants: t.Sequence[Contestant]
     provider: RunningProvider
@@ -41,5 +41,5 @@ class Field:
         return self._apps[name]
 
     def who_speaks(self, protocol: str) -> list[Contestant]:
-        """Return the contestants that know a protocol."""
+        """Return the contestants that can use a protocol."""
         return [each for each in self.contestants if protocol in each.protocols]

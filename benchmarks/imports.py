@@ -1,6 +1,6 @@
-"""What an import costs beyond that of Flask and requests: each time in a process of its own.
+"""What an import costs beyond that of Flask and requests. Each import has a process of its own.
 
-How much memory that takes is what Linux says, so this runs on Linux alone.
+The memory is read from Linux's /proc, so this runs on Linux only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Write what was found into the documentation's page.
+"""Write the numbers into the documentation's page.
 
     python -m benchmarks.page --table FILE --growth FILE --load FILE
 
-Each file is what a command wrote by `--json`. What it printed then stands between two comments of
-the page, in place of what was there.
+Each file is what a command wrote by `--json`. The tables that it printed are written between two
+comments of the page, and replace what was there.
 """
 
 from __future__ import annotations

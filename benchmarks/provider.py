@@ -16,7 +16,7 @@ import requests
 
 from .certificates import write_certificates
 
-#: Who the apps are at the provider.
+#: The client ID and the secret of the apps at the provider.
 CLIENT_ID = "benchmarks"
 CLIENT_SECRET = "the secret of a client that measures"
 
@@ -49,7 +49,7 @@ class Provider:
 
     @property
     def api_url(self) -> str:
-        """The base of the provider's API, with a slash at its end."""
+        """The base URL of the provider's API, with a slash at its end."""
         return f"{self.url}/api/"
 
     def endpoint(self, name: str) -> str:
@@ -87,7 +87,7 @@ class RunningProvider:
 
 @contextlib.contextmanager
 def run_provider() -> t.Iterator[RunningProvider]:
-    """Run the provider. In the meantime requests trusts its certificate.
+    """Run the provider. While it runs, requests trusts its certificate.
 
     The bundle of authorities is named by the environment, because not every contestant has an
     option for it.

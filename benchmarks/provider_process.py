@@ -1,4 +1,4 @@
-"""The provider and its API, as a process of their own: what they cost is not the app's cost.
+"""The provider and its API in a process of their own, so that their cost is not the app's.
 
     python -m benchmarks.provider_process FOLDER
 
@@ -156,9 +156,9 @@ def metadata(issuer: str) -> JSON:
 
 
 def make_code(params: t.Mapping[str, str]) -> str:
-    """Return a code that says what the authorization request bound it to.
+    """Return a code that holds what the authorization request bound it to.
 
-    So nobody has to ask the provider for one.
+    So no request to the authorization endpoint is needed to get a code.
     """
     bound = {
         name: params[name] for name in ("client_id", "code_challenge", "nonce") if name in params
@@ -234,7 +234,7 @@ class Server(ThreadingHTTPServer):
         super().finish_request(request, client_address)
 
     def handle_error(self, _request: t.Any, _client_address: t.Any) -> None:
-        """Say nothing of connections that a client has cut."""
+        """Log nothing about connections that a client has cut."""
         if not isinstance(sys.exception(), OSError):
             raise
 

@@ -1,4 +1,4 @@
-"""What all commands say of a run: how far it is, on which machine it is, and its files."""
+"""What all commands report of a run: its progress, its machine and its numbers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 
 
 def show_progress(what: str) -> None:
-    """Say on a terminal what is being measured."""
+    """Print on a terminal what is being measured."""
     if sys.stderr.isatty():
         print(f"\r\033[K{what}", end="\r", file=sys.stderr, flush=True)
 
 
 def describe_machine() -> str:
-    """Return what numbers depend on beside the code."""
+    """Return what the numbers depend on besides the code."""
     return f"Python {platform.python_version()}, {os.cpu_count()} cores"
 
 
 def finish(printed: str, numbers: t.Mapping[str, t.Any], file: Path | None) -> None:
-    """Print what was found, and write it to a file, if one is wanted.
+    """Print the numbers, and write them to a file, if one is given.
 
-    :param printed: Markdown, which the file has, too. So pages show what was printed.
+    :param printed: the tables as Markdown. The file has them too, so pages show what was printed.
     """
     show_progress("")
     print(printed)

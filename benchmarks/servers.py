@@ -1,4 +1,4 @@
-"""Servers that measures need beside the provider: Redis, and apps under gunicorn."""
+"""Servers that measures need besides the provider: Redis, and apps under gunicorn."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def run_gunicorn(
 ) -> t.Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """Run an app under gunicorn, and return its port and gunicorn's own process.
 
-    :param app: where the app is, as gunicorn reads it.
-    :param variables: what the environment says besides.
-    :param log: a file for what it prints.
+    :param app: the app's module and name, as gunicorn's argument.
+    :param variables: further variables of the environment.
+    :param log: a file for what gunicorn prints.
     """
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]
@@ -85,6 +85,6 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a port of loopback that no program listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

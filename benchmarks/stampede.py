@@ -1,6 +1,6 @@
-"""Many requests at once with a token that has expired, at a provider that rotates refresh tokens.
+"""Many requests at once with an expired token, at a provider whose refresh tokens work only once.
 
-One refresh is enough, and every other one is refused, because its refresh token was used before.
+One refresh is enough. Every other one is refused, because its refresh token was used before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .visitor import Visitor
 #: Numbers of processes, and of threads in each.
 Sizes = t.Sequence[tuple[int, int]]
 SIZES: Sizes = ((1, 32), (4, 8))
-#: Seconds after a login at which its token has expired, by anybody's way to round.
+#: Seconds after a login at which its token has expired, however a contestant rounds times.
 EXPIRED_AFTER = 1.6
 
 _together: Barrier
@@ -54,7 +54,7 @@ def _send(
     field: Field, contestant: Contestant, cookies: dict[str, str], processes: int, threads: int
 ) -> Cell:
     before = field.provider.count("refreshes")
-    # Not forked: a child of this process would have all of its apps.
+    # The processes are not forked, because a forked child would have all apps of this process.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         processes, context, _start_process, (context.Barrier(processes),)
@@ -71,7 +71,7 @@ def _send(
 def _start_process(together: Barrier) -> None:
     global _together
     _together = together
-    logging.disable()  # of tracebacks, which are many
+    logging.disable()  # because the failed requests log many tracebacks
 
 
 def _send_from_process(

@@ -7,16 +7,16 @@ import typing as t
 
 
 class Cell(t.NamedTuple):
-    """What was found about one contestant."""
+    """What one measure says of one contestant."""
 
     text: str
-    #: The same as numbers, by what they say.
+    #: The same as numbers, by their names.
     numbers: dict[str, float]
 
 
 @dataclasses.dataclass
 class Row:
-    """What was found about all contestants, by their names."""
+    """What one measure says of all contestants, by their names."""
 
     measure: str
     title: str
@@ -24,7 +24,7 @@ class Row:
 
 
 def as_text(rows: t.Sequence[Row], names: t.Sequence[str]) -> str:
-    """Return the table in Markdown; a dash is where a contestant does no such thing."""
+    """Return the table in Markdown, with a dash where a contestant has no value."""
     found = [
         [row.title, *(row.cells[name].text if name in row.cells else "-" for name in names)]
         for row in rows

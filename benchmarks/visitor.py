@@ -1,5 +1,6 @@
-"""Visitors: one whose requests reach an app through WSGI alone, without a test client and a server,
-and what all visitors do.
+"""Visitors who sign in at an app: what all of them do, and one whose requests are calls of WSGI.
+
+Without a test client and a server, only the app's own time is measured.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Browser:
         raise NotImplementedError
 
     def keep(self, header: str) -> None:
-        """Do what a ``Set-Cookie`` header says."""
+        """Set or delete the cookie that a ``Set-Cookie`` header names."""
         pair, *attributes = header.split(";")
         name, _, value = pair.partition("=")
         ended = any(each.strip().lower() == "max-age=0" for each in attributes)
@@ -52,7 +53,7 @@ class Browser:
             self.cookies[name] = value
 
     def sign_in(self) -> None:
-        """Sign in, as who agrees at the provider at once: nobody asks the provider for a page."""
+        """Sign in as somebody who agrees at the provider at once. No page of it is requested."""
         began = self.get("/login")
         params = dict(parse_qsl(urlsplit(began.location).query))
         answer = {"code": make_code(params), "state": params["state"]}
@@ -64,7 +65,7 @@ class Visitor(Browser):
     """Somebody whose requests reach an app through WSGI.
 
     :param app: the app that is visited.
-    :param clock: says how many seconds of CPU time were spent: by the process, or by one thread.
+    :param clock: returns the seconds of CPU time that the process, or one thread, has taken.
     """
 
     def __init__(self, app: Flask, clock: t.Callable[[], float] = time.process_time) -> None:

@@ -44,13 +44,13 @@ def _current_identity() -> Identity | None:
 
 
 class _IdentityProxy(LocalProxy[t.Any]):
-    """The proxy for the identity, of which one attribute exists even if nobody is signed in."""
+    """The proxy for the identity. It has one attribute even if nobody is signed in."""
 
     __slots__ = ()
 
     @property
     def is_authenticated(self) -> bool:
-        """True if somebody is signed in: the word of Flask-Login's ``current_user``."""
+        """True if somebody is signed in, as with Flask-Login's ``current_user``."""
         return bool(self)
 
 

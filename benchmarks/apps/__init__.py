@@ -1,8 +1,8 @@
 """The contestants: one app, made with each of the libraries, and twice by hand.
 
 Each app signs people in (`/login`), knows who they are afterwards, and has three views: `/` for
-everybody, which reads the session; `/guarded` for who has signed in; and `/call`, which sends one
-request to the provider's API for them.
+everybody, which reads the session; `/guarded` for people who have signed in; and `/call`, which
+sends one request to the provider's API for them.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ class Contestant:
         return app
 
 
-#: By which all others are divided.
+#: The numbers of all others are divided by those of this one.
 FLOOR = Contestant("floor", "floor", refreshes=False)
-#: The same once more: what it differs by is the noise.
+#: The same app once more. The difference between the two is the noise.
 FLOOR_AGAIN = dataclasses.replace(FLOOR, name="floor again")
 OURS = Contestant("ours", "ours", "flask_oauth2_login.blueprint", "Flask-OAuth2-Login")
 

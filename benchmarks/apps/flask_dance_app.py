@@ -1,4 +1,4 @@
-"""Flask-Dance, with PKCE, automatic refreshes, and the person asked for when the token comes."""
+"""Flask-Dance, with PKCE and automatic refreshes. UserInfo is asked when the token comes."""
 
 from __future__ import annotations
 

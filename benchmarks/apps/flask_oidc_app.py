@@ -1,4 +1,4 @@
-"""flask-oidc, which is made of Authlib. The person is who the ID token says, as in other apps."""
+"""flask-oidc, which uses Authlib. The ID token says who the person is, as in the other apps."""
 
 from __future__ import annotations
 

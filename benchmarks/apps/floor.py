@@ -1,4 +1,4 @@
-"""By hand: what a developer writes with Flask and one pooled `requests.Session`, and no more."""
+"""By hand: only what a developer writes with Flask and one pooled `requests.Session`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 It takes about four minutes on two cores. All numbers are CPU time of one request (or of one login,
 which is two requests), divided by that of code written by hand at the least size, in the same
-round; the tables show the medians. Redis takes part where its server and its client are installed.
+round; the tables show the medians. Redis is measured if its server and its client are installed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .measures import BY_HAND, BY_HAND_AGAIN, GROWTHS, Growth, Panel, Point
 
 ROUNDS = 15
 
-#: Of each measure that grows, and of each of its panels: ratios by line and size.
+#: The ratios by line and size, for each measure that grows and each of its panels.
 Found = dict[str, dict[str, dict[str, dict[int, float]]]]
 
 
@@ -133,7 +133,7 @@ def find_noise(found: Found) -> float:
 
 
 def as_text(growths: t.Sequence[Growth], found: Found, about: t.Mapping[str, t.Any]) -> str:
-    """Return a table for each measure that grows, and what must be known of the run."""
+    """Return a table for each measure that grows, and what a reader must know about the run."""
     parts = []
     for growth in growths:
         panels = found[growth.name]

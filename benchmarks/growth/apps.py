@@ -1,4 +1,4 @@
-"""Apps of the extension that have more of something, and visitors who are signed in there."""
+"""Apps of the extension in several sizes, and visitors who are signed in there."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Ground:
         Visitor(first).sign_in()
         [path] = folder.glob("oauth2_login/*.db")
         fill.sqlite(path, count, ENDED)
-        # Opens the file anew, and makes the map of what is in it.
+        # The app opens the file again, and makes a map of the records in it.
         return OURS.make_app(provider, folder)
 
     def app_with_records_in_file(self, count: int) -> Flask:
-        """Return an app whose `SQLiteStore` has a number of records, as a login left one."""
+        """Return an app whose `SQLiteStore` has a number of records, each as a login makes it."""
         path = self.new_folder(OURS) / "logins.db"
         store = SQLiteStore(path)
         self.stack.callback(store.close)
@@ -76,7 +76,7 @@ class Ground:
         return app
 
     def app_with_records_in_redis(self, count: int) -> Flask:
-        """Return an app whose `RedisStore` has a number of records, as a login left one."""
+        """Return an app whose `RedisStore` has a number of records, each as a login makes it."""
         client, prefix = fill.redis_client(f"{self.redis}/0"), f"logins-{count}:"
         self.stack.callback(client.close)
         app, sealed = self._app_with_record(RedisStore(client, prefix=prefix))
@@ -84,7 +84,7 @@ class Ground:
         return app
 
     def _app_with_record(self, store: TokenStore) -> tuple[Flask, str]:
-        """Return an app where somebody has signed in, and what the store has of that."""
+        """Return an app where somebody has signed in, and that person's sealed record."""
         app = self.app(OAUTH2_LOGIN_STORE=store)
         Visitor(app).sign_in()
         [id] = store.scan(None, 2)

@@ -1,6 +1,6 @@
-"""Fill stores with records as if many people had signed in, in seconds.
+"""Fill stores within seconds with records as if many people had signed in.
 
-A sign-in of each of them would take a thousand times as long.
+To sign each of them in would take a thousand times as long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = 500
 def sqlite(path: Path, count: int, sealed: str) -> None:
     """Write records into the file of a store.
 
-    :param sealed: what each of them is.
+    :param sealed: the value of each record.
     """
     expires_at = time.time() + LIFETIME
     rows = (
@@ -37,14 +37,14 @@ def sqlite(path: Path, count: int, sealed: str) -> None:
 
 
 def redis_client(url: str) -> t.Any:
-    """Return a client as an app makes one."""
+    """Return a client of Redis, made as an app makes it."""
     from redis import Redis
 
     return Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0)
 
 
 def redis(client: t.Any, prefix: str, count: int, sealed: str) -> None:
-    """Write records into Redis, by what a store sends for each of them."""
+    """Write records into Redis with the commands that a store sends for each of them."""
     expires_at = time.time() + LIFETIME
     sending = _Sending(client)
     store = RedisStore(sending, prefix=prefix)
@@ -57,7 +57,7 @@ def redis(client: t.Any, prefix: str, count: int, sealed: str) -> None:
 
 
 class _Sending:
-    """A client for new records alone. It sends many commands at once, and waits for no answer."""
+    """A client for new records only. It sends many commands at once, and waits for no answer."""
 
     def __init__(self, client: t.Any) -> None:
         self._pipeline = client.pipeline(transaction=False)

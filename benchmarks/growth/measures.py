@@ -30,7 +30,7 @@ MakeRun = t.Callable[[Flask], Run]
 class Panel:
     """One measure at all sizes.
 
-    :param requests: how many requests one run sends.
+    :param requests: the number of requests that one run sends.
     """
 
     title: str
@@ -85,7 +85,7 @@ def _compare(
 
 def _logins(ground: Ground, sizes: t.Sequence[int]) -> list[Panel]:
     apps = {(COOKIES, size): ground.app_with_logins(size) for size in sizes}
-    # A cookie of any kind: with it, attempts of all logins are looked for.
+    # Most browsers send some cookie. This one is not of an attempt.
     returning = "/login redirect, with a cookie", newcomer(_begin_with_cookie)
     return _compare(ground, apps, _GUARDED, returning, _SIGN_IN)
 
@@ -125,7 +125,7 @@ def _tokens(ground: Ground, sizes: t.Sequence[int]) -> list[Panel]:
     return _compare(ground, apps, _GUARDED, _CALL, hand=hand)
 
 
-#: Characters of a token that the session's cookie, and the record's cookies, have room for.
+#: The most characters of a token that fit into the session's cookie, and into the record's cookies.
 LARGEST_IN_SESSION, LARGEST_IN_COOKIES = 2000, 4000
 
 

@@ -1,9 +1,9 @@
-"""Print what gunicorn with two workers serves, and what its workers hold afterwards.
+"""Print how many requests gunicorn serves with two workers, and what these hold afterwards.
 
     python -m benchmarks.load
 
 It takes about four minutes on two cores, and needs gunicorn, Redis's client and `redis-server`.
-The example app, with its logins in Redis and with its logins in cookies, is beside an app that is
+The example app, once with its logins in Redis and once in cookies, is compared with an app that is
 written by hand. Clients, provider, Redis and gunicorn share the machine.
 """
 
@@ -34,8 +34,8 @@ from .processes import find_workers, memory_of, settle
 WORKERS, THREADS = 2, 4
 #: How many connections send requests at once.
 CONNECTIONS = 8
-#: How many people have signed in, and take turns: first, and in the long run. Those of the long run
-#: are more than each worker remembers, so what it remembers grows no more.
+#: How many people have signed in and take turns: at first, and in the long run. Those of the long
+#: run are more than a worker can cache, so its cache does not grow any more.
 PEOPLE, CROWD = 20, 3000
 
 ROUNDS, REQUESTS = 10, 100_000
@@ -70,7 +70,7 @@ class Server:
     people: list[WebVisitor] = dataclasses.field(default_factory=list)
 
     def requests(self, target: str, count: int) -> t.Iterator[bytes]:
-        """Return requests of people in turn, whoever is the first."""
+        """Return requests of the people in turn, from any of them on."""
         people = random.sample(self.people, len(self.people))
         return (each.request(target) for each in itertools.islice(itertools.cycle(people), count))
 
@@ -219,7 +219,7 @@ def measure_long_run(
     portion = min(PORTION, requests // 3)
     show_progress(f"long run: {options.crowd:,} people sign in")
     server.sign_in(options.crowd - len(server.people))
-    # So many connections that each worker sees most people, and uses all of its threads at once.
+    # With so many connections each worker sees most people, and uses all of its threads at once.
     many = 4 * CONNECTIONS
     server.send("/guarded", 3 * options.crowd, many)
     server.send("/call", max(portion, many), many)
@@ -242,7 +242,7 @@ def measure_long_run(
 
 
 def as_text(pages: Pages, run: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> str:
-    """Return the tables, and what must be known of the run."""
+    """Return the tables, and what a reader must know about the run."""
     rows = []
     for path, by_name in pages.items():
         for what, key, form, factor in (

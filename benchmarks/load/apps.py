@@ -1,4 +1,4 @@
-"""What gunicorn runs. The environment says at which provider, see `variables`."""
+"""The apps that gunicorn runs. The environment says which provider they use: see `variables`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def variables(provider: Provider, folder: Path, store: str = "cookie") -> dict[s
     return {
         _URL: provider.url,
         _FOLDER: str(folder),
-        # The folder of files that the extension shares among processes.
+        # The folder for the files that the app's processes share.
         "TMPDIR": str(folder),
         "FLASK_SECRET_KEY": "a key of the benchmarks, as long as one ought to be",
         "FLASK_OAUTH2_LOGIN_STORE": store,
@@ -41,7 +41,7 @@ def variables(provider: Provider, folder: Path, store: str = "cookie") -> dict[s
 
 
 def make_example() -> Flask:
-    """Return the example app, with two views more: those that the code by hand has."""
+    """Return the example app with two further views, which are those of the app by hand."""
     app = create_app()
     url = Provider(os.environ[_URL]).endpoint("userinfo")
 
@@ -61,5 +61,5 @@ def make_example() -> Flask:
 
 
 def make_floor() -> Flask:
-    """Return the app that is written by hand, whose logins rest in the session's cookie."""
+    """Return the app that is written by hand, whose logins are in the session's cookie."""
     return FLOOR.make_app(Provider(os.environ[_URL]), Path(os.environ[_FOLDER]))

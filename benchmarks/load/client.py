@@ -53,7 +53,7 @@ class WebVisitor(Browser):
 
 
 class Sent(t.NamedTuple):
-    """What came of many requests."""
+    """The outcome of many requests."""
 
     seconds: float
     #: Seconds from each request to the end of its answer.
@@ -88,7 +88,7 @@ def send(port: int, requests: t.Iterable[bytes], connections: int) -> Sent:
 
 
 class _Exchange:
-    """One connection: a request, and what has come of its answer."""
+    """One connection: a request, and the part of its answer that has come."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -106,7 +106,7 @@ class _Exchange:
         return True
 
     def receive(self) -> bool:
-        """Return True once the answer is whole."""
+        """Return True once the answer is complete."""
         chunk = self._socket.recv(65536)
         assert chunk, f"The server has closed a connection after {self._received[:200]!r}."
         self._received += chunk

@@ -1,4 +1,4 @@
-"""What worker processes hold: memory, threads, connections and files. Linux says it."""
+"""What worker processes hold: memory, threads, connections and files. It runs on Linux only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Held(t.NamedTuple):
 
 
 def find_workers(master: int, count: int) -> list[int]:
-    """Return the child processes of gunicorn's own one, once there are so many."""
+    """Return the child processes of gunicorn's own process, once there are as many as expected."""
     deadline = time.monotonic() + PATIENCE
     while len(workers := _children(master)) != count:
         assert time.monotonic() < deadline, f"gunicorn has {len(workers)} workers, not {count}."

@@ -184,9 +184,9 @@ def _left(end: float) -> float:
 
 
 class _FinalResponse(HTTPResponse):
-    """The final response to a request, which interim ones may precede: RFC 9110, section 15.2.
+    """The final response to a request. Interim ones may come before it: RFC 9110, section 15.2.
 
-    `http.client` takes any interim response but ``100 Continue`` for the final one. The next
+    `http.client` takes any interim response except ``100 Continue`` for the final one. The next
     request over the connection would then get the final response to this one.
     """
 
@@ -216,7 +216,7 @@ class _Files:
 class _ResponseFile(io.BufferedReader):
     """Buffers a response. If more came than belongs to it, the connection is not used again.
 
-    The next request over it would get what nobody has asked for as its response.
+    Otherwise the next request over the connection would get the rest as its response.
     """
 
     raw: _Reader
@@ -236,7 +236,7 @@ class _Reader(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = deadline
-        #: True once the response is read, or given up.
+        #: True once the response was read, or is not read any further.
         self.is_over = False
 
     def readable(self) -> bool:
@@ -254,7 +254,7 @@ class _Reader(io.RawIOBase):
         return bool(getattr(self._sock, "pending", int)())
 
     def shut_down(self) -> None:
-        """Make the connection one that the pool finds closed."""
+        """Shut the connection down, so that the pool finds it closed."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 

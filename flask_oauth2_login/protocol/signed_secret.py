@@ -1,4 +1,4 @@
-"""A client's secret that is a JWT, which the client signs anew for each request: Apple's."""
+"""A client secret that is a JWT, which the client signs for each request. Apple requires it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class SignedSecret:
 
     :param private_key: the key as PEM text, as it was downloaded.
     :param key_id: the key's id, for the header.
-    :param issuer: who signs: ``iss``.
-    :param audience: for whom: ``aud``.
-    :raises ConfigurationError: the key is missing, or is no private key of the curve P-256.
+    :param issuer: the ``iss`` of the secret.
+    :param audience: the ``aud`` of the secret.
+    :raises ConfigurationError: the key is missing, or is not a private key of the curve P-256.
     """
 
     def __init__(self, private_key: t.Any, *, key_id: str, issuer: str, audience: str) -> None:
@@ -38,7 +38,7 @@ class SignedSecret:
         # Raised outside the handler: a chained exception could quote the key.
         if not is_right:
             raise ConfigurationError(
-                "private_key is no private EC key of the curve P-256: give the text of the .p8"
+                "private_key is not a private EC key of the curve P-256: give the text of the .p8"
                 " file, from -----BEGIN PRIVATE KEY----- to its end."
             )
 
@@ -46,7 +46,7 @@ class SignedSecret:
         return f"<SignedSecret of {self._claims['iss']!r}>"
 
     def __call__(self, request: TokenRequest) -> None:
-        """Send the id and a new secret as parameters."""
+        """Add the client's id and a new secret to the request's parameters."""
         from joserfc import jwt
 
         now = int(time.time())

@@ -51,7 +51,7 @@ def request_token(
         refusal.
     """
     response = send(options, request, client_auth, style)
-    # With what the client authenticated by, which was added last.
+    # Only now, because sending the request has added the client's credentials.
     secrets = secrets_in(request)
     try:
         return read_token(

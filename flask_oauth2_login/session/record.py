@@ -181,7 +181,7 @@ def _pack_scopes(record: Record, is_as_requested: bool) -> t.Any:
 
 
 def _pack_id_claims(record: Record, context: t.Sequence[str]) -> list[t.Any] | None:
-    """Return the claims of the ID token without its nonce and without :func:`_known_claims`."""
+    """Return the claims of the ID token without its nonce and what :func:`_known_claims` has."""
     if not record.id_claims:
         return None
     others = {name: value for name, value in record.id_claims.items() if name != "nonce"}

@@ -35,12 +35,12 @@ _Key = tuple[str, tuple[Secret, ...], str, tuple[str, ...]]
 MAX_SEALED_LENGTH = 3 * 1024 * 1024
 #: About how many bytes of opened values, with their sealed values, a process caches.
 MAX_CACHE_BYTES = 16 * 1024 * 1024
-#: About how many bytes a cached value takes beside its text.
+#: About how many bytes a cached value takes besides its text.
 CACHE_ENTRY_OVERHEAD = 4096
 #: The most characters of a sealed value to cache. Cookies are smaller.
 MAX_CACHED_LENGTH = 8 * 1024
-#: The most bytes of an opened value to cache. Somebody whose name is a letter a million times has a
-#: small cookie.
+#: The most bytes of an opened value to cache. A large value can have a small cookie, such as a name
+#: that repeats one letter a million times.
 MAX_CACHED_PLAIN = 32 * 1024
 
 #: Bytes of the nonce: RFC 5116, section 5.2.
@@ -181,7 +181,7 @@ class _Cache(ForkSafe):
     def put(self, key: _Key, opened: t.Any, size: int) -> None:
         """Cache what was opened.
 
-        :param size: its bytes before it was packed.
+        :param size: the number of its bytes before it was packed.
         """
         if len(key[0]) > MAX_CACHED_LENGTH or size > MAX_CACHED_PLAIN:
             return

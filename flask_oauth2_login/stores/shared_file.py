@@ -15,7 +15,7 @@ from .written_map import WrittenMap, is_usable
 
 #: The query for the ids of all records in the file.
 ALL_IDS = f"SELECT id FROM {sql.RECORDS}"  # noqa: S608  (the name of a table)
-#: What reads `SQLiteStore.file_id`.
+#: The query for `SQLiteStore.file_id`.
 FILE_ID = "PRAGMA user_version"
 
 
@@ -45,20 +45,20 @@ class SharedFile(SQLiteStore):
             return None
         is_new = self._mapped is not None and self._seen != looks
         found = self._run(lambda connection: self._read(connection, id, is_new=is_new))
-        # How it looked before: what is written during the query counts at the next call.
+        # The look is from before the query, so the next call notices what is written during it.
         self._seen = looks if self._mapped is not None else None
         return found
 
     def _read(self, connection: sqlite3.Connection, id: str, *, is_new: bool) -> Stored | None:
         if is_new and connection.execute(FILE_ID).fetchone()[0] != self.file_id:
-            # SQLite itself has put the backup of another file back into this one.
+            # SQLite has restored the backup of another file into this one.
             self._disconnect()
             connection = self._open()
         found = connection.execute(sql.READ, (id, time.time())).fetchone()
         return Stored(*found) if found else None
 
     def _look(self) -> object:
-        """Return a value that changes if anybody writes: SQLite appends to the ``-wal`` file."""
+        """Return a value that changes at each write: SQLite appends to the ``-wal`` file."""
         try:
             found = os.stat(f"{self.path}-wal")
         except OSError:

@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 
 from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect
+from tests.support.any_host import AnyHost
 from tests.support.apps import add_views
 from tests.support.chromium import page as page
 from tests.support.clock import Clock
@@ -129,6 +130,13 @@ def make_provider(no_thread_left: None) -> t.Iterator[MakeProvider]:
     yield make
     for provider in started:
         provider.stop()
+
+
+@pytest.fixture
+def hosts(no_thread_left: None) -> t.Iterator[AnyHost]:
+    """All https hosts of the Internet, on loopback."""
+    with AnyHost() as hosts:
+        yield hosts
 
 
 class MakeApp(t.Protocol):

@@ -1,135 +1,39 @@
 """Every preset signs somebody in, from its row alone, over real HTTP.
 
-What each provider wants and how it answers is in ``preset_walks.jsonl``, a provider a line. These
-facts were written from what other code bases say of the providers, not from the rows, so that a
-wrong path or parameter in a row fails here. The hosts of all of them are one server on loopback.
+What each provider wants and how it answers is in ``support/preset_walks.jsonl``, a provider a line.
+These facts were written from what other code bases say of the providers, not from the rows, so that
+a wrong path or parameter in a row fails here. The hosts of all of them are one server on loopback.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 import time
-import typing as t
 from html import unescape
-from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from flask import Flask
 from joserfc import jwt
-from joserfc.jwk import ECKey
 
-from flask_oauth2_login import OAuth2Login, current_identity, current_oauth_session, login_required
 from flask_oauth2_login.providers.presets import preset_names
-from tests.support.any_host import AnyHost, Call, Reply
-from tests.support.provider.signing import make_key, sign
+from tests.support.any_host import AnyHost, Call
+from tests.support.preset_walks import (
+    SECRET,
+    SIGNER,
+    WALKS,
+    Facts,
+    StandIn,
+    make_site,
+    read_json,
+    without_query,
+)
 
-Facts = dict[str, t.Any]
-
-WALKS: dict[str, Facts] = {
-    walk["name"]: walk
-    for walk in map(
-        json.loads, (Path(__file__).parent / "preset_walks.jsonl").read_text("utf-8").splitlines()
-    )
-}
-SECRET = "the-secret-of-thirty-two-letters"
 CALLBACK = "http://localhost/callback"
-#: Whose key is downloaded from the provider, where a client signs its secret.
-SIGNER = ECKey.generate_key("P-256")
-
-
-@pytest.fixture
-def hosts(no_thread_left: None) -> t.Iterator[AnyHost]:
-    """All hosts of the Internet."""
-    with AnyHost() as hosts:
-        yield hosts
 
 
 def test_every_preset_has_its_facts() -> None:
     assert sorted(WALKS) == preset_names()
-
-
-def make_site(walk: Facts, hosts: AnyHost) -> Flask:
-    app, name = Flask("walks"), walk["name"]
-    app.config |= {
-        "SECRET_KEY": "x" * 32,
-        "TESTING": True,
-        f"{name.upper()}_CLIENT_ID": "the-client",
-        f"{name.upper()}_CLIENT_SECRET": SECRET,
-    }
-    preset = {"proxies": {"https": hosts.proxy}, "verify": hosts.ca_file, **walk.get("set", {})}
-    if walk["token"]["auth"] == "signed":
-        preset["private_key"] = SIGNER.as_pem(private=True).decode()
-        del app.config[f"{name.upper()}_CLIENT_SECRET"]
-    app.register_blueprint(OAuth2Login(name, preset=preset))
-
-    @app.get("/me")
-    @login_required
-    def me() -> dict[str, t.Any]:
-        return current_identity.to_dict()
-
-    @app.get("/call")
-    @login_required
-    def call() -> dict[str, t.Any]:
-        return t.cast("dict[str, t.Any]", current_oauth_session.get("probe").json())
-
-    return app
-
-
-def without_query(url: str) -> tuple[str, dict[str, str]]:
-    base, _, query = url.partition("?")
-    base += "/" if base.count("/") == 2 else ""
-    return base, dict(parse_qsl(query, keep_blank_values=True))
-
-
-def read_json(params: dict[str, str]) -> Facts:
-    return {name: json.loads(v) if v.startswith("{") else v for name, v in params.items()}
-
-
-class StandIn:
-    """The provider of a walk: it knows its facts alone, and nothing of the row."""
-
-    def __init__(self, walk: Facts) -> None:
-        self.walk = walk
-        self.nonce: str | None = None
-        self.key = make_key("ES256" if walk.get("id_token", {}).get("alg") == "ES256" else "RS256")
-
-    def answer(self, call: Call) -> Reply | None:
-        walk = self.walk
-        places = {name: without_query(walk[name]["url"])[0] for name in STEPS if name in walk}
-        if call.url == walk.get("metadata", {}).get("document", {}).get("jwks_uri"):
-            return Reply({"keys": [self.key.public()]})
-        if call.url == f"{walk.get('api', '')}/probe":
-            return Reply({"api": True})
-        for name in ("token", "metadata", "email", "userinfo"):
-            if call.url == places.get(name) and (name != "userinfo" or self.has_bearer(call)):
-                facts = walk[name]
-                body = facts.get("document", facts.get("answer"))
-                if name == "token":
-                    body = self.with_id_token(body)
-                body = urlencode(body) if facts.get("as_form") else body
-                return Reply(body, facts.get("content_type", "application/json"))
-        return None
-
-    def has_bearer(self, call: Call) -> bool:
-        ((place, (name, value)),) = self.walk["bearer"].items()
-        return bool((call.headers if place == "header" else call.query).get(name) == value)
-
-    def with_id_token(self, answer: Facts) -> Facts:
-        facts = self.walk.get("id_token")
-        if facts is None:
-            return answer
-        now = int(time.time())
-        claims = {**facts["claims"], "aud": "the-client", "iat": now, "exp": now + 600}
-        if facts["nonce"]:
-            claims["nonce"] = self.nonce
-        key = SECRET.encode() if facts["alg"] == "HS256" else self.key
-        return {**answer, "id_token": sign(claims, key, facts["alg"])}
-
-
-STEPS = ("metadata", "token", "userinfo", "email")
 
 
 @pytest.mark.slow

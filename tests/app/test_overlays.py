@@ -209,6 +209,57 @@ def test_a_site_leaves_nothing_elsewhere_by_accident(more: dict[str, t.Any]) -> 
     assert "elsewhere" not in str(found)
 
 
+@pytest.mark.security("B2", "C3")
+@pytest.mark.parametrize(
+    ("name", "preset", "issuer_or_token_url", "api_url"),
+    [
+        ("gitlab", {}, "https://gitlab.com", "https://gitlab.com/api/v4/"),
+        (
+            "gitlab",
+            {"site": "https://example.com/gitlab"},
+            "https://example.com/gitlab",
+            "https://example.com/gitlab/api/v4/",
+        ),
+        (
+            "github_enterprise",
+            {"domain": "ghe.example.com"},
+            "https://ghe.example.com/login/oauth/access_token",
+            "https://ghe.example.com/api/v3/",
+        ),
+        (
+            "okta",
+            {"domain": "a.okta.com", "issuer": "https://a.okta.com/oauth2/default"},
+            "https://a.okta.com/oauth2/default",
+            "https://a.okta.com/api/v1/",
+        ),
+        (
+            "keycloak",
+            {"issuer": "https://sso.example.com/auth/realms/staff"},
+            "https://sso.example.com/auth/realms/staff",
+            None,
+        ),
+        (
+            "microsoft",
+            {"site": "https://login.example.cn", "api_url": "https://api.example.cn/"},
+            "https://login.example.cn/common/v2.0",
+            "https://api.example.cn/",
+        ),
+        (
+            "auth0",
+            {"site": "https://login.example.com"},
+            "https://login.example.com/",
+            "https://login.example.com/",
+        ),
+    ],
+)
+def test_presets_that_are_shipped_move_as_a_whole(
+    name: str, preset: dict[str, t.Any], issuer_or_token_url: str, api_url: str | None
+) -> None:
+    found = find_preset(name, preset=preset)
+    assert found.get("issuer", found.get("token_url")) == issuer_or_token_url
+    assert found.get("api_url") == api_url
+
+
 def test_a_site_must_be_a_url_and_leaves_no_variable_without_a_place() -> None:
     with pytest.raises(ConfigurationError, match="not the absolute URL"):
         make_site(endpoints_at(OLD), {"site": "new.example"})

@@ -97,7 +97,7 @@ IDENTITY_REFUSALS: list[tuple[str, t.Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.security("E7")
+@pytest.mark.security("D1")
 @pytest.mark.parametrize(("name", "body"), IDENTITY_REFUSALS)
 def test_an_answer_that_names_nobody_signs_nobody_in_whatever_the_words(
     name: str, body: t.Any, hosts: AnyHost, caplog: pytest.LogCaptureFixture

@@ -11,11 +11,13 @@ import base64
 import re
 import time
 from html import unescape
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from joserfc import jwt
 
+from flask_oauth2_login import Token
 from flask_oauth2_login.providers.presets import preset_names
 from tests.support.any_host import AnyHost, Call
 from tests.support.preset_walks import (
@@ -92,6 +94,45 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
     if "api" in walk:
         assert client.get("/call", base_url=base_url).json == {"api": True}
         assert stand_in.has_bearer(hosts.calls[-1]) or name == "mailchimp"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in WALKS if "offline" in WALKS[name]])
+def test_a_preset_asks_for_a_refresh_token_in_the_providers_words(
+    name: str, hosts: AnyHost, tmp_path: Path
+) -> None:
+    walk = WALKS[name]
+    hosts.answer = StandIn(walk).answer
+    store = f"sqlite:///{tmp_path}/logins.db"
+    client = make_site(walk, hosts, offline=True, store=store).test_client()
+    sent = dict(parse_qsl(urlsplit(client.get("/login").location).query))
+    assert walk["offline"].get("params", {}).items() <= sent.items()
+    separator = "," if "," in sent.get("scope", "") else " "
+    asked = sent.get("scope", "").split(separator)
+    wanted = walk["offline"].get("scope", "")
+    assert not wanted or asked.count(wanted) == 1
+    assert {*walk["authorize"].get("scope", "").split(separator)} - {""} <= {*asked}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in WALKS if "refresh" in WALKS[name]])
+def test_a_preset_refreshes_where_and_as_the_provider_wants(name: str, hosts: AnyHost) -> None:
+    walk = WALKS[name]
+    token, wanted = walk["token"], walk["refresh"]
+    url = wanted.get("url", token["url"])
+    stand_in = StandIn({**walk, "token": {**token, "url": url}})
+    hosts.answer = stand_in.answer
+    handler = make_site(walk, hosts).extensions["oauth2_login"].logins[name].handler
+    kept = {"callback": {**walk.get("callback", {}), "state": "s"}}
+    newer = handler.renew(Token({"refresh_token": "rt-0", **token["answer"], **kept}))
+    assert newer is not None
+    (call,) = hosts.calls
+    base, query = without_query(url)
+    assert call.url == base
+    assert query.items() <= call.query.items()
+    sent: dict[str, str] = getattr(call, token["style"])
+    assert sent["grant_type"] == "refresh_token"
+    assert wanted.get("params", {}).items() <= sent.items()
 
 
 def check_token_request(call: Call, facts: Facts, pkce: bool, asked: dict[str, str]) -> None:

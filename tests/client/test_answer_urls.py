@@ -123,7 +123,7 @@ def test_who_somebody_is_can_be_asked_at_a_path_of_the_token(
     assert (me["id"], me["email"]) == ("u-1", "ada@example.com")
 
 
-@pytest.mark.security("B5")
+@pytest.mark.security("C1")
 def test_a_token_in_a_path_reaches_no_log_and_no_error(
     provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:

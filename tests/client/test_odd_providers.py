@@ -29,7 +29,7 @@ TOKEN = Answer(body={"access_token": "at-1", "token_type": "Bearer", "refresh_to
 # -- everything in the query: QQ, Bitrix24, Untappd
 
 
-@pytest.mark.security("B2", "B5")
+@pytest.mark.security("C1")
 def test_a_token_request_may_be_a_get_and_its_url_reaches_no_log(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -46,7 +46,7 @@ def test_a_token_request_may_be_a_get_and_its_url_reaches_no_log(
     assert str(provider.client_secret) not in caplog.text
 
 
-@pytest.mark.security("B2", "B5")
+@pytest.mark.security("B5", "C1")
 def test_a_get_that_redeems_a_code_is_not_sent_twice(provider: Provider) -> None:
     provider.on("/token", TOKEN, times=1)
     provider.on("/token", CUT_BEFORE)
@@ -59,7 +59,7 @@ def test_a_get_that_redeems_a_code_is_not_sent_twice(provider: Provider) -> None
     assert str(provider.client_secret) not in str(told.value)
 
 
-@pytest.mark.security("B5")
+@pytest.mark.security("C1")
 def test_a_refusal_that_quotes_the_query_is_told_without_secrets(provider: Provider) -> None:
     def refuse(request: t.Any) -> Answer:
         return Answer(400, {"error": "invalid_grant", "error_description": request.target})
@@ -90,7 +90,7 @@ EC_KEY = ECKey.generate_key("P-256")
 SIGNED = {"key_id": "KEY", "issuer": "TEAM", "audience": "https://sso.example"}
 
 
-@pytest.mark.security("B5")
+@pytest.mark.security("C1")
 @pytest.mark.parametrize("lines", ["\n", "\\n"])
 def test_a_client_may_sign_its_secret_anew_for_each_request(
     provider: Provider, lines: str, caplog: pytest.LogCaptureFixture
@@ -196,7 +196,6 @@ def test_a_graphql_answer_that_names_nobody_signs_nobody_in(
     assert not is_signed_in(browser)
 
 
-@pytest.mark.security("B5")
 def test_who_somebody_is_can_be_asked_by_a_form_with_the_token(
     provider: Provider, make_app: MakeApp
 ) -> None:

@@ -31,7 +31,7 @@ SECRET = "the-secret-of-thirty-two-letters"
 SIGNER = ECKey.generate_key("P-256")
 
 
-def make_site(walk: Facts, hosts: AnyHost) -> Flask:
+def make_site(walk: Facts, hosts: AnyHost, **login: t.Any) -> Flask:
     app, name = Flask("walks"), walk["name"]
     app.config |= {
         "SECRET_KEY": "x" * 32,
@@ -43,7 +43,7 @@ def make_site(walk: Facts, hosts: AnyHost) -> Flask:
     if walk["token"]["auth"] == "signed":
         preset["private_key"] = SIGNER.as_pem(private=True).decode()
         del app.config[f"{name.upper()}_CLIENT_SECRET"]
-    app.register_blueprint(OAuth2Login(name, preset=preset))
+    app.register_blueprint(OAuth2Login(name, preset=preset, **login))
 
     @app.get("/me")
     @login_required

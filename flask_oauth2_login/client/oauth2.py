@@ -114,6 +114,8 @@ class OAuth2(TokenEndpoint):
             sent as JSON.
         :raises ConfigurationError: ``authorization_url`` is a path, and there is no ``site``.
         """
+        if self.redirect_name:
+            params["redirect_uri"] = self.redirect_name
         fixed = dict(self.authorize_params)
         scopes = [*split_scope(scope), *split_scope(fixed.pop("scope", None))]
         return authorization.authorization_request(
@@ -156,6 +158,7 @@ class OAuth2(TokenEndpoint):
             "redirect_uri": self.redirect_uri,
             **answer_urls.complete_params("token_params", self.token_params, sources),
             **params,
+            **({"redirect_uri": self.redirect_name} if self.redirect_name else {}),
         }
         token = self._request_token(query, sources=sources)
         if token is not None and self.kept_from_callback:

@@ -43,6 +43,8 @@ class HandlerOptions(t.TypedDict, total=False):
     refresh_url: str | None
     refresh_params: t.Mapping[str, t.Any] | None
     token_path: str | None
+    token_names: t.Mapping[str, str] | None
+    redirect_name: str | None
     client_id_param: str
     bearer_method: str
     bearer_scheme: str
@@ -221,6 +223,11 @@ class Options:
     refresh_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: The dotted path to the token object in the token response, if it is nested.
     token_path: str | None = None
+    #: This provider's names for parameters of the token request and for members of its response,
+    #: such as ``{"grant_type": "grantType", "access_token": "accessToken"}``.
+    token_names: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: What is sent as ``redirect_uri``, for a provider that gives the registered URL a name.
+    redirect_name: str | None = None
     #: This provider's name for the parameter ``client_id``.
     client_id_param: str = "client_id"
     #: How an API request carries the token (RFC 6750): ``"header"`` (``Authorization``) or

@@ -41,6 +41,7 @@ class TokenEndpoint(MetadataEndpoints):
                 request,
                 client_auth,
                 style=self.token_request,
+                names=self.token_names,
                 token_path=self.token_path,
                 token_types={each.strip().lower() for each in token_types},
                 former=former,

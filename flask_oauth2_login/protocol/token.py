@@ -92,6 +92,7 @@ def read_token(
     response: Response,
     *,
     token_path: str | None = None,
+    names: t.Mapping[str, str] | None = None,
     token_types: t.Collection[str] = ("bearer",),
     secrets: t.Iterable[str] = (),
     former: Token | None = None,
@@ -100,6 +101,7 @@ def read_token(
     """Return the token of a token response, or None if it is a success without content.
 
     :param token_path: the dotted path of the object that holds the token, if it is nested.
+    :param names: the provider's names for members of that object.
     :param token_types: the accepted token types, in lower case.
     :param secrets: secrets of the request. They are removed from an error that quotes them.
     :param former: the token that is refreshed. A response with a new refresh token and no access
@@ -133,6 +135,9 @@ def read_token(
     for step in token_path.split(".") if token_path else ():
         inner = members.get(step)
         members = inner if isinstance(inner, dict) else {}
+    if names:
+        ours = {own: name for name, own in names.items()}
+        members = {ours.get(name, name): value for name, value in members.items()}
     only_refreshed = _is_text(members.get("refresh_token")) and not _is_usable(members)
     if only_refreshed and former is not None and _is_usable(former):
         return _keep_access_token(members, former)

@@ -31,6 +31,7 @@ def request_token(
     client_auth: ClientAuth,
     *,
     style: Style = "form",
+    names: t.Mapping[str, str] | None = None,
     token_path: str | None = None,
     token_types: t.Collection[str] = ("bearer",),
     former: Token | None = None,
@@ -41,6 +42,7 @@ def request_token(
     :param request: the endpoint, the grant's parameters and the client's credentials.
     :param client_auth: adds the credentials to the request.
     :param style: how the parameters are sent.
+    :param names: the provider's names for parameters and for members of the response.
     :param token_path: the dotted path of the token object in the response, if it is nested.
     :param token_types: the accepted token types, in lower case.
     :param former: the token that is refreshed. See :func:`read_token`.
@@ -50,13 +52,14 @@ def request_token(
     :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
         refusal.
     """
-    response = send(options, request, client_auth, style)
+    response = send(options, request, client_auth, style, names)
     # Only now, because sending the request has added the client's credentials.
     secrets = secrets_in(request)
     try:
         return read_token(
             response,
             token_path=token_path,
+            names=names,
             token_types=token_types,
             secrets=secrets,
             id_token_suffices=id_token_suffices,
@@ -74,19 +77,24 @@ def request_token(
 
 
 def send(
-    options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth, style: Style = "form"
+    options: HTTPOptions,
+    request: TokenRequest,
+    client_auth: ClientAuth,
+    style: Style = "form",
+    names: t.Mapping[str, str] | None = None,
 ) -> http.Response:
     """Send a request with the client's credentials to the token or the revocation endpoint.
 
     :param style: POST a form, POST a JSON object, or send a GET with everything in the query.
     """
     client_auth(request)
+    params = {(names or {}).get(name, name): value for name, value in request.params.items()}
     if style == "query":
         # It redeems a code or a refresh token, so it is sent only once, as a POST is.
         return http.send(
             options,
             "GET",
-            urls.add_params(request.url, request.params),
+            urls.add_params(request.url, params),
             headers=request.headers,
             cert=request.cert,
             only_once=True,
@@ -97,8 +105,8 @@ def send(
         request.url,
         headers=request.headers,
         cert=request.cert,
-        json=request.params if style == "json" else None,
-        data=None if style == "json" else _encode_form(request.params),
+        json=params if style == "json" else None,
+        data=None if style == "json" else _encode_form(params),
     )
 
 

@@ -101,7 +101,8 @@ def test_every_variable_is_declared_and_used(name: str) -> None:
     declared = set(row.get("variables", {}))
     assert {place for place in found if not ANSWER.fullmatch(place)} - {"client_id"} == declared
     used = {place for url in urls_in(row) for place in PLACE.findall(str(row[url]))}
-    others = [*strings_in(row.get("headers")), *strings_in(row.get("signed_secret"))]
+    others = [*strings_in([row.get(word) for word in ("headers", "signed_secret")])]
+    others += [row.get("redirect_name", "")]
     assert declared <= used | {place for text in others for place in PLACE.findall(text)}
     assert not declared & set(known_words({}))
     for word, url in urls_in(row).items():

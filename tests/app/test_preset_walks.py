@@ -56,8 +56,8 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
     base, query = without_query(wanted["url"])
     assert without_query(location)[0] == base
     assert sent.get("scope") == wanted.get("scope")
-    expected = {**query, **wanted["params"], "response_type": "code"}
-    expected["redirect_uri"] = f"{base_url}/callback"
+    expected = {"response_type": "code", "redirect_uri": f"{base_url}/callback"}
+    expected |= {**query, **wanted["params"]}
     # JSON counts as what it says, however it is spaced.
     assert read_json(expected).items() <= read_json(sent).items()
     assert ("code_challenge" in sent) == wanted["pkce"]
@@ -138,6 +138,7 @@ def test_a_preset_refreshes_where_and_as_the_provider_wants(name: str, hosts: An
 def check_token_request(call: Call, facts: Facts, pkce: bool, asked: dict[str, str]) -> None:
     style = facts["style"]
     sent: dict[str, str] = getattr(call, style)
+    sent = {**sent, **{name: sent[own] for name, own in facts.get("names", {}).items()}}
     assert call.method == ("GET" if style == "query" else "POST")
     assert (sent["grant_type"], sent["code"]) == ("authorization_code", "the-code")
     assert sent["redirect_uri"] == asked["redirect_uri"]

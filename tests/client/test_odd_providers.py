@@ -79,6 +79,45 @@ def test_the_scope_may_be_sent_with_the_code_again(provider: Provider, make_app:
     assert provider.calls("/token")[0].form["scope"] == "read,write"
 
 
+# -- other names: DingTalk, eBay
+
+
+def test_a_token_endpoint_may_call_things_otherwise(provider: Provider, make_app: MakeApp) -> None:
+    answer = {"accessToken": "at-1", "refreshToken": "rt-1", "expireIn": 7200, "corpId": "c"}
+    provider.on("/token", Answer(body=answer))
+    provider.on("/userinfo", Answer(body={"id": 1}))
+    names = {
+        "client_id": "clientId",
+        "client_secret": "clientSecret",
+        "grant_type": "grantType",
+        "refresh_token": "refreshToken",
+        "access_token": "accessToken",
+        "expires_in": "expireIn",
+    }
+    handler = make_handler(provider, token_names=names, token_request="json")
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    assert browser.sign_in().status_code == 302
+    token = handler.refresh_token("rt-0")
+    assert token is not None
+    assert (token.access_token, token.refresh_token, token["corpId"]) == ("at-1", "rt-1", "c")
+    assert "accessToken" not in token
+    assert 7000 < token["expires_in"] <= 7200
+    first, second = (call.json for call in provider.calls("/token"))
+    assert (first["grantType"], second["grantType"]) == ("authorization_code", "refresh_token")
+    assert (first["clientId"], first["clientSecret"]) == ("the-client", "the-secret")
+    assert second["refreshToken"] == "rt-0"
+    assert "client_secret" not in first
+
+
+def test_a_redirect_uri_may_have_a_name(provider: Provider, make_app: MakeApp) -> None:
+    handler = make_handler(provider, redirect_name="Ada-App-1")
+    client = make_app(OAuth2Login(handler)).test_client()
+    asked = query_of(client.get("/login").location)
+    assert asked["redirect_uri"] == "Ada-App-1"
+    client.get(f"/callback?code=x&state={asked['state']}")
+    assert provider.calls("/token")[0].form["redirect_uri"] == "Ada-App-1"
+
+
 # -- a secret that the client signs: Apple
 
 

@@ -90,6 +90,8 @@ class OAuth2(TokenEndpoint):
         ):
             hide_queries_in_logs()
         self.check_answer_urls()
+        if self.answer_hmac and not self.client_secret:
+            raise ConfigurationError("answer_hmac=True needs the client's secret.")
         self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:

@@ -60,6 +60,7 @@ class HandlerOptions(t.TypedDict, total=False):
     userinfo_query: str | None
     email_url: str | None
     email_path: str
+    answer_hmac: bool
     response_mode: t.Literal["form_post"] | None
     http_hosts: t.Iterable[str]
     timeout: Timeout
@@ -268,6 +269,9 @@ class Options:
     #: The path to the address in the response of ``email_url``. An address that is picked by a
     #: filter on ``verified`` (``"[primary,verified].email"``) counts as verified.
     email_path: str = "email"
+    #: Check the parameter ``hmac`` of the authorization response, which the provider makes with the
+    #: client's secret.
+    answer_hmac: bool = False
     #: ``"form_post"`` for a provider that sends the authorization response as a form (OAuth 2.0
     #: Form Post Response Mode). By default it is in the query.
     response_mode: t.Literal["form_post"] | None = field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import typing as t
 
 from . import urls
@@ -62,3 +63,23 @@ def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) 
             "the response is from another provider",
             detail=f"Its iss is {iss[:200]!r}, and the option is issuer={issuer!r}.{slash}",
         )
+
+
+def check_hmac(response: t.Mapping[str, str], secret: str | None) -> None:
+    """Check the parameter ``hmac`` of an authorization response, as Shopify makes it.
+
+    It is an HMAC with SHA-256 and the client's secret over the other parameters, in the order of
+    their names.
+
+    :raises AuthorizationError: it is missing, or the response has been changed.
+    """
+    pairs = sorted((name, value) for name, value in response.items() if name != "hmac")
+    escaped = (f"{_escape(name).replace('=', '%3D')}={_escape(value)}" for name, value in pairs)
+    right = hmac.new((secret or "").encode(), "&".join(escaped).encode(), "sha256").hexdigest()
+    given = response.get("hmac", "").encode(errors="replace")
+    if not secret or not hmac.compare_digest(given, right.encode()):
+        raise AuthorizationError("invalid_request", "the answer has no hmac that fits it")
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("&", "%26")

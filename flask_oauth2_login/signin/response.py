@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.datastructures import MultiDict
 
+from ..protocol.authorization import check_hmac
 from ..protocol.errors import AuthorizationError
 from ..protocol.json_input import to_one_line
 from ..session.context import this_request
@@ -127,6 +128,8 @@ def check_response(registration: Registration, response: t.Mapping[str, str]) ->
         raise AuthorizationError(
             code[:100] or "invalid_request", text or ("" if code else "the answer has no code")
         )
+    if registration.handler.answer_hmac:
+        check_hmac(response, registration.handler.client_secret)
     return response["code"]
 
 

@@ -8,6 +8,7 @@ a wrong path or parameter in a row fails here. The hosts of all of them are one 
 from __future__ import annotations
 
 import base64
+import hmac
 import re
 import time
 from html import unescape
@@ -65,6 +66,9 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
 
     # The answer, and the token request.
     answer = {"code": "the-code", "state": sent["state"], **walk.get("callback", {})}
+    if walk.get("hmac"):
+        text = "&".join(f"{name}={answer[name]}" for name in sorted(answer))
+        answer["hmac"] = hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
     if wanted["params"].get("response_mode") == "form_post":
         response = client.post("/callback", data=answer, base_url="https://localhost")
         goes_on = re.search(r'url=(/callback[^"]*)', response.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import typing as t
 
@@ -10,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from flask_oauth2_login import (
+    AuthorizationError,
     ConfigurationError,
     OAuth2,
     OAuth2Login,
@@ -17,6 +19,7 @@ from flask_oauth2_login import (
     Token,
     TokenError,
 )
+from flask_oauth2_login.protocol.authorization import check_hmac
 from flask_oauth2_login.protocol.signed_secret import SignedSecret
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in, query_of
@@ -116,6 +119,52 @@ def test_a_redirect_uri_may_have_a_name(provider: Provider, make_app: MakeApp) -
     assert asked["redirect_uri"] == "Ada-App-1"
     client.get(f"/callback?code=x&state={asked['state']}")
     assert provider.calls("/token")[0].form["redirect_uri"] == "Ada-App-1"
+
+
+# -- an answer that is signed with the secret: Shopify
+
+#: Of Shopify's documentation: its secret is ``hush``.
+SHOPIFY = {
+    "code": "0907a61c0c8d55e99db179b68161bc00",
+    "hmac": "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf",
+    "shop": "some-shop.myshopify.com",
+    "state": "0.6784241404160823",
+    "timestamp": "1337178173",
+}
+
+
+def test_the_hmac_of_an_answer_is_made_of_all_its_parameters() -> None:
+    check_hmac(SHOPIFY, "hush")
+    for change in (
+        *({name: f"{value}x"} for name, value in SHOPIFY.items()),
+        {"more": "x"},
+        {"hmac": ""},
+        {"hmac": "\udcff"},
+    ):
+        with pytest.raises(AuthorizationError):
+            check_hmac({**SHOPIFY, **change}, "hush")
+    for secret in ("hash", "", None):
+        with pytest.raises(AuthorizationError):
+            check_hmac(SHOPIFY, secret)
+    with pytest.raises(AuthorizationError):
+        check_hmac({name: SHOPIFY[name] for name in SHOPIFY if name != "hmac"}, "hush")
+    odd = {"a&b": "1", "c=d": "2%3&4"}
+    signed = hmac.new(b"hush", b"a%26b=1&c%3Dd=2%253%264", "sha256").hexdigest()
+    check_hmac({**odd, "hmac": signed}, "hush")
+
+
+@pytest.mark.security("A1")
+def test_an_answer_without_the_right_hmac_sends_no_code(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    handler = make_handler(provider, answer_hmac=True)
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    assert browser.sign_in().status_code == 400
+    assert browser.sign_in(hmac="0" * 64).status_code == 400
+    assert not is_signed_in(browser)
+    assert provider.calls("/token") == []
+    with pytest.raises(ConfigurationError, match="answer_hmac"):
+        OAuth2("c", None, "https://sso.example", answer_hmac=True)
 
 
 # -- a secret that the client signs: Apple

@@ -32,7 +32,7 @@ ROW_WORDS: t.Mapping[str, str] = {
     "variables": "names in braces, which the developer sets, with their defaults",
     "register_url": "the page where an app is registered",
     "sources": "how many independent code bases agree on the endpoints",
-    "confirmed": "False if the row could not be compared with a second source",
+    "confirmed": "False if too few sources agree on the row, or a part of it is doubtful",
     "notes": "what a developer should know of this provider",
 }
 #: Those of them that say something about the row itself.
@@ -45,7 +45,7 @@ def preset_names() -> list[str]:
 
 
 def unconfirmed() -> list[str]:
-    """Return the names of the presets that could not be compared with a second source, sorted."""
+    """Return the names of the presets to compare with the provider's documentation, sorted."""
     return [row["name"] for row in all_rows() if row.get("confirmed") is False]
 
 

@@ -51,6 +51,7 @@ TOKEN_REFUSALS: list[tuple[str, t.Any]] = [
     ("mailru", {"error": "invalid code", "error_code": 6}),
     ("gumroad", {"success": False, "error": "invalid_grant"}),
     ("strava", {"message": "Bad Request", "errors": [{"field": "code", "code": "invalid"}]}),
+    ("wechat", {"errcode": 40029, "errmsg": "invalid code, rid: 1"}),
     ("discord", {}),
     ("discord", []),
     ("discord", ""),

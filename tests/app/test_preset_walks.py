@@ -56,6 +56,7 @@ def test_a_preset_signs_somebody_in(name: str, hosts: AnyHost) -> None:
     wanted = walk["authorize"]
     base, query = without_query(wanted["url"])
     assert without_query(location)[0] == base
+    assert urlsplit(location).fragment == wanted.get("fragment", "")
     assert sent.get("scope") == wanted.get("scope")
     expected = {"response_type": "code", "redirect_uri": f"{base_url}/callback"}
     expected |= {**query, **wanted["params"]}

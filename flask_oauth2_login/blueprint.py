@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import typing as t
@@ -18,10 +19,11 @@ from .globals import find_session
 from .hooks import attach
 from .protocol.errors import ConfigurationError
 from .protocol.identity import Identity
+from .protocol.roles import read_rules
 from .protocol.scope import Scope, split_scope
 from .protocol.token import Token
 from .protocol.tracebacks import without_locals
-from .providers.registering import handler_of_preset
+from .providers.registering import handler_of_preset, role_rules
 from .session.client_token import client_session
 from .session.current_login import find_identity, find_login
 from .session.extension import current_extension, extension_of
@@ -67,6 +69,12 @@ class OAuth2Login(Blueprint):
         ``"redis://…"``, on the server; or a :class:`TokenStore`. Without it, the setting
         ``OAUTH2_LOGIN_STORE`` counts.
     :param claims: the names of further claims to keep in ``identity.claims``.
+    :param roles: where the provider's answers have a person's roles or groups, for
+        ``identity.roles``: a path such as ``"realm_access.roles"``, or a list of paths; by default
+        the preset's. Roles come from the ID token, an access token that is a JWT of the issuer, or
+        UserInfo, whichever has the path first.
+    :param role_names: the app's name for each of the provider's roles: ``{"sso-admins": "admin"}``.
+        Roles that it does not name are dropped.
     :param offline: True to keep each person's token for jobs (:meth:`session_for`), in a record of
         its own. A sign-out keeps that record, and :meth:`unlink` ends it. It needs a server-side
         store. The authorization request asks for a refresh token by what the handler's option
@@ -91,6 +99,8 @@ class OAuth2Login(Blueprint):
         scope: Scope | None = None,
         store: t.Any = None,
         claims: t.Iterable[str] = (),
+        roles: str | t.Sequence[str] | None = None,
+        role_names: t.Mapping[str, str] | None = None,
         offline: bool = False,
         keep_id_token: bool | None = None,
         authorize_params: t.Mapping[str, t.Any] | None = None,
@@ -118,6 +128,7 @@ class OAuth2Login(Blueprint):
             offline=offline,
             keep_id_token=keep_id_token,
             authorize_params=check_params("authorize_params", authorize_params or {}),
+            roles=read_rules(roles, role_names),
         )
         self._hooks = LoginHooks()
         for path, methods in VIEWS.items():
@@ -137,11 +148,11 @@ class OAuth2Login(Blueprint):
         for check in BEFORE:
             check(app, full_name)
         extension = extension_of(app)
-        handler, scopes = self._make_handler(extension.config)
+        handler, scopes, login_options = self._make_handler(extension.config)
         handler.preload()
         super().register(app, options)
         registration = extension.add(
-            full_name, handler, scopes, self._store, self._options, self._hooks
+            full_name, handler, scopes, self._store, login_options, self._hooks
         )
         if further := further_callback_rule(app, registration):
             rule = next(app.url_map.iter_rules(f"{full_name}.callback"))
@@ -158,12 +169,16 @@ class OAuth2Login(Blueprint):
             check_registration(app, registration)
         attach(app)
 
-    def _make_handler(self, config: Config) -> tuple[OAuth2, list[str]]:
+    def _make_handler(self, config: Config) -> tuple[OAuth2, list[str], LoginOptions]:
+        options, scope = self._options, self._scope
         if isinstance(self._provider, OAuth2):
-            return self._provider, self._scopes_for(self._provider, self._scope)
-        handler, preset = handler_of_preset(self._provider, self.name, self._preset, config)
-        scope = self._scope if self._scope is not None else preset.get("scope")
-        return handler, self._scopes_for(handler, scope)
+            handler = self._provider
+        else:
+            handler, preset = handler_of_preset(self._provider, self.name, self._preset, config)
+            scope = scope if scope is not None else preset.get("scope")
+            rules = role_rules(self._provider, preset, options.roles)
+            options = dataclasses.replace(options, roles=rules)
+        return handler, self._scopes_for(handler, scope), options
 
     def _scopes_for(self, handler: OAuth2, scope: Scope | None) -> list[str]:
         # OpenID Connect Core 1.0, section 3.1.2.1: without this scope there is no ID token.

@@ -113,6 +113,19 @@ def check_demands(app: Flask, registration: Registration) -> None:  # noqa: ARG0
     login_demands(registration, {})
 
 
+def check_roles(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+    """Check that there are roles which ``role_names`` can name.
+
+    :raises ConfigurationError: the login does not know where roles are.
+    """
+    rules = registration.options.roles
+    if rules.names is not None and not rules.paths:
+        raise ConfigurationError(
+            f"role_names={{…}} names the roles of the login {registration.name!r}, which does not"
+            " know where they are: add roles='path', such as roles='groups'."
+        )
+
+
 #: The checks before a login's blueprint is registered under a name.
 BEFORE: t.Sequence[t.Callable[[Flask, str], None]] = (check_secret_key, check_name)
 #: The checks of a registered login.
@@ -122,6 +135,7 @@ CHECKS: t.Sequence[t.Callable[[Flask, Registration], None]] = (
     check_settings,
     check_offline,
     check_demands,
+    check_roles,
 )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .protocol.errors import ConfigurationError
+from .session.lifetime import expires_at
 from .session.registration import Registration
 from .session.store_labels import grant_labels, labels_of
-from .session.stored_login import expires_at, open_record, seal_record, server_store
+from .session.stored_login import open_record, seal_record, server_store
 from .stores.base import TokenStore
 
 #: The number of records to read at a time.

@@ -8,6 +8,7 @@ from ..protocol import authorization, urls
 from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity, find_path, make_identity
 from ..protocol.revocation import revoke, revoke_both
+from ..protocol.roles import NO_ROLES, USERINFO, RoleRules
 from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
 from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
@@ -282,11 +283,13 @@ class OAuth2(TokenEndpoint):
         token: Token,
         claims: t.Iterable[str] = (),
         scopes: t.Iterable[str] = (),  # noqa: ARG002
+        roles: RoleRules = NO_ROLES,
     ) -> Identity | None:
         """Ask ``userinfo_url``, and ``email_url`` if there is one, who the token's person is.
 
         :param claims: names of members of the response to keep in ``identity.claims``.
         :param scopes: the requested scopes; :class:`OpenIDConnect` uses them.
+        :param roles: where to find roles. The token gets them as ``found_roles``.
         :returns: an identity whose ``provider`` is empty; None if there is no ``userinfo_url``, and
             the option ``identity`` does not take the id from the token response.
         :raises ProviderError: the provider can't be reached, or its response does not identify an
@@ -296,18 +299,24 @@ class OAuth2(TokenEndpoint):
             id_path = (self.identity or {}).get("id", "")
             if not (isinstance(id_path, str) and id_path.startswith("token:")):
                 return None
+            token.found_roles = roles.find({}, USERINFO, token=token)
             return make_identity({}, fields=self.identity, token=token)
         api, url = self.resource_server, self.completed("userinfo_url", sources_of(token))
         url = userinfo.add_params(url, self.userinfo_params, token)
         body = userinfo.make_body(self.userinfo_query, self.userinfo_form, token)
         members = userinfo.fetch_userinfo(api, self.userinfo_method, url, token, body)
         identity = make_identity(members, fields=self.identity, token=token, claims=claims)
+        token.found_roles = roles.find(members, USERINFO, token=token)
         if of_userinfo := answer_urls.places_in([self.api_url], "userinfo"):
             token["userinfo"] = {name: find_path(members, name) for name in of_userinfo}
         if self.email_url:
             email_url = self.inner_url(self.completed("email_url", sources_of(token, members)))
             userinfo.add_email(identity, api, email_url, self.email_path, token)
         return identity
+
+    def find_roles(self, token: Token, id_claims: t.Any, roles: RoleRules) -> None:  # noqa: ARG002
+        """Set the roles that a token itself has: none without OpenID Connect."""
+        token.found_roles = {}
 
     # -- the API
 

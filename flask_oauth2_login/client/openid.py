@@ -17,10 +17,12 @@ from ..protocol.errors import (
 )
 from ..protocol.identity import Identity, make_identity
 from ..protocol.leeway import LEEWAY, check_leeway
+from ..protocol.roles import ACCESS_TOKEN, ID_TOKEN, NO_ROLES, USERINFO, RoleRules
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
+from .access_token_claims import AccessTokenClaims
 from .endpoints import sources_of
 from .oauth2 import OAuth2
 from .options import HandlerOptions, dict_of, list_of, one_of
@@ -118,6 +120,7 @@ class OpenIDConnect(OAuth2):
         self.leeway = check_leeway(leeway)
         self.numeric_sub = numeric_sub
         self._refreshed = RefreshedIDTokens(repr(self))
+        self._access_tokens = AccessTokenClaims(repr(self))
         self.uses_nonce = nonce
         self._unsent = userinfo.UnsentClaims()
 
@@ -210,21 +213,30 @@ class OpenIDConnect(OAuth2):
 
     @without_locals
     def fetch_identity(
-        self, token: Token, claims: t.Iterable[str] = (), scopes: t.Iterable[str] = ()
+        self,
+        token: Token,
+        claims: t.Iterable[str] = (),
+        scopes: t.Iterable[str] = (),
+        roles: RoleRules = NO_ROLES,
     ) -> Identity:
         """Return who signed in. UserInfo is asked only for claims that the ID token lacks.
 
         :param token: a token as :meth:`get_token` returns it.
         :param claims: names of claims to keep in ``identity.claims``.
         :param scopes: the requested scopes, for a token that does not name the granted ones.
+        :param roles: where to find roles. The token gets them as ``found_roles``.
         :returns: an identity whose ``provider`` is empty.
         :raises IDTokenError: UserInfo is about somebody else, or a check of its signature failed.
-        :raises ProviderError: UserInfo fails, and the ID token lacks one of ``claims``. Without
-            such a claim, the ID token alone says who it is, and the log says why.
+        :raises ProviderError: UserInfo fails, and the ID token lacks one of ``claims``, or both
+            tokens lack roles that the developer demands. Without such a claim, the ID token alone
+            says who it is, and the log says why.
         """
         id_claims = known = dict(token.id_claims or {})
         granted = split_scope(token.get("scope")) or list(scopes)
+        self.find_roles(token, id_claims, roles)
+        found = token.found_roles or {}
         demanded = [name for name in claims if name not in known]
+        demanded += roles.missing(found) if roles.is_demanded else []
         of_scope = [name for scope in granted for name in SCOPE_CLAIMS.get(scope, ())]
         lacking = [name for name in of_scope if name not in known]
         is_reason = any(self._unsent.is_reason(id_claims, name) for name in lacking)
@@ -243,7 +255,27 @@ class OpenIDConnect(OAuth2):
             else:
                 known = userinfo.merge_claims(known, more, numeric_sub=self.numeric_sub)
                 self._unsent.note(id_claims, more, of_scope)
+                token.found_roles = roles.find(more, USERINFO, found)
         return make_identity(known, fields=self.identity, token=token, claims=claims)
+
+    @without_locals
+    def find_roles(self, token: Token, id_claims: t.Mapping[str, t.Any], roles: RoleRules) -> None:
+        """Set the roles that a token has in its validated ID token, else in its access token.
+
+        :param id_claims: the claims of the newest ID token of the login.
+        """
+        found = roles.find(token.id_claims, ID_TOKEN)
+        if (missing := roles.missing(found)) and not token.lacks_access_token:
+            try:
+                access_claims = self._access_tokens.read(
+                    token.access_token, id_claims.get("sub"), self._verifier, missing
+                )
+                found = roles.find(access_claims, ACCESS_TOKEN, found)
+            except ProviderError:
+                token.is_checked = False
+        elif missing:
+            token.is_checked = False
+        token.found_roles = found
 
     @without_locals
     def validate_logout_token(self, logout_token: str) -> dict[str, t.Any]:

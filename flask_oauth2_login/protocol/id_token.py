@@ -114,6 +114,27 @@ def validate_userinfo(token: str, verifier: Verifier) -> Claims:
     return claims
 
 
+def validate_access_token(token: t.Any, verifier: Verifier, sub: t.Any) -> Claims:
+    """Return the claims of an access token that came with an ID token: RFC 9068, section 2.
+
+    Its audience is an API and may have any name: the token came from the token endpoint itself.
+
+    :param sub: the ``sub`` of the ID token.
+    :raises IDTokenError: a check failed.
+    :raises ProviderError: the provider's keys can't be fetched.
+    """
+    header, claims = verify(token, verifier)
+    kind = str(header.get("typ", "JWT")).lower().removeprefix("application/")
+    if kind not in {"at+jwt", "jwt"}:
+        raise IDTokenError("it is another kind of token")
+    _check_issuer(claims, verifier)
+    _check_times(claims, needed=("exp",), leeway=verifier.leeway)
+    # Some providers leave it out.
+    if "sub" in claims and claims["sub"] != sub:
+        raise IDTokenError("its sub is not that of the ID token")
+    return claims
+
+
 def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
     """Return the claims of a logout token: Back-Channel Logout 1.0, section 2.6.
 

@@ -59,6 +59,8 @@ class Identity:
     claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The app's own key for this person, as ``on_login`` has set it.
     owner: str | None = None
+    #: The person's roles, where the login says where they are: ``OAuth2Login(…, roles="path")``.
+    roles: list[str] = dataclasses.field(default_factory=list)
     #: Further parameters of the authorization response, which some providers send only once, such
     #: as Apple's ``user`` or QuickBooks' ``realmId``. Only ``on_login`` and the signal see them:
     #: they are not stored. They come through the browser and are not signed, so the person can

@@ -16,6 +16,7 @@ from .refusal import TEXTS, find_reason
 
 if t.TYPE_CHECKING:
     from .identity import Identity
+    from .roles import FoundRoles
 
 #: The longest lifetime (s) that is believed: ten years. Longer ones count as unknown.
 MAX_LIFETIME = 10 * 365 * 24 * 3600
@@ -42,6 +43,10 @@ class Token(dict[str, t.Any]):
     identity: Identity | None = None
     #: The claims of the validated ID token. :meth:`OpenIDConnect.get_token` sets them.
     id_claims: dict[str, t.Any] | None = None
+    #: The roles in what the provider says of the person, where they were looked for.
+    found_roles: FoundRoles | None = None
+    #: False if the access token's claims could not be checked, because the keys can't be fetched.
+    is_checked: bool = True
     #: True if a refresh brought a new refresh token only. The access token is then the former one.
     lacks_access_token: bool = False
 

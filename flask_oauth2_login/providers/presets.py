@@ -25,6 +25,7 @@ ReadConfig = t.Callable[[t.Iterable[str]], t.Mapping[str, t.Any]]
 #: What a row says beside the options of a handler, and what it means.
 ROW_WORDS: t.Mapping[str, str] = {
     "scope": "the scopes that a sign-in requests by default",
+    "roles": "where a person's roles are: a path, or a list of paths",
     "protocol": '"oauth2" for a provider that has an issuer and no ID tokens',
     "signed_secret": "what the JWT says that is this provider's client secret: key_id, issuer and"
     " audience",

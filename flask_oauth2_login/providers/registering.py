@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import typing as t
 
@@ -9,8 +10,10 @@ from ..client.oauth2 import OAuth2
 from ..client.options import credential
 from ..config import Config
 from ..protocol.errors import ConfigurationError
+from ..protocol.roles import RoleRules, read_rules
 from .overlays import SOURCES, config_key
 from .presets import Preset, find_preset, make_handler
+from .rows import find_row
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -58,3 +61,18 @@ def handler_of_preset(
             ", ".join(f"{word}={found[word]}" for word in SOURCES if word in found),
         )
     return make_handler(name, found, client_id, client_secret), found
+
+
+def role_rules(name: str, preset: Preset, rules: RoleRules) -> RoleRules:
+    """Return a login's rules for roles, with the paths of its preset unless it has its own.
+
+    :param name: the preset's name.
+    :raises ConfigurationError: the preset's ``roles`` are no paths.
+    """
+    paths = preset.get("roles")
+    if rules.paths or paths is None:
+        return rules
+    # Nobody asked for the roles of a row that is shipped, so they are worth no further request.
+    is_demanded = paths != (find_row(name) or {}).get("roles")
+    paths = read_rules(paths, None).paths
+    return dataclasses.replace(rules, paths=paths, is_demanded=is_demanded)

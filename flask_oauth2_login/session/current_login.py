@@ -116,6 +116,7 @@ def _open(
     if source is not login:
         # A refresh changes the claims of the grant only.
         login.record.identity.claims = source.record.identity.claims
+        login.record.identity.roles = source.record.identity.roles
     if is_touched:
         login.touch()
         touch_entry(scope.read_entries(), entry.id)

@@ -8,6 +8,7 @@ import json
 import typing as t
 
 from ..protocol.identity import Identity
+from ..protocol.roles import FoundRoles
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 
@@ -46,6 +47,8 @@ class Record:
     grant: str | None = None
     #: The names of those of the identity's claims that the ID token had.
     id_token_claims: list[str] = dataclasses.field(default_factory=list)
+    #: The roles as the provider has them. `open_record` makes ``identity.roles`` of them.
+    roles: FoundRoles = dataclasses.field(default_factory=dict)
 
     def copy(self) -> Record:
         """Return a copy whose token and identity an app may change."""
@@ -54,6 +57,7 @@ class Record:
         record.identity = _copy(self.identity)
         record.identity.claims = _copy_members(self.identity.claims)
         record.identity.answer = {}
+        record.identity.roles = list(record.identity.roles)
         return record
 
     @property
@@ -164,6 +168,7 @@ def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
         record.grant,
         record.id_token_claims or None,
         record.id_claims.get("nonce"),
+        {path: [source, *roles] for path, (source, roles) in record.roles.items()},
     ]
     return _without_end(packed)
 
@@ -238,9 +243,9 @@ def _pad(values: t.Any, size: int) -> list[t.Any]:
 def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
-        packed = _pad(packed, 13)
+        packed = _pad(packed, 14)
         id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
-        id_token, grant, id_token_claims, nonce = more
+        id_token, grant, id_token_claims, nonce, roles = more
         signed_in_at, expires_in, life = _pad(times, 3)
         if isinstance(scopes, str):
             scopes = [None, scopes.split(" "), 1]
@@ -276,4 +281,5 @@ def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record |
         id_token,
         grant,
         list(id_token_claims or ()),
+        {path: (source, list(names)) for path, (source, *names) in (roles or {}).items()},
     )

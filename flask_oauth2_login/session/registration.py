@@ -10,6 +10,7 @@ from flask import Response, current_app
 from ..client.oauth2 import OAuth2
 from ..config import Config
 from ..protocol.identity import Identity
+from ..protocol.roles import NO_ROLES, RoleRules
 from ..protocol.token import Token
 from ..stores.base import SharedStore, TokenStore
 from ..stores.sealing import Sealer
@@ -29,6 +30,7 @@ class LoginOptions:
     offline: bool = False
     keep_id_token: bool | None = None
     authorize_params: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    roles: RoleRules = NO_ROLES
 
 
 class LoginHooks:

@@ -12,13 +12,13 @@ from .. import signals
 from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
-from ..config import Config
 from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.token import Token
 from ..stores.base import Outcome, TokenStore
 from ..stores.sealing import hashed_name
 from .browser_record import BrowserRecords
 from .extension import current_extension
+from .lifetime import expires_at, is_over
 from .record import Record, pack, unpack, with_id_claims
 from .registration import Registration
 
@@ -26,34 +26,6 @@ log = logging.getLogger("flask_oauth2_login")
 
 #: How long (s) a refreshed token waits on this machine for a store that is down.
 FALLBACK_SECONDS = 7 * 24 * 3600
-#: How long (s) a store keeps a record whose lifetime is over. If the person comes back within that
-#: time, the login's end is logged and its tokens are revoked.
-EXPIRED_SECONDS = 24 * 3600
-#: How long (s) a grant is kept without use. Usually `unlink` or the provider ends it.
-GRANT_SECONDS = 10 * 365 * 24 * 3600
-
-
-def expires_at(config: Config, record: Record) -> float:
-    """Return when a store deletes a record that is not used again, in Unix seconds."""
-    if record.is_grant:
-        return time.time() + GRANT_SECONDS
-    # Its use is noted only every `touch_seconds`.
-    idle = time.time() + config.idle_seconds + config.touch_seconds
-    end = _absolute_end(config, record)
-    return idle if end is None else min(idle, end + EXPIRED_SECONDS)
-
-
-def _absolute_end(config: Config, record: Record) -> float | None:
-    """Return when a record ends however much it is used, in Unix seconds; None for never."""
-    if record.is_grant or config.lifetime is None:
-        return None
-    return record.signed_in_at + config.lifetime
-
-
-def is_over(config: Config, record: Record) -> bool:
-    """Return True if a record has ended however much it is used."""
-    end = _absolute_end(config, record)
-    return end is not None and end <= time.time()
 
 
 def find_stored_logins(registration: Registration, **labels: str) -> list[StoredLogin]:
@@ -118,7 +90,11 @@ def open_record(registration: Registration, sealed: str) -> Record | None:
     known = registration.open_cached(
         sealed, lambda opened: unpack(opened, registration.name, registration.context), "record"
     )
-    return None if known is None else known.copy()
+    if known is None:
+        return None
+    record = known.copy()
+    record.identity.roles = registration.options.roles.name(record.roles)
+    return record
 
 
 def end_and_revoke(logins: t.Iterable[StoredLogin], reason: str) -> bool:

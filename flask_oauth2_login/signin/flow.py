@@ -194,10 +194,11 @@ def _report(registration: Registration, error: OAuth2Error) -> ProviderAnswerErr
 def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:
     """Return whose token it is; an identity without id if the provider can't say."""
     identity = registration.handler.fetch_identity(
-        token, registration.options.claims, attempt.scopes
+        token, registration.options.claims, attempt.scopes, registration.options.roles
     )
     identity = identity or Identity(registration.name, None)
     identity.provider = registration.name
+    identity.roles = registration.options.roles.name(token.found_roles or {})
     return identity
 
 
@@ -218,6 +219,7 @@ def make_record(
         id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
         id_token=token.get("id_token") if keeps_id_token(registration, token) else None,
         id_token_claims=[name for name in registration.options.claims if name in claims],
+        roles=token.found_roles or {},
     )
 
 

@@ -27,11 +27,12 @@ from ..session.flask_session import (
     write_entries,
 )
 from ..session.grants import keep_grant
+from ..session.lifetime import expires_at
 from ..session.record import Record, default_owner
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.store_labels import labels_of, owner_key, owner_of
-from ..session.stored_login import StoredLogin, expires_at, seal_within_room, server_store
+from ..session.stored_login import StoredLogin, seal_within_room, server_store
 from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt

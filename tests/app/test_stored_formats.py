@@ -83,7 +83,11 @@ def test_what_an_earlier_version_stored_still_opens(
     browser = app.test_client()
     for name, value in stored["cookies"].items():
         browser.set_cookie(name, value)
-    assert browser.get("/both").json == stored["answer"]
+    expected = stored["answer"]
+    for identity, _ in expected.values():
+        # What was stored before there were roles has none.
+        identity.setdefault("roles", [])
+    assert browser.get("/both").json == expected
     with app.app_context():
         (account,) = sso.accounts("sso::ada")
     assert (account.id, account.email) == ("ada", "ada@example.com")

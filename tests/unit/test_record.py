@@ -50,6 +50,7 @@ def make_record(**changes: t.Any) -> Record:
             )
         },
         {"scopes": ["read", "write"]},
+        {"roles": {"groups": (0, ["staff"]), "realm_access.roles": (2, [])}},
         {"scopes": []},
         {"requested": {"scope": ["read"], "max_age": 60}},
         {"requested": {"scope": ["read", "write"], "prompt": "login"}},

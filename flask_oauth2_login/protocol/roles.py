@@ -103,7 +103,7 @@ class RoleRules:
 NO_ROLES = RoleRules()
 
 
-def with_roles(
+def with_refreshed_roles(
     former: FoundRoles,
     found: FoundRoles,
     *,

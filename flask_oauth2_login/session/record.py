@@ -8,7 +8,7 @@ import json
 import typing as t
 
 from ..protocol.identity import Identity
-from ..protocol.roles import FoundRoles
+from ..protocol.roles import FoundRoles, with_refreshed_roles
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 
@@ -82,16 +82,25 @@ def _copy_members(members: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return copied
 
 
-def with_id_claims(record: Record, token: Token, wanted: t.Iterable[str]) -> Record:
-    """Return a record with the claims of a refreshed ID token in place of the former one's.
+def with_refreshed_claims(record: Record, token: Token, wanted: t.Iterable[str]) -> Record:
+    """Return a record with the claims and roles of a refreshed token in place of the former one's.
 
     A claim that only the former ID token had is gone, such as the groups of somebody who is in none
     any more. Claims of UserInfo stay, unless the ID token now has them.
 
-    :param token: the refreshed token, with ``id_claims`` if it has a valid ID token.
+    :param token: the refreshed token, with ``id_claims`` if it has a valid ID token, and with
+        ``found_roles`` if roles were looked for in it.
     :param wanted: the names of claims to keep in ``identity.claims``.
     """
     newer = token.id_claims
+    if token.found_roles is not None:
+        roles = with_refreshed_roles(
+            record.roles,
+            token.found_roles,
+            has_id_token=newer is not None,
+            was_checked=token.is_checked,
+        )
+        record = dataclasses.replace(record, roles=roles)
     if newer is None:
         return record
     others = {

@@ -13,13 +13,14 @@ from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
 from ..protocol.errors import ConfigurationError, StoreError
+from ..protocol.roles import RoleRules
 from ..protocol.token import Token
 from ..stores.base import Outcome, TokenStore
 from ..stores.sealing import hashed_name
 from .browser_record import BrowserRecords
 from .extension import current_extension
 from .lifetime import expires_at, is_over
-from .record import Record, pack, unpack, with_id_claims
+from .record import Record, pack, unpack, with_refreshed_claims
 from .registration import Registration
 
 log = logging.getLogger("flask_oauth2_login")
@@ -168,6 +169,10 @@ class StoredLogin(TokenSource):
     def can_refresh(self, token: Token) -> bool:
         return token.refresh_token is not None
 
+    @property
+    def _role_rules(self) -> RoleRules:
+        return self.registration.options.roles
+
     def current(self) -> StoredToken | None:
         return self._stored
 
@@ -186,10 +191,13 @@ class StoredLogin(TokenSource):
         return self._stored
 
     def refresh(self, token: Token) -> Token | None:
-        return self.handler.renew(token, self.record.id_claims)
+        newer, roles = self.handler.renew(token, self.record.id_claims), self._role_rules
+        if newer is not None and roles.paths:
+            self.handler.find_roles(newer, newer.id_claims or self.record.id_claims, roles)
+        return newer
 
     def replace(self, token: Token, version: str) -> Outcome:
-        newer = with_id_claims(self.record, token, self.registration.options.claims)
+        newer = with_refreshed_claims(self.record, token, self.registration.options.claims)
         outcome = self._put(newer, token, version)
         if outcome == "replaced":
             identity = self.record.identity

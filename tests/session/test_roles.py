@@ -7,9 +7,17 @@ import typing as t
 
 import pytest
 
-from flask_oauth2_login import ConfigurationError, Identity, OAuth2Login, Token
+from flask_oauth2_login import (
+    ConfigurationError,
+    Identity,
+    OAuth2Login,
+    Token,
+    current_identity,
+    current_oauth_session,
+)
 from tests.conftest import SSO, MakeApp, MakeSSO
 from tests.support.apps import STORES
+from tests.support.clock import Clock
 from tests.support.handlers import make_handler, make_openid
 from tests.support.provider import Answer, Browser, Provider
 from tests.support.provider.signing import make_key
@@ -25,9 +33,12 @@ def roles_of(sso: SSO) -> list[str]:
 
 
 def say(provider: Provider, **claims: t.Any) -> None:
-    """Have ID tokens and UserInfo say this of the person."""
+    """Have ID tokens and UserInfo say this of the person, those of grants that exist too."""
     assert provider.person is not None
-    provider.person.update(claims)
+    for person in (provider.person, *(grant.person for grant in provider.grants.all)):
+        person.update(claims)
+        for name in [name for name, value in claims.items() if value is ...]:
+            del person[name]
 
 
 def access_token(provider: Provider, *, sign: t.Any = None, **claims: t.Any) -> None:
@@ -251,3 +262,110 @@ def test_names_without_a_path_are_an_error_at_registration(
 ) -> None:
     with pytest.raises(ConfigurationError, match="roles='path'"):
         make_app(OAuth2Login(make_openid(provider), role_names={"a": "b"}))
+
+
+def renew(sso: SSO, provider: Provider) -> None:
+    """Have the login's token refreshed."""
+    provider.grants.expire_access()
+    assert sso.browser.fetch("/call/x").status_code == 200
+
+
+@STORES
+def test_roles_follow_a_renewed_id_token(make_sso: MakeSSO, provider: Provider, store: str) -> None:
+    say(provider, groups=["staff", "admins"])
+    sso = make_sso(store, roles="groups")
+    sso.browser.sign_in()
+    say(provider, groups=["staff"])
+    assert roles_of(sso) == ["staff", "admins"]
+    renew(sso, provider)
+    assert roles_of(sso) == ["staff"]
+    say(provider, groups=...)
+    renew(sso, provider)
+    assert roles_of(sso) == []
+
+
+def test_roles_follow_in_the_request_that_renews(make_sso: MakeSSO, provider: Provider) -> None:
+    say(provider, groups=["admins"])
+    sso = make_sso(roles="groups")
+
+    @sso.app.get("/both")
+    def both() -> list[list[str]]:
+        before = current_identity.roles
+        current_oauth_session.get("x")
+        return [before, current_identity.roles]
+
+    sso.browser.sign_in()
+    say(provider, groups=["staff"])
+    provider.grants.expire_access()
+    assert sso.browser.get("/both").json == [["admins"], ["staff"]]
+
+
+def test_roles_follow_the_grant_for_jobs(make_sso: MakeSSO, provider: Provider) -> None:
+    say(provider, groups=["admins"])
+    sso = make_sso(roles="groups", offline=True)
+    sso.browser.sign_in()
+    assert roles_of(sso) == ["admins"]
+    say(provider, groups=[])
+    renew(sso, provider)
+    assert roles_of(sso) == []
+
+
+def test_roles_stay_if_a_renewal_brings_no_id_token(make_sso: MakeSSO, provider: Provider) -> None:
+    say(provider, groups=["admins"])
+    provider.id_token_at_refresh = False
+    sso = make_sso(roles="groups")
+    sso.browser.sign_in()
+    renew(sso, provider)
+    assert roles_of(sso) == ["admins"]
+
+
+def test_roles_of_userinfo_stay_unless_the_id_token_has_them(
+    make_sso: MakeSSO, provider: Provider
+) -> None:
+    provider.claims_in_id_token = False
+    say(provider, groups=["admins"])
+    sso = make_sso(roles="groups")
+    sso.browser.sign_in()
+    renew(sso, provider)
+    assert roles_of(sso) == ["admins"]
+    provider.claims_in_id_token = True
+    say(provider, groups=["staff"])
+    renew(sso, provider)
+    assert roles_of(sso) == ["staff"]
+
+
+@pytest.mark.security("D1")
+def test_roles_follow_a_renewed_access_token(
+    make_sso: MakeSSO, provider: Provider, clock: Clock
+) -> None:
+    def renew_to(role: str, **options: t.Any) -> None:
+        clock.ahead += 3700
+        access_token(provider, realm_access={"roles": [role]}, **options)
+        assert sso.browser.fetch("/call/x").status_code == 200
+
+    access_token(provider, realm_access={"roles": ["admin"]})
+    sso = make_sso(roles="realm_access.roles")
+    sso.browser.sign_in()
+    assert roles_of(sso) == ["admin"]
+    provider.on("/api/*", Answer(200, {}))
+    renew_to("staff")
+    assert roles_of(sso) == ["staff"]
+    renew_to("root", sign={"key": OTHER})
+    assert roles_of(sso) == [], "neither the former roles nor those that nobody has signed"
+
+
+def test_roles_stay_while_the_keys_of_an_access_token_cannot_be_fetched(
+    make_sso: MakeSSO, provider: Provider, clock: Clock
+) -> None:
+    access_token(provider, realm_access={"roles": ["admin"]})
+    provider.id_token_at_refresh = False
+    sso = make_sso(roles="realm_access.roles")
+    sso.browser.sign_in()
+    provider.rotate_keys()
+    provider.on("/jwks", Answer(503))
+    provider.on("/api/*", Answer(200, {}))
+    clock.ahead += 3700
+    access_token(provider, realm_access={"roles": ["staff"]})
+    assert sso.browser.fetch("/call/x").status_code == 200
+    assert len(provider.calls("/token")) == 2
+    assert roles_of(sso) == ["admin"]

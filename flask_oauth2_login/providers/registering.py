@@ -55,8 +55,8 @@ def handler_of_preset(
         )
     if found.get("confirmed") is False:
         log.warning(
-            "The preset %r is unconfirmed: too few sources agree on it, or a part of it is doubtful."
-            " Compare it with the provider's documentation: %s.",
+            "The preset %r is unconfirmed: too few sources agree on it, or a part of it is"
+            " doubtful. Compare it with the provider's documentation: %s.",
             name,
             ", ".join(f"{word}={found[word]}" for word in SOURCES if word in found),
         )

@@ -19,7 +19,8 @@ from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
-from .guard_arguments import ARGUMENTS, Check, Guard, read_guard
+from .guard_arguments import ARGUMENTS, Check, Guard, Roles, read_guard
+from .not_allowed import not_allowed
 from .pages import error_page
 from .view_urls import is_own_view
 
@@ -43,6 +44,8 @@ def login_required(
     max_age: float | None = None,
     acr_values: Scope = (),
     authorize_params: t.Mapping[str, t.Any] | None = None,
+    roles: Roles | None = None,
+    roles_all: Roles | None = None,
 ) -> t.Callable[[View], View]: ...
 
 
@@ -80,6 +83,8 @@ def require_login(
     max_age: float | None = None,
     acr_values: Scope = (),
     authorize_params: t.Mapping[str, t.Any] | None = None,
+    roles: Roles | None = None,
+    roles_all: Roles | None = None,
     **unknown: t.Never,
 ) -> None:
     """Check that somebody has signed in: :func:`login_required` as a function.
@@ -101,14 +106,18 @@ def require_login(
     :param acr_values: the ``acr`` of the ID token must be one of these (same section).
     :param authorize_params: further parameters for the provider when somebody has to sign in, such
         as ``{"prompt": "login"}``. Apart from the demands among them, they guard nothing.
+    :param roles: a role or a list of roles, of which the person must have one. The login says where
+        roles are: ``OAuth2Login(…, roles="path")``. Whoever has none is answered with a 403.
+    :param roles_all: a role or a list of roles, of which the person must have each.
     :raises ConfigurationError: the guard does not know an argument; ``check`` does not return a
-        bool; or ``max_age`` or ``acr_values`` is demanded of a login without ID tokens.
+        bool; ``max_age`` or ``acr_values`` is demanded of a login without ID tokens; or a role is
+        demanded of a login that does not know where roles are.
     :raises LoginRequired: nobody is signed in, or the sign-in lacks something. Flask's error
         handling answers it.
-    :raises werkzeug.exceptions.Forbidden: ``check`` returned False, or the person did not grant
-        the scope.
+    :raises werkzeug.exceptions.Forbidden: ``check`` returned False, or the person lacks a role or
+        did not grant the scope.
     """
-    given = (scope, check, max_age, acr_values, authorize_params)
+    given = (scope, check, max_age, acr_values, authorize_params, roles, roles_all)
     _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
 
 
@@ -124,18 +133,24 @@ def _require(login: str | None, guard: Guard) -> None:
         _demand_scope(needed, found, guard)
     if guard.proof is not None:
         _demand_proof(needed, found, guard.proof, guard.params)
-    if guard.check is not None and not _passes(guard.check, found.record.identity):
-        raise error_page(403)
+    identity = found.record.identity
+    if not _has_roles(identity, guard) or (
+        guard.check is not None and not _passes(guard.check, identity)
+    ):
+        raise not_allowed(needed, identity)
     request_scope().admitted = needed.name
 
 
 def _find_needed(name: str | None, guard: Guard) -> tuple[Registration | None, StoredLogin | None]:
     """Return the registration that a guard needs, and the visitor's login there."""
-    if name is None and guard.proof is None:
+    needs_roles = bool(guard.roles or guard.roles_all)
+    if name is None and guard.proof is None and not needs_roles:
         return find_current_login() or (None, None)
     needed = current_extension().get(name) if name is not None else find_registration()
     if guard.proof is not None:
         needed = _able_to_prove(name, needed)
+    if needs_roles:
+        needed = _able_to_have_roles(name, needed)
     return needed, find_login(needed) if needed is not None else None
 
 
@@ -151,10 +166,41 @@ def _able_to_prove(name: str | None, registration: Registration | None) -> Regis
     able = [each for each in registrations if each.handler.openid]
     if not able:
         require_id_tokens(registrations[0])
+    return _newest_signed_in(able)
+
+
+def _able_to_have_roles(name: str | None, registration: Registration | None) -> Registration | None:
+    """Return the login, or another where somebody is signed in if it does not know any roles.
+
+    :raises ConfigurationError: no login that the guard takes knows where roles are.
+    """
+    registrations = list(current_extension().logins.values())
+    if name is not None:
+        registrations = [t.cast(Registration, registration)]
+    able = [each for each in registrations if each.options.roles.paths]
+    if not able:
+        raise ConfigurationError(
+            f"The guard demands a role, and the login {registrations[0].name!r} does not know where"
+            " roles are: OAuth2Login(…, roles='path'), such as roles='groups'."
+        )
+    if registration is None or registration in able:
+        return registration
+    return _newest_signed_in(able) or registration
+
+
+def _newest_signed_in(registrations: t.Sequence[Registration]) -> Registration | None:
+    """Return the login that was signed in last, of several; None if nobody is signed in at one."""
     # Several logins may be signed in, of which an outer guard has named another one.
     names = [entry.login for entry in reversed(read_entries().live)]
-    signed_in = [each for each in able if each.name in names and find_login(each) is not None]
+    signed_in = [
+        each for each in registrations if each.name in names and find_login(each) is not None
+    ]
     return min(signed_in, key=lambda each: names.index(each.name), default=None)
+
+
+def _has_roles(identity: Identity, guard: Guard) -> bool:
+    has = set(identity.roles)
+    return guard.roles_all <= has and (not guard.roles or not guard.roles.isdisjoint(has))
 
 
 def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) -> None:

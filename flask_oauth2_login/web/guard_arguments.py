@@ -13,9 +13,12 @@ from ..protocol.scope import split_scope
 from .demands import RESERVED_PARAMS, Demands, check_params, read_demands, read_max_age, scopes_of
 
 Check = t.Callable[[Identity], bool]
+Roles = str | list[str] | tuple[str, ...] | set[str] | frozenset[str]
 
 #: The arguments of the guard, apart from the name of the login.
-ARGUMENTS = ("scope", "check", "max_age", "acr_values", "authorize_params")
+ARGUMENTS = (
+    "scope", "check", "max_age", "acr_values", "authorize_params", "roles", "roles_all",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +26,10 @@ class Guard:
     """The demands of one guard."""
 
     scopes: list[str]
+    #: The person must have one of these, if there are any.
+    roles: frozenset[str]
+    #: The person must have each of these.
+    roles_all: frozenset[str]
     check: Check | None
     #: What the ID token of the sign-in must prove; None for nothing.
     proof: Demands | None
@@ -60,10 +67,32 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
     }
     return Guard(
         scopes,
+        _read_roles("roles", given.get("roles")),
+        _read_roles("roles_all", given.get("roles_all")),
         check,
         demands.and_also(read_demands({"claims": extra.get("claims")})) or None,
         {name: value for name, value in params.items() if value is not None},
     )
+
+
+def _read_roles(name: str, given: t.Any) -> frozenset[str]:
+    """Return the roles of ``roles=`` or ``roles_all=``.
+
+    :raises ConfigurationError: the value is not a role or several.
+    """
+    if given is None:
+        return frozenset()
+    roles = [given] if isinstance(given, str) else given
+    if (
+        not isinstance(roles, (list, tuple, set, frozenset))
+        or not roles
+        or not all(isinstance(role, str) and role for role in roles)
+    ):
+        raise ConfigurationError(
+            f"{name}={given!r} is neither a role nor a list of roles: {name}='admin', or"
+            f" {name}=['admin', 'editor']."
+        )
+    return frozenset(roles)
 
 
 def _is_not_plain(check: t.Any) -> bool:
@@ -84,6 +113,6 @@ def _unknown_argument(name: str, value: t.Any) -> ConfigurationError:
     hint = f" Did you mean {meant[0]}?" if meant else ""
     return ConfigurationError(
         f"The guard has no argument {name!r}, and can't check it.{hint} It takes"
-        f" {', '.join(ARGUMENTS)}. A permission is a check= function of the identity; what only"
-        f" the provider understands goes in authorize_params={{{name!r}: …}}."
+        f" {', '.join(ARGUMENTS)}. A permission is a role, or a check= function of the identity;"
+        f" what only the provider understands goes in authorize_params={{{name!r}: …}}."
     )

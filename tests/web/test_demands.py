@@ -42,8 +42,8 @@ def app(provider: Provider, make_app: MakeApp) -> Flask:
 @pytest.mark.parametrize(
     "demand",
     [
-        {"roles": "admin"},
         {"role": "admin"},
+        {"roles_any": ["admin"]},
         {"groups": ["admins"]},
         {"tenant": "acme"},
         {"permission": "write"},
@@ -67,14 +67,14 @@ def test_an_unknown_demand_of_the_function_is_an_error_for_everybody(
     app: Flask, browser: Browser
 ) -> None:
     def admin() -> str:
-        require_login("sso", roles="admin")  # type: ignore[arg-type]
+        require_login("sso", role="admin")  # type: ignore[arg-type]
         return "seen"
 
     app.add_url_rule("/admin", "admin", admin)
-    with pytest.raises(ConfigurationError, match="roles"):
+    with pytest.raises(ConfigurationError, match="role"):
         browser.get("/admin")
     browser.sign_in()
-    with pytest.raises(ConfigurationError, match="roles"):
+    with pytest.raises(ConfigurationError, match="role"):
         browser.get("/admin")
 
 
@@ -87,6 +87,14 @@ def test_an_unknown_demand_of_the_function_is_an_error_for_everybody(
         ({"max_age": -1}, "number of seconds"),
         ({"max_age": True}, "number of seconds"),
         ({"check": "admin"}, "plain function"),
+        ({"roles": []}, "list of roles"),
+        ({"roles": ""}, "list of roles"),
+        ({"roles": 7}, "list of roles"),
+        ({"roles": {"admin": True}}, "list of roles"),
+        ({"roles": ["admin", None]}, "list of roles"),
+        ({"roles": (role for role in ["admin"])}, "list of roles"),
+        ({"roles": False}, "list of roles"),
+        ({"roles_all": [["admin"]]}, "list of roles"),
         ({"authorize_params": "prompt=login"}, "dictionary"),
         ({"authorize_params": {"state": "x"}}, "state"),
         ({"authorize_params": {"redirect_uri": "https://evil.example"}}, "redirect_uri"),

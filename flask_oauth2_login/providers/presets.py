@@ -129,8 +129,13 @@ def make_handler(
         options.pop("site", None)
     known = known_options(OAuth2) | known_options(kind)
     if unknown := set(options) - known:
+        similar = {
+            word: difflib.get_close_matches(word, {*known, *ROW_WORDS}, 1) for word in unknown
+        }
+        hints = [f"{word} (did you mean {found[0]}?)" for word, found in similar.items() if found]
+        plain = [word for word, found in similar.items() if not found]
         raise ConfigurationError(
-            f"The preset {name!r} has unknown options: {', '.join(sorted(unknown))}."
+            f"The preset {name!r} has unknown options: {', '.join(sorted([*hints, *plain]))}."
             f" Known options: {', '.join(sorted(known - {'client_id'}))}."
         )
     if mine := {"client_id", "client_secret"} & set(options):

@@ -93,6 +93,36 @@ def test_code_counts_before_config_and_both_before_a_default() -> None:
     assert urls == [f"{OLD}/{tenant}/token" for tenant in ("common", "4711", "mine")]
 
 
+def test_variables_and_fields_can_be_environment_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Flask("environment")
+    app.config |= {"SECRET_KEY": "x" * 32, "OAUTH2_LOGIN_PROVIDERS": {"my-sso": WITH_TENANT}}
+    for name, value in {
+        "CLIENT_ID": "id",
+        "CLIENT_SECRET": "secret",
+        "TENANT": "4711",
+        "SCOPE": "read write",
+        "PKCE": "false",
+        "AUTHORIZE_PARAMS": '{"prompt": "login"}',
+    }.items():
+        monkeypatch.setenv(f"FLASK_MY_SSO_{name}", value)
+    app.config.from_prefixed_env()
+    app.register_blueprint(OAuth2Login("my-sso"))
+    login = app.extensions["oauth2_login"].logins["my-sso"]
+    assert login.handler.token_url == f"{OLD}/4711/token"
+    assert login.scopes == ["read", "write"]
+    assert login.handler.pkce is False
+    assert login.handler.authorize_params == {"prompt": "login"}
+
+
+def test_a_word_of_a_private_preset_that_is_misspelled_gets_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match=r"userinfo_ulr \(did you mean userinfo_url\?\)"):
+        make_site({**endpoints_at(OLD), "userinfo_ulr": OLD})
+    with pytest.raises(ConfigurationError, match=r"sope \(did you mean scope\?\)"):
+        make_site({**endpoints_at(OLD), "sope": "x"})
+
+
 def test_a_variable_that_is_missing_is_named_with_both_ways_to_set_it() -> None:
     for row in (WITH_DOMAIN, endpoints_at("https://{domain}")):
         with pytest.raises(ConfigurationError, match=r"preset=\{'domain'.*SSO_DOMAIN"):

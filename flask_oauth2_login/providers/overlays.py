@@ -108,6 +108,9 @@ def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
     bases = {_base(row[word]) for word in SOURCES if isinstance(row.get(word), str)} - {""}
     if not fields.get("site") or row.get("site") or not bases:
         return moved
+    if {"authorization_url", "token_url"} <= fields.keys():
+        # The fields describe the provider by themselves, and may be paths below the site.
+        return moved
     site = str(fields["site"]).rstrip("/")
     if not urls.origin(site) or "?" in site or "#" in site:
         raise ConfigurationError(

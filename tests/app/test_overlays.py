@@ -290,6 +290,26 @@ def test_presets_that_are_shipped_move_as_a_whole(
     assert found.get("api_url") == api_url
 
 
+@pytest.mark.security("B2", "C3")
+def test_a_provider_of_an_apps_own_may_have_the_name_of_a_preset(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = {
+        "site": provider.url,
+        "authorization_url": "authorize",
+        "token_url": "token",
+        "userinfo_url": "userinfo",
+    }
+    found = find_preset("facebook", {"facebook": own})
+    del found["register_url"]
+    assert "facebook.com" not in str(found)
+    assert found["site"] == provider.url
+    assert "api_url" in caplog.text
+    keycloak = find_preset("keycloak", {"keycloak": {"issuer": provider.issuer}})
+    assert keycloak["issuer"] == provider.issuer
+    assert "api_url" not in keycloak
+
+
 def test_a_site_must_be_a_url_and_leaves_no_variable_without_a_place() -> None:
     with pytest.raises(ConfigurationError, match="not the absolute URL"):
         make_site(endpoints_at(OLD), {"site": "new.example"})

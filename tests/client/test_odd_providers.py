@@ -216,7 +216,7 @@ def test_a_client_may_sign_its_secret_anew_for_each_request(
     ],
 )
 def test_a_key_that_cannot_sign_is_told_without_the_key(key: t.Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"no private EC key.*\.p8") as told:
+    with pytest.raises(ConfigurationError, match=r"not a private EC key.*\.p8") as told:
         SignedSecret(key, **SIGNED)
     assert str(key or "nothing") not in str(told.value).replace("-----BEGIN PRIVATE KEY-----", "")
     assert told.value.__cause__ is None

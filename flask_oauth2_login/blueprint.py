@@ -12,7 +12,7 @@ from flask import Blueprint, has_request_context, request
 from . import jobs, key_rotation, views
 from .checks import BEFORE, CHECKS
 from .client.oauth2 import OAuth2
-from .client.options import list_of, refuse_unknown_names
+from .client.options import list_of, read_seconds, refuse_unknown_names
 from .client.session import OAuth2Session
 from .config import Config
 from .globals import find_session
@@ -75,6 +75,9 @@ class OAuth2Login(Blueprint):
         UserInfo, whichever has the path first.
     :param role_names: the app's name for each of the provider's roles: ``{"sso-admins": "admin"}``.
         Roles that it does not name are dropped.
+    :param revalidate: after how many seconds a guarded request has the provider confirm the login
+        again: by a refresh, and by UserInfo where claims or roles came from there. A refusal ends
+        the login.
     :param offline: True to keep each person's token for jobs (:meth:`session_for`), in a record of
         its own. A sign-out keeps that record, and :meth:`unlink` ends it. It needs a server-side
         store. The authorization request asks for a refresh token by what the handler's option
@@ -101,6 +104,7 @@ class OAuth2Login(Blueprint):
         claims: t.Iterable[str] = (),
         roles: str | t.Sequence[str] | None = None,
         role_names: t.Mapping[str, str] | None = None,
+        revalidate: float | None = None,
         offline: bool = False,
         keep_id_token: bool | None = None,
         authorize_params: t.Mapping[str, t.Any] | None = None,
@@ -129,6 +133,7 @@ class OAuth2Login(Blueprint):
             keep_id_token=keep_id_token,
             authorize_params=check_params("authorize_params", authorize_params or {}),
             roles=read_rules(roles, role_names),
+            revalidate=read_seconds("revalidate", revalidate),
         )
         self._hooks = LoginHooks()
         for path, methods in VIEWS.items():

@@ -28,11 +28,11 @@ _signals = Namespace()
 logged_in = _signals.signal("oauth2-logged-in")
 
 #: Sent when a login has ended. Arguments: ``login`` (its name), ``identity`` (an `Identity`) and
-#: ``reason``: ``"asked"`` (the person or the app has signed out), ``"expired"`` (the provider does
-#: not refresh the token any more), ``"replaced"`` (by somebody else's sign-in),
-#: ``"back-channel"`` or ``"front-channel"`` (the provider has signed the person out),
-#: ``"unlinked"`` (the app has called `OAuth2Login.unlink`). A further sign-in of the same person
-#: ends no login.
+#: ``reason``: ``"asked"`` (the person or the app has signed out), ``"expired"`` (the login's
+#: lifetime is over, or its token is lost), ``"refused"`` (the provider does not refresh the token
+#: any more), ``"replaced"`` (by somebody else's sign-in), ``"back-channel"`` or ``"front-channel"``
+#: (the provider has signed the person out), ``"unlinked"`` (the app has called
+#: `OAuth2Login.unlink`). A further sign-in of the same person ends no login.
 logged_out = _signals.signal("oauth2-logged-out")
 
 #: Sent when a sign-in has failed. Arguments: ``login`` (its name) and ``error`` (an `OAuth2Error`).

@@ -168,7 +168,7 @@ class OpenIDConnect(OAuth2):
 
             token.id_claims = validate_id_token(
                 token["id_token"],
-                self._verifier(),
+                self.make_verifier(),
                 nonce=nonce,
                 max_age=max_age,
                 acr_values=acr_values,
@@ -205,7 +205,7 @@ class OpenIDConnect(OAuth2):
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
             try:
-                self._refreshed.check(newer, id_claims or {}, self.client_id, self._verifier)
+                self._refreshed.check(newer, id_claims or {}, self.client_id, self.make_verifier)
             except IDTokenError:
                 revoke((self, newer))
                 raise
@@ -246,7 +246,9 @@ class OpenIDConnect(OAuth2):
                 if not token.access_token:
                     raise ProviderAnswerError("UserInfo can't be asked without an access token.")
                 url = userinfo.add_params(url, self.userinfo_params, token)
-                more = userinfo.fetch_claims(api, self.userinfo_method, url, token, self._verifier)
+                more = userinfo.fetch_claims(
+                    api, self.userinfo_method, url, token, self.make_verifier
+                )
             except ProviderError as error:
                 # The ID token says who it is. Only what the developer demands is worth a failure.
                 if demanded:
@@ -268,7 +270,7 @@ class OpenIDConnect(OAuth2):
         if (missing := roles.missing(found)) and not token.lacks_access_token:
             try:
                 access_claims = self._access_tokens.read(
-                    token.access_token, id_claims.get("sub"), self._verifier, missing
+                    token.access_token, id_claims.get("sub"), self.make_verifier, missing
                 )
                 found = roles.find(access_claims, ACCESS_TOKEN, found)
             except ProviderError:
@@ -290,7 +292,7 @@ class OpenIDConnect(OAuth2):
         """
         from ..protocol.id_token import validate_logout_token
 
-        return validate_logout_token(logout_token, self._verifier())
+        return validate_logout_token(logout_token, self.make_verifier())
 
     def preload(self) -> None:
         """Import at registration what validation needs, to save the first visitor the wait."""
@@ -307,7 +309,8 @@ class OpenIDConnect(OAuth2):
 
         return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
 
-    def _verifier(self) -> Verifier:
+    def make_verifier(self) -> Verifier:
+        """Return what a check compares the provider's tokens with."""
         from ..protocol.jwt import Verifier
 
         document = self.metadata

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import math
 import typing as t
 from dataclasses import field
 
@@ -113,6 +114,17 @@ def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
     if isinstance(given, str):
         raise ConfigurationError(f"{name} must be a list of strings: {name}=[{given!r}].")
     return list(given or ())
+
+
+def read_seconds(name: str, given: t.Any) -> float | None:
+    """Return a number of seconds that is more than 0; None for None.
+
+    :raises ConfigurationError: it is something else.
+    """
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if given is not None and not (is_number and 0 < given < math.inf):
+        raise ConfigurationError(f"{name}={given!r} is not a number of seconds, such as 900.")
+    return t.cast("float | None", given)
 
 
 def set_of(name: str, given: t.Iterable[str] | None) -> frozenset[str]:

@@ -23,6 +23,7 @@ from ..protocol.errors import (
     StoreError,
     TokenError,
     UnnamedRefusalError,
+    UserInfoRefusedError,
 )
 from ..protocol.fork_safe import PerProcess
 from ..protocol.refusal import Concern, find_concern
@@ -92,6 +93,18 @@ class Refresher:
         if token.expires_within(0):
             raise _ended(source)
         return token
+
+    def confirm(self, source: TokenSource) -> None:
+        """Have the provider confirm a login: refresh its token, due or not, exactly once.
+
+        :raises LoginRequired: the login has ended, or the provider refused.
+        :raises ProviderError: the provider can't do it now.
+        :raises StoreError: the store can't be reached.
+        """
+        stored = source.current()
+        if stored is None:
+            raise _ended(source)
+        self._refresh(source, stored.token)
 
     def _refresh(self, source: TokenSource, expired: Token) -> Token:
         """Return a newer token than ``expired``: refresh it, or wait for the thread that does."""
@@ -179,7 +192,7 @@ class Refresher:
                     refusal,
                 )
                 source.note_refused()
-                source.end()
+                source.end("refused")
                 raise _ended(source) from None
             log.warning("%s: a token was not refreshed. %s", source.name, refusal)
             what = refusal.error if isinstance(refusal, TokenError) else refusal.reason
@@ -188,6 +201,11 @@ class Refresher:
             )
             back_off.failed(source, error)
             raise error from None
+        except UserInfoRefusedError as refusal:
+            back_off.succeeded(source)
+            log.warning("%s: a login ends, because UserInfo refused it. %s", source.name, refusal)
+            source.end("refused")
+            raise _ended(source) from None
         except ProviderError as error:
             log.warning("%s: a token was not refreshed. %s", source.name, error)
             back_off.failed(source, error)
@@ -278,8 +296,7 @@ def _is_due(token: Token) -> bool:
 def _if_newer(source: TokenSource, stored: StoredToken | None, expired: Token) -> Token | None:
     if stored is None:
         raise _ended(source)
-    # Compare whole tokens: some providers only extend the life of the same access token.
-    return stored.token if stored.token != expired else None
+    return stored.token if source.is_newer(stored, expired) else None
 
 
 def _ended(source: TokenSource) -> LoginRequired:

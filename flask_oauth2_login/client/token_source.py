@@ -86,7 +86,12 @@ class TokenSource:
     def note_refused(self) -> None:
         """Note that the provider has refused the refresh token, before the login ends."""
 
-    def end(self) -> object:
+    def is_newer(self, stored: StoredToken, former: Token) -> bool:
+        """Return True if what is stored is newer than a token that this request has read."""
+        # Compare whole tokens: some providers only extend the life of the same access token.
+        return stored.token != former
+
+    def end(self, reason: str = "expired") -> object:
         """End the login, because its refresh token can't be used any more."""
         raise NotImplementedError
 

@@ -10,7 +10,12 @@ import typing as t
 from urllib.parse import urlencode
 
 from ..protocol import http, urls
-from ..protocol.errors import IDTokenError, ProviderAnswerError, UnusableIDTokenError
+from ..protocol.errors import (
+    IDTokenError,
+    ProviderAnswerError,
+    UnusableIDTokenError,
+    UserInfoRefusedError,
+)
 from ..protocol.identity import Identity, find_path, picks_verified
 from ..protocol.json_input import to_one_line
 from ..protocol.refusal import find_reason
@@ -84,7 +89,8 @@ def fetch_userinfo(
     """
     response = fetch(api, method, url, token, body)
     if response.status in {401, 403}:
-        raise ProviderAnswerError(
+        refused = UserInfoRefusedError if response.status == 401 else ProviderAnswerError
+        raise refused(
             f"userinfo_url answered with status {response.status}: {_reason_of(response, token)}."
             " Does the scope allow it?"
         )
@@ -161,9 +167,8 @@ def fetch_claims(
     is_refused = claims is not None and "sub" not in claims and find_refusal(claims, None, ())
     if response.status in {401, 403} or is_refused:
         reason = _reason_of(response, token)
-        raise ProviderAnswerError(
-            f"UserInfo refused the access token with status {response.status}: {reason}."
-        )
+        refused = UserInfoRefusedError if response.status == 401 else ProviderAnswerError
+        raise refused(f"UserInfo refused the access token with status {response.status}: {reason}.")
     jwt = _find_jwt(response) if response.status == 200 else None
     if jwt is not None and jwt.count(".") == 4:
         raise ProviderAnswerError(

@@ -161,6 +161,10 @@ class UnnamedRefusalError(ProviderAnswerError):
         self.status_code = status_code
 
 
+class UserInfoRefusedError(ProviderAnswerError):
+    """UserInfo rejects the access token (401), so the provider no longer vouches for the person."""
+
+
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
     """The provider says that it can't answer now (5xx, 429), or has closed the connection."""
 

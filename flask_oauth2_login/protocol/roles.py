@@ -109,6 +109,7 @@ def with_refreshed_roles(
     *,
     has_id_token: bool,
     was_checked: bool,
+    has_userinfo: bool = False,
 ) -> FoundRoles:
     """Return the roles of a sign-in with those of a refreshed token in place of the former ones.
 
@@ -118,8 +119,13 @@ def with_refreshed_roles(
     :param has_id_token: False if there is no refreshed ID token. The former one's roles stay then.
     :param was_checked: False if the new access token could not be checked because the provider's
         keys can't be fetched. The former one's roles stay then.
+    :param has_userinfo: True if UserInfo was asked again, and ``found`` has its roles.
     """
-    stays = {ID_TOKEN: not has_id_token, ACCESS_TOKEN: not was_checked, USERINFO: True}
+    stays = {
+        ID_TOKEN: not has_id_token,
+        ACCESS_TOKEN: not was_checked,
+        USERINFO: not has_userinfo,
+    }
     kept = {path: roles for path, roles in former.items() if stays.get(roles[0], False)}
     if not has_id_token:
         # The ID token takes precedence over the access token, as at the sign-in.

@@ -45,6 +45,10 @@ class Token(dict[str, t.Any]):
     id_claims: dict[str, t.Any] | None = None
     #: The roles in what the provider says of the person, where they were looked for.
     found_roles: FoundRoles | None = None
+    #: What UserInfo says of the person by now, if it was asked again.
+    userinfo: t.Mapping[str, t.Any] | None = None
+    #: True if all that was to be asked of the person was answered.
+    is_confirmed: bool = True
     #: False if the access token's claims could not be checked, because the keys can't be fetched.
     is_checked: bool = True
     #: True if a refresh brought a new refresh token only. The access token is then the former one.

@@ -85,7 +85,7 @@ class ClientToken(TokenSource):
         self.reload()
         return outcome
 
-    def end(self) -> None:
+    def end(self, reason: str = "expired") -> None:  # noqa: ARG002
         self._store.delete(self._name)
 
     def lease(self, seconds: float) -> str | None:

@@ -49,6 +49,8 @@ class Record:
     id_token_claims: list[str] = dataclasses.field(default_factory=list)
     #: The roles as the provider has them. `open_record` makes ``identity.roles`` of them.
     roles: FoundRoles = dataclasses.field(default_factory=dict)
+    #: Unix seconds at which the provider last confirmed who this is; 0 for the sign-in.
+    renewed_at: int = 0
 
     def copy(self) -> Record:
         """Return a copy whose token and identity an app may change."""
@@ -59,6 +61,11 @@ class Record:
         record.identity.answer = {}
         record.identity.roles = list(record.identity.roles)
         return record
+
+    @property
+    def confirmed_at(self) -> int:
+        """When the provider last confirmed who this is, in Unix seconds."""
+        return self.renewed_at or self.signed_in_at
 
     @property
     def is_grant(self) -> bool:
@@ -99,15 +106,21 @@ def with_refreshed_claims(record: Record, token: Token, wanted: t.Iterable[str])
             token.found_roles,
             has_id_token=newer is not None,
             was_checked=token.is_checked,
+            has_userinfo=token.userinfo is not None,
         )
         record = dataclasses.replace(record, roles=roles)
+    if token.userinfo is None:
+        others = {
+            name: value
+            for name, value in record.identity.claims.items()
+            if name not in record.id_token_claims
+        }
+    else:
+        others = {name: token.userinfo[name] for name in wanted if name in token.userinfo}
     if newer is None:
-        return record
-    others = {
-        name: value
-        for name, value in record.identity.claims.items()
-        if name not in record.id_token_claims
-    }
+        claims = {n: v for n, v in record.identity.claims.items() if n in record.id_token_claims}
+        identity = dataclasses.replace(record.identity, claims={**others, **claims})
+        return dataclasses.replace(record, identity=identity)
     own = {name: newer[name] for name in wanted if name in newer}
     kept = {name: newer[name] for name in KEPT_CLAIMS if name in newer}
     return dataclasses.replace(
@@ -178,6 +191,7 @@ def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
         record.id_token_claims or None,
         record.id_claims.get("nonce"),
         {path: [source, *roles] for path, (source, roles) in record.roles.items()},
+        record.renewed_at - record.signed_in_at if record.renewed_at else None,
     ]
     return _without_end(packed)
 
@@ -252,9 +266,9 @@ def _pad(values: t.Any, size: int) -> list[t.Any]:
 def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
-        packed = _pad(packed, 14)
+        packed = _pad(packed, 15)
         id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
-        id_token, grant, id_token_claims, nonce, roles = more
+        id_token, grant, id_token_claims, nonce, roles, renewed = more
         signed_in_at, expires_in, life = _pad(times, 3)
         if isinstance(scopes, str):
             scopes = [None, scopes.split(" "), 1]
@@ -291,4 +305,5 @@ def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record |
         grant,
         list(id_token_claims or ()),
         {path: (source, list(names)) for path, (source, *names) in (roles or {}).items()},
+        0 if renewed is None else signed_in_at + renewed,
     )

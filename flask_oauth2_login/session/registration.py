@@ -31,6 +31,7 @@ class LoginOptions:
     keep_id_token: bool | None = None
     authorize_params: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     roles: RoleRules = NO_ROLES
+    revalidate: float | None = None
 
 
 class LoginHooks:

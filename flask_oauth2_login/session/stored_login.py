@@ -13,7 +13,6 @@ from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
 from ..protocol.errors import ConfigurationError, StoreError
-from ..protocol.roles import RoleRules
 from ..protocol.token import Token
 from ..stores.base import Outcome, TokenStore
 from ..stores.sealing import hashed_name
@@ -22,9 +21,12 @@ from .extension import current_extension
 from .lifetime import expires_at, is_over
 from .record import Record, pack, unpack, with_refreshed_claims
 from .registration import Registration
+from .renewal import renew
 
 log = logging.getLogger("flask_oauth2_login")
 
+#: How long (s) after UserInfo failed a login is to be confirmed again.
+CONFIRM_AGAIN_SECONDS = 30
 #: How long (s) a refreshed token waits on this machine for a store that is down.
 FALLBACK_SECONDS = 7 * 24 * 3600
 
@@ -133,6 +135,8 @@ class StoredLogin(TokenSource):
         # Always replaced as a whole, so that threads sharing a session see a complete token.
         self._stored: StoredToken | None = None
         self._grant: StoredLogin | None = None
+        #: While the provider is asked to confirm the login: when it did so before.
+        self.confirming_since: int | None = None
 
     @classmethod
     def holding(cls, registration: Registration, record: Record, version: str = "") -> StoredLogin:
@@ -164,14 +168,12 @@ class StoredLogin(TokenSource):
 
     @property
     def max_request_seconds(self) -> float:
-        return self.handler.http_options.max_request_seconds
+        # With `revalidate`, UserInfo is asked too.
+        requests = 1 if self.registration.options.revalidate is None else 2
+        return requests * self.handler.http_options.max_request_seconds
 
     def can_refresh(self, token: Token) -> bool:
         return token.refresh_token is not None
-
-    @property
-    def _role_rules(self) -> RoleRules:
-        return self.registration.options.roles
 
     def current(self) -> StoredToken | None:
         return self._stored
@@ -191,13 +193,19 @@ class StoredLogin(TokenSource):
         return self._stored
 
     def refresh(self, token: Token) -> Token | None:
-        newer, roles = self.handler.renew(token, self.record.id_claims), self._role_rules
-        if newer is not None and roles.paths:
-            self.handler.find_roles(newer, newer.id_claims or self.record.id_claims, roles)
-        return newer
+        return renew(self.registration, self.record, token)
+
+    def is_newer(self, stored: StoredToken, former: Token) -> bool:
+        since = self.confirming_since
+        is_confirmed = since is not None and self.record.confirmed_at > since
+        return is_confirmed or super().is_newer(stored, former)
 
     def replace(self, token: Token, version: str) -> Outcome:
-        newer = with_refreshed_claims(self.record, token, self.registration.options.claims)
+        options = self.registration.options
+        newer = with_refreshed_claims(self.record, token, options.claims)
+        if options.revalidate is not None:
+            later = 0 if token.is_confirmed else options.revalidate - CONFIRM_AGAIN_SECONDS
+            newer.renewed_at = int(time.time() - max(later, 0))
         outcome = self._put(newer, token, version)
         if outcome == "replaced":
             identity = self.record.identity

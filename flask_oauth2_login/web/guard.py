@@ -17,6 +17,7 @@ from ..session.current_login import find_current_login, find_login, find_registr
 from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
+from ..session.revalidate import revalidate
 from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import ARGUMENTS, Check, Guard, Roles, read_guard
@@ -129,6 +130,8 @@ def _require(login: str | None, guard: Guard) -> None:
     needed, found = _find_needed(login, guard)
     if needed is None or found is None:
         raise LoginRequired(login=login, params=guard.params)
+    if not revalidate(needed, found):
+        raise LoginRequired(login=needed.name, params=guard.params)
     if guard.scopes:
         _demand_scope(needed, found, guard)
     if guard.proof is not None:

@@ -194,5 +194,6 @@ def too_large(login: str, sealed: str) -> ProviderAnswerError:
         f"The login {login!r} has a record of {len(sealed)} bytes, too large for cookies: with the"
         f" others they may take {MAX_COOKIES} bytes, because servers refuse longer headers."
         " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
-        " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims."
+        " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims,"
+        " and name the roles that the app needs: role_names={…}."
     )

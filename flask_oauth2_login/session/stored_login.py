@@ -203,6 +203,7 @@ class StoredLogin(TokenSource):
     def replace(self, token: Token, version: str) -> Outcome:
         options = self.registration.options
         newer = with_refreshed_claims(self.record, token, options.claims)
+        newer.identity.roles = options.roles.name(newer.roles)
         if options.revalidate is not None:
             later = 0 if token.is_confirmed else options.revalidate - CONFIRM_AGAIN_SECONDS
             newer.renewed_at = int(time.time() - max(later, 0))

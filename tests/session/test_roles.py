@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import typing as t
+import uuid
 
 import pytest
 
@@ -369,3 +371,25 @@ def test_roles_stay_while_the_keys_of_an_access_token_cannot_be_fetched(
     assert sso.browser.fetch("/call/x").status_code == 200
     assert len(provider.calls("/token")) == 2
     assert roles_of(sso) == ["admin"]
+
+
+@STORES
+def test_as_many_roles_as_are_kept_fit_where_browsers_keep_records(
+    make_sso: MakeSSO, provider: Provider, store: str
+) -> None:
+    groups = [str(uuid.uuid4()) for _ in range(150)]
+    say(provider, groups=groups)
+    sso = make_sso(store, roles="groups")
+    assert sso.browser.sign_in().status_code == 302
+    assert roles_of(sso) == groups[:100]
+
+
+def test_roles_that_do_not_fit_into_cookies_sign_nobody_in_and_the_log_says_why(
+    make_sso: MakeSSO, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(provider, groups=[secrets.token_hex(100) for _ in range(100)])
+    sso = make_sso("cookie", roles="groups")
+    assert sso.browser.sign_in().status_code == 502
+    assert "role_names" in caplog.text
+    named = make_sso("cookie", roles="groups", role_names={"admins": "admin"})
+    assert named.browser.sign_in().status_code == 302

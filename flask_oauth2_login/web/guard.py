@@ -140,7 +140,7 @@ def _require(login: str | None, guard: Guard) -> None:
     if not _has_roles(identity, guard) or (
         guard.check is not None and not _passes(guard.check, identity)
     ):
-        raise not_allowed(needed, identity)
+        raise not_allowed(needed, identity, needs_roles=bool(guard.roles or guard.roles_all))
     request_scope().admitted = needed.name
 
 

@@ -161,6 +161,8 @@ def test_of_several_logins_the_one_that_knows_roles_counts(
     browser.sign_in("/plain/login")
     page = browser.get("/guarded")
     assert page.status_code == 403
+    assert "Sign in with Sso</a>" in page.text
+    assert "another account" not in page.text
     with pytest.raises(ConfigurationError, match="'plain'"):
         browser.get("/plain")
     browser.sign_in("/sso/login")

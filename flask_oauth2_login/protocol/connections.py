@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import ssl
 import time
 import typing as t
 from http.client import RemoteDisconnected
@@ -12,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
 
 from .deadline import DeadlineConnection, deadline_of_this_request
 from .errors import ConfigurationError
@@ -110,7 +113,36 @@ class _HTTPConnection(_Connection, HTTPConnection):  # type: ignore[misc]
 
 
 class _HTTPSConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
-    pass
+    """A connection that does not load its CA bundle again each time it is opened."""
+
+    _ca_bundle: str | None = None
+
+    def connect(self) -> None:
+        bundle = self._ca_bundle or self.ca_certs
+        if bundle and (self.ssl_context is None or self._ca_bundle):
+            is_usual = self.cert_reqs == "CERT_REQUIRED" and not self.cert_file and not self.proxy
+            context = _find_context(bundle) if is_usual else None
+            # Without one, urllib3 loads the bundle itself, and tells what is wrong with it.
+            self._ca_bundle = bundle if context else None
+            self.ca_certs = None if context else bundle
+            self.ssl_context = context
+        super().connect()
+
+
+def _find_context(ca_bundle: str) -> ssl.SSLContext | None:
+    """Return a TLS context with a CA bundle; None if the bundle can't be loaded."""
+    try:
+        found = os.stat(ca_bundle)
+        return _make_context(ca_bundle, found.st_ino, found.st_mtime_ns, found.st_size)
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=8)  # loading a bundle takes ten times as long as a handshake
+def _make_context(ca_bundle: str, *_version: int) -> ssl.SSLContext:
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(ca_bundle)
+    return context
 
 
 class _Pool:

@@ -214,6 +214,7 @@ def test_a_client_may_sign_its_secret_anew_for_each_request(
         pem_of(ECKey.generate_key("P-384"), private=True),
         pem_of(RSAKey.generate_key(2048), private=True),
     ],
+    ids=["None", "empty", "cut", "bytes", "public", "P-384", "RSA"],
 )
 def test_a_key_that_cannot_sign_is_told_without_the_key(key: t.Any) -> None:
     with pytest.raises(ConfigurationError, match=r"not a private EC key.*\.p8") as told:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from flask_oauth2_login import ConfigurationError, OAuth2, OAuth2Login, ProviderError, TokenError
 from tests.conftest import MakeApp, MakeProvider
@@ -259,3 +262,32 @@ def test_a_forked_child_opens_connections_of_its_own(provider: Provider) -> None
     redeem(handler, provider)
     first, of_child, second = (call.connection for call in provider.calls("/token"))
     assert first == second != of_child
+
+
+@pytest.mark.security("B2")
+def test_a_ca_bundle_counts_as_it_is_when_a_connection_is_opened(
+    make_provider: MakeProvider, tmp_path: Path
+) -> None:
+    provider, others = make_provider(tls=True), DEFAULT_CA_BUNDLE_PATH
+    bundle = tmp_path / "bundle.pem"
+    shutil.copy(str(provider.ca_file), bundle)
+    handler = make_client(provider, verify=str(bundle))
+    for _ in range(3):
+        assert redeem(handler, provider)
+        provider.down()
+        provider.up()
+    assert len({call.connection for call in provider.calls("/token")}) == 3
+    for content in (others, None, os.devnull):
+        if content is None:
+            bundle.unlink()
+        else:
+            bundle.write_bytes(Path(content).read_bytes())
+        with pytest.raises(ProviderError):
+            handler.get_token("code")
+    shutil.copy(str(provider.ca_file), bundle)
+    assert redeem(handler, provider), "the right one is there again"
+    bundle.write_bytes(Path(others).read_bytes())
+    provider.down()
+    provider.up()
+    with pytest.raises(ProviderError):
+        handler.get_token("code")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 import typing as t
 
 from ..protocol import base64url
 from ..protocol.errors import IDTokenError, ProviderError
 from ..protocol.json_input import parse_json
 from ..protocol.roles import find_value
+from .reasons import Reasons
 
 if t.TYPE_CHECKING:
     from ..protocol.jwt import Verifier
 
 log = logging.getLogger("flask_oauth2_login")
-
-#: The most reasons to remember. Later ones are not logged.
-MAX_REASONS = 50
 
 
 class AccessTokenClaims:
@@ -28,7 +25,7 @@ class AccessTokenClaims:
 
     def __init__(self, handler: str) -> None:
         self._handler = handler
-        self._reasons: set[str] = set()
+        self._reasons = Reasons()
 
     def read(
         self,
@@ -58,10 +55,7 @@ class AccessTokenClaims:
         return claims
 
     def _log(self, error: Exception) -> None:
-        # Numbers in the text, such as those of a time, differ each time.
-        reason = re.sub("[0-9]+", "0", str(error))
-        if reason not in self._reasons and len(self._reasons) < MAX_REASONS:
-            self._reasons.add(reason)
+        if self._reasons.is_new(error):
             log.warning(
                 "%s: roles in an access token don't count, because it can't be checked. %s",
                 self._handler,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import typing as t
 
 from ..protocol.errors import IDTokenError, ProviderError
 from ..protocol.token import Token
+from .reasons import Reasons
 
 if t.TYPE_CHECKING:
     from ..protocol.jwt import Verifier
 
 log = logging.getLogger("flask_oauth2_login")
-
-#: The most reasons to remember. Later ones are logged as information only.
-MAX_REASONS = 50
 
 
 class RefreshedIDTokens:
@@ -26,7 +23,7 @@ class RefreshedIDTokens:
 
     def __init__(self, handler: str) -> None:
         self._handler = handler
-        self._reasons: set[str] = set()
+        self._reasons = Reasons()
 
     def check(
         self,
@@ -57,13 +54,8 @@ class RefreshedIDTokens:
             self._log(error)
 
     def _log(self, error: Exception) -> None:
-        # Numbers in the text, such as those of a time, differ each time.
-        reason = re.sub("[0-9]+", "0", str(error))
-        is_known = reason in self._reasons or len(self._reasons) >= MAX_REASONS
-        if not is_known:
-            self._reasons.add(reason)
         log.log(
-            logging.INFO if is_known else logging.WARNING,
+            logging.WARNING if self._reasons.is_new(error) else logging.INFO,
             "%s: the ID token of a refresh is left aside, and the new token kept. %s",
             self._handler,
             error,

@@ -87,7 +87,7 @@ class _Connection(DeadlineConnection):
 
     def connect(self) -> None:
         self._has_answered = False
-        super().connect()
+        super().connect()  # type: ignore[misc]
 
     def request(self, *args: t.Any, **kwargs: t.Any) -> None:
         try:

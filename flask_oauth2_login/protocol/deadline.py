@@ -99,9 +99,6 @@ class DeadlineConnection:
         deadline.limit(sock)
         return sock
 
-    def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-
     def _tunnel(self) -> None:
         self._is_tunnelling = True
         try:
@@ -118,7 +115,7 @@ class DeadlineConnection:
             super().send(data)  # type: ignore[misc]
             return
         if self.sock is None:
-            self.connect()
+            self.connect()  # type: ignore[attr-defined]
         try:
             deadline.limit(self.sock)
             if not self._is_tunnelling:

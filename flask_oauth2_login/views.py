@@ -112,9 +112,18 @@ def callback(**_variables: object) -> Response:
     """``/callback``: take the authorization response."""
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET"])
+    return finish_sign_in(_take_response)
+
+
+@without_locals
+def finish_sign_in(take: t.Callable[[Registration], Response]) -> Response:
+    """Return the response that ends a sign-in, and tell of a failure in the log and by the signal.
+
+    :param take: a function that signs the person in and returns the response.
+    """
     registration = _current_registration()
     try:
-        return _take_response(registration)
+        return take(registration)
     except LoginRequired as error:
         # The sign-in that needs a login has just been tried. Another redirect would go in circles.
         raise _login_failed(registration, AuthorizationError("invalid_state", str(error))) from None

@@ -126,6 +126,16 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
         if isinstance(error, UnusableIDTokenError):
             raise _report(registration, error) from None
         raise
+    return complete(registration, attempt, record)
+
+
+def complete(registration: Registration, attempt: Attempt, record: Record) -> Response:
+    """Sign in the person of a record that is not stored yet, and go on to the page.
+
+    :returns: a redirect to the page that the sign-in was begun for, or what ``on_login`` returned.
+    :raises StoreError: the store failed. The person who was signed in before still is.
+    """
+    identity, token = record.identity, record.token
     own_response = sign_in(registration, attempt, record)
     signals.send(signals.logged_in, login=registration.name, identity=identity, token=token)
     return own_response or _go_on(attempt)

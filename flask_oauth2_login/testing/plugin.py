@@ -10,6 +10,7 @@ import typing as t
 import pytest
 
 if t.TYPE_CHECKING:
+    from .dev_provider import DevProvider
     from .tester import LoginTester
 
 
@@ -35,3 +36,20 @@ def oauth2_login(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[LoginTester]:
     provider.install(monkeypatch)
     yield LoginTester(provider)
     provider.check()
+
+
+@pytest.fixture
+def oauth2_login_provider() -> t.Iterator[DevProvider]:
+    """Run a real provider on this machine: `DevProvider`. It needs the extra ``[example]``.
+
+    .. code-block:: python
+
+        def test_sign_in(oauth2_login_provider):
+            app = create_app(sso=oauth2_login_provider.handler())
+            response = oauth2_login_provider.sign_in(app.test_client())
+            assert response.location == "/"
+    """
+    from .dev_provider import run
+
+    with run() as provider:
+        yield provider

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 import typing as t
 
-from flask import Blueprint, has_request_context, request
+from flask import Blueprint, Response
 
-from . import jobs, key_rotation, views
-from .checks import BEFORE, CHECKS
-from .client.oauth2 import OAuth2
-from .client.options import list_of, read_seconds, refuse_unknown_names
-from .client.session import OAuth2Session
-from .config import Config
-from .globals import find_session
-from .hooks import attach
+from .client.option_values import list_of, read_seconds, refuse_unknown_names
+from .later import Later
 from .protocol.errors import ConfigurationError
-from .protocol.identity import Identity
 from .protocol.roles import read_rules
-from .protocol.scope import Scope, split_scope
-from .protocol.token import Token
+from .protocol.scope import Scope
 from .protocol.tracebacks import without_locals
-from .providers.registering import handler_of_preset, role_rules
-from .session.client_token import client_session
-from .session.current_login import find_identity, find_login
-from .session.extension import current_extension, extension_of
-from .session.registration import LoginHooks, LoginOptions, OnLogin, OnLogout, Registration
-from .session.request_scope import request_scope
+from .session.login_options import LoginHooks, LoginOptions, OnLogin, OnLogout
 from .web.demands import check_params
-from .web.redirect_uris import further_callback_rule
-from .web.view_urls import VIEWS, endpoint_of
+
+if t.TYPE_CHECKING:
+    from . import jobs, key_rotation, registering
+    from .client import oauth2
+    from .client.session import OAuth2Session
+    from .protocol.identity import Identity
+    from .protocol.token import Token
+    from .session import client_token, current_login
+    from .session.registration import Registration
+else:
+    jobs, key_rotation, registering = map(Later, ("jobs", "key_rotation", "registering"))
+    client_token, current_login = Later("session.client_token"), Later("session.current_login")
+    oauth2 = Later("client.oauth2")
 
 
 class BlueprintOptions(t.TypedDict, total=False):
@@ -95,7 +92,7 @@ class OAuth2Login(Blueprint):
 
     def __init__(
         self,
-        provider: str | OAuth2,
+        provider: str | oauth2.OAuth2,
         *,
         name: str | None = None,
         preset: t.Mapping[str, t.Any] | None = None,
@@ -110,7 +107,7 @@ class OAuth2Login(Blueprint):
         authorize_params: t.Mapping[str, t.Any] | None = None,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
-        if not isinstance(provider, (str, OAuth2)):
+        if not isinstance(provider, str) and not isinstance(provider, oauth2.OAuth2):
             raise ConfigurationError(
                 f"OAuth2Login takes a handler or the name of a preset, not {provider!r}."
             )
@@ -136,61 +133,21 @@ class OAuth2Login(Blueprint):
             revalidate=read_seconds("revalidate", revalidate),
         )
         self._hooks = LoginHooks()
-        for path, methods in VIEWS.items():
-            endpoint = endpoint_of(path)
-            view = getattr(views, endpoint)
-            # Only browsers and the provider use these URLs, and they send no OPTIONS.
-            self.add_url_rule(
-                f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods
-            )
-        self.after_request(views.after_view)
+        self.record(_add_views)
+        self.after_request(_mark_private)
 
     # -- registration
 
     def register(self, app: t.Any, options: dict[str, t.Any]) -> None:
         prefix, name = options.get("name_prefix", ""), options.get("name", self.name)
         full_name = f"{prefix}.{name}".lstrip(".")
-        for check in BEFORE:
-            check(app, full_name)
-        extension = extension_of(app)
-        handler, scopes, login_options = self._make_handler(extension.config)
-        handler.preload()
-        super().register(app, options)
-        registration = extension.add(
-            full_name, handler, scopes, self._store, login_options, self._hooks
+        handler, scopes, login_options = registering.prepare(
+            app, full_name, self.name, self._provider, self._preset, self._scope, self._options
         )
-        if further := further_callback_rule(app, registration):
-            rule = next(app.url_map.iter_rules(f"{full_name}.callback"))
-            app.add_url_rule(
-                further,
-                rule.endpoint,
-                app.view_functions[rule.endpoint],
-                methods=VIEWS["callback"],
-                provide_automatic_options=False,
-                subdomain=rule.subdomain,
-                host=rule.host,
-            )
-        for check_registration in CHECKS:
-            check_registration(app, registration)
-        attach(app)
-
-    def _make_handler(self, config: Config) -> tuple[OAuth2, list[str], LoginOptions]:
-        options, scope = self._options, self._scope
-        if isinstance(self._provider, OAuth2):
-            handler = self._provider
-        else:
-            handler, preset = handler_of_preset(self._provider, self.name, self._preset, config)
-            scope = scope if scope is not None else preset.get("scope")
-            rules = role_rules(self._provider, preset, options.roles)
-            options = dataclasses.replace(options, roles=rules)
-        return handler, self._scopes_for(handler, scope), options
-
-    def _scopes_for(self, handler: OAuth2, scope: Scope | None) -> list[str]:
-        # OpenID Connect Core 1.0, section 3.1.2.1: without this scope there is no ID token.
-        openid = ("openid",) if handler.openid else ()
-        offline = handler.offline if self._options.offline else None
-        more = split_scope(offline) if isinstance(offline, str) else ()
-        return split_scope([*openid, *split_scope(scope), *more])
+        super().register(app, options)
+        registering.complete(
+            app, full_name, handler, scopes, self._store, login_options, self._hooks
+        )
 
     # -- hooks
 
@@ -221,13 +178,13 @@ class OAuth2Login(Blueprint):
 
         :raises LoginRequired: nobody is signed in.
         """
-        return find_session(self._registration())
+        return current_login.find_session(self._registration())
 
     @property
     @without_locals
     def token(self) -> Token | None:
         """The token of the person who is signed in at this login; None if nobody is."""
-        login = find_login(self._registration())
+        login = current_login.find_login(self._registration())
         login = login.token_source if login is not None else None
         return login.record.token if login is not None else None
 
@@ -235,7 +192,7 @@ class OAuth2Login(Blueprint):
     @without_locals
     def identity(self) -> Identity | None:
         """The identity of the person who is signed in at this login; None if nobody is."""
-        return find_identity(self._registration())
+        return current_login.find_identity(self._registration())
 
     # -- for jobs, and for the app itself
 
@@ -299,35 +256,21 @@ class OAuth2Login(Blueprint):
         :param scope: the scopes to request, as a string or an iterable.
         """
         registration = self._registration()
-        return client_session(registration, registration.handler.join_scope(scope))
+        return client_token.client_session(registration, registration.handler.join_scope(scope))
 
     def _registration(self) -> Registration:
-        """Return this blueprint's login in the current app.
+        return registering.current_registration(self.name, self._hooks)
 
-        If it has several names there, return the one that the request is for, or else the one
-        where somebody is signed in.
-        """
-        registrations = [
-            registration
-            for registration in current_extension().logins.values()
-            if registration.hooks is self._hooks
-        ]
-        if not registrations:
-            raise ConfigurationError(
-                f"The login {self.name!r} is not registered with this app:"
-                " app.register_blueprint(login)."
-            )
-        if not has_request_context():
-            return registrations[0]
-        requested = {request.blueprint, request_scope().admitted}
-        for registration in registrations:
-            if registration.name in requested:
-                return registration
-        if len(registrations) > 1:
-            for registration in registrations:
-                if find_login(registration):
-                    return registration
-        return registrations[0]
+
+def _add_views(state: t.Any) -> None:
+    registering.add_views(state)
+
+
+def _mark_private(response: Response) -> Response:
+    """Mark every response of the blueprint private, including the app's own error pages."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response
 
 
 #: The names of all arguments of `OAuth2Login`.

@@ -6,41 +6,25 @@ import typing as t
 
 from werkzeug.local import LocalProxy
 
-from .client.session import OAuth2Session
-from .protocol.errors import LoginRequired
-from .protocol.identity import Identity
+from .later import Later
 from .protocol.tracebacks import without_locals
-from .session.current_login import find_identity, find_login, find_registration
-from .session.extension import current_extension
-from .session.registration import Registration
-from .session.request_scope import request_scope
 
-
-def find_session(registration: Registration | None) -> OAuth2Session:
-    """Return this request's session for a login.
-
-    :raises LoginRequired: nobody is signed in there.
-    """
-    if registration is None:
-        raise LoginRequired
-    sessions = request_scope().sessions
-    if registration.name not in sessions:
-        login = find_login(registration)
-        login = login.token_source if login is not None else None
-        if login is None:
-            raise LoginRequired(login=registration.name)
-        sessions[registration.name] = current_extension().make_session(registration, login)
-    return sessions[registration.name]
+if t.TYPE_CHECKING:
+    from .client.session import OAuth2Session
+    from .protocol.identity import Identity
+    from .session import current_login
+else:
+    current_login = Later("session.current_login")
 
 
 @without_locals
 def _current_session() -> OAuth2Session:
-    return find_session(find_registration())
+    return current_login.find_session(current_login.find_registration())
 
 
 @without_locals
 def _current_identity() -> Identity | None:
-    return find_identity(find_registration())
+    return current_login.find_identity(current_login.find_registration())
 
 
 class _IdentityProxy(LocalProxy[t.Any]):

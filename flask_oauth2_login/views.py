@@ -199,10 +199,3 @@ def backchannel_logout(**_variables: object) -> Response:
 def frontchannel_logout(**_variables: object) -> Response:
     """``/frontchannel-logout``: the provider says so by a frame in the person's browser."""
     return provider_logout.front_channel(_current_registration())
-
-
-def after_view(response: Response) -> Response:
-    """Mark every response of the blueprint private, including the app's own error pages."""
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    return response

@@ -14,7 +14,8 @@ from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
 from . import answer_urls, userinfo
 from .endpoints import sources_of
-from .options import HandlerOptions, credential, refuse_unknown
+from .option_values import credential
+from .options import HandlerOptions, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
 from .token_endpoint import TokenEndpoint

@@ -25,7 +25,8 @@ from . import userinfo
 from .access_token_claims import AccessTokenClaims
 from .endpoints import sources_of
 from .oauth2 import OAuth2
-from .options import HandlerOptions, dict_of, list_of, one_of
+from .option_values import dict_of, list_of, one_of
+from .options import HandlerOptions
 from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
 

@@ -7,10 +7,8 @@ it means, its default and its check in :class:`Options`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
-import math
 import typing as t
 from dataclasses import field
 
@@ -19,6 +17,7 @@ from ..protocol.client_auth import ClientAuth, find_client_auth
 from ..protocol.errors import ConfigurationError
 from ..protocol.http_options import HTTPOptions, Timeout
 from ..protocol.identity import Fields, check_fields
+from .option_values import dict_of, list_of, one_of, refuse_unknown_names, set_of
 
 
 class HandlerOptions(t.TypedDict, total=False):
@@ -82,61 +81,6 @@ def checked_by(check: Check) -> dict[str, Check]:
     return {"check": check}
 
 
-def credential(name: str, value: t.Any) -> str:
-    """Return a credential as it is given, unless a copy has changed it.
-
-    :param name: the parameter's name, for the error.
-    :raises ConfigurationError: the credential is missing, is not a string, has white space or
-        quotation marks around it, or contains a control character.
-    """
-    if value is None or value == "":
-        raise ConfigurationError(f"{name} is missing: copy it from your registration.")
-    if not isinstance(value, str):
-        raise ConfigurationError(
-            f"{name} is not a string but a {type(value).__name__}. If it is an environment"
-            " variable, from_prefixed_env reads it as JSON: put double quotes around it there."
-        )
-    if value != value.strip() or any(ord(character) < 32 for character in value):
-        raise ConfigurationError(
-            f"{name} begins or ends with white space, or contains a control character: copy it"
-            " again from your registration."
-        )
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        raise ConfigurationError(f"{name} is in quotation marks: remove them.")
-    return value
-
-
-def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
-    """Return several strings as a list.
-
-    :raises ConfigurationError: it is a single string, which would be read as its letters.
-    """
-    if isinstance(given, str):
-        raise ConfigurationError(f"{name} must be a list of strings: {name}=[{given!r}].")
-    return list(given or ())
-
-
-def read_seconds(name: str, given: t.Any) -> float | None:
-    """Return a number of seconds that is more than 0; None for None.
-
-    :raises ConfigurationError: it is something else.
-    """
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    if given is not None and not (is_number and 0 < given < math.inf):
-        raise ConfigurationError(f"{name}={given!r} is not a number of seconds, such as 900.")
-    return t.cast("float | None", given)
-
-
-def set_of(name: str, given: t.Iterable[str] | None) -> frozenset[str]:
-    """Return several strings as a set. See :func:`list_of`."""
-    return frozenset(list_of(name, given))
-
-
-def dict_of(_name: str, given: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
-    """Return a copy of a mapping; an empty one for None."""
-    return dict(given or {})
-
-
 def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
     """Return the origins of absolute URLs.
 
@@ -146,16 +90,6 @@ def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
     if "" in found:
         raise ConfigurationError(f"{name} needs absolute URLs: {name}=['https://…'].")
     return found
-
-
-def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any:
-    """Return a value that must be one of a few.
-
-    :raises ConfigurationError: it is none of them.
-    """
-    if value not in known:
-        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(map(str, known))}.")
-    return value
 
 
 def _choice(*known: str | None) -> Check:
@@ -333,17 +267,3 @@ def refuse_unknown(handler: type[Options], given: t.Iterable[str]) -> None:
         that is spelled most similarly, or lists all.
     """
     refuse_unknown_names(handler.__name__, known_options(handler), given)
-
-
-def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[str]) -> None:
-    """Check the names of keyword arguments.
-
-    :param what: the name of what is called, for the error.
-    :raises TypeError: a name is not known. See :func:`refuse_unknown`.
-    """
-    for name in given:
-        if name not in known:
-            similar = difflib.get_close_matches(name, known, 1)
-            names = f"It has: {', '.join(sorted(known))}."
-            hint = f"Did you mean {similar[0]}?" if similar else names
-            raise TypeError(f"{what} has no option {name!r}. {hint}")

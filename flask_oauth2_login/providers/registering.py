@@ -7,7 +7,7 @@ import logging
 import typing as t
 
 from ..client.oauth2 import OAuth2
-from ..client.options import credential
+from ..client.option_values import credential
 from ..config import Config
 from ..protocol.errors import ConfigurationError
 from ..protocol.roles import RoleRules, read_rules

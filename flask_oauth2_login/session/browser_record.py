@@ -11,10 +11,8 @@ from flask import Response
 from ..config import Config
 from ..protocol.errors import StoreError
 from ..stores.base import ENDED, Outcome, Stored
+from ..stores.local import LocalStore
 from .request_scope import PendingCopy, request_scope
-
-if t.TYPE_CHECKING:
-    from ..stores.local import LocalStore
 
 #: The version of a record that was never refreshed: only the browser has it.
 IN_BROWSER = "browser"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from ..client.session import OAuth2Session
+from ..protocol.errors import LoginRequired
 from ..protocol.identity import Identity
 from ..stores.sealing import hashed_name
 from .extension import current_extension
@@ -72,6 +74,23 @@ def find_identity(registration: Registration | None) -> Identity | None:
     """Return who is signed in at a login; None if nobody is."""
     login = find_login(registration) if registration is not None else None
     return login.record.identity if login is not None else None
+
+
+def find_session(registration: Registration | None) -> OAuth2Session:
+    """Return this request's session for a login.
+
+    :raises LoginRequired: nobody is signed in there.
+    """
+    if registration is None:
+        raise LoginRequired
+    sessions = request_scope().sessions
+    if registration.name not in sessions:
+        login = find_login(registration)
+        login = login.token_source if login is not None else None
+        if login is None:
+            raise LoginRequired(login=registration.name)
+        sessions[registration.name] = current_extension().make_session(registration, login)
+    return sessions[registration.name]
 
 
 def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:

@@ -16,13 +16,12 @@ from ..config import Config
 from ..protocol.errors import ConfigurationError
 from ..protocol.token import Token
 from ..stores.base import SharedStore, TokenStore
+from ..stores.local import LocalStore, open_local_store
 from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords
-from .registration import LoginHooks, LoginOptions, Registration
+from .login_options import LoginHooks, LoginOptions
+from .registration import Registration
 from .store_option import find_store
-
-if t.TYPE_CHECKING:
-    from ..stores.local import LocalStore
 
 NAME = "oauth2_login"
 
@@ -50,9 +49,6 @@ class Extension:
     @functools.cached_property
     def local_store(self) -> LocalStore:
         """The store that the app's processes on this machine share."""
-        # Imported here, because it needs SQLite, which nothing needs before a login is registered.
-        from ..stores.local import open_local_store
-
         # Hashed by the oldest secret, so that a new secret doesn't change the name.
         secret_name = self.sealer.keyed_hashes("folder", self._app.name)[-1]
         return open_local_store(self._app.instance_path, self._app.name, secret_name)

@@ -6,6 +6,7 @@ import time
 
 from ..protocol.errors import StoreError
 from ..stores.base import SharedStore
+from ..stores.local import overwrite
 from ..stores.sealing import hashed_name
 from .cookies import CLOCK_SKEW
 from .extension import current_extension
@@ -21,8 +22,6 @@ def mark_superseded(entries: SessionEntries) -> None:
 
     :raises StoreError: it can't be noted.
     """
-    from ..stores.local import overwrite
-
     now = request_scope().superseded_at = time.time()
     if not entries.id:
         return

@@ -14,7 +14,9 @@ import typing as t
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.scope import Scope, split_scope
-from ..session.registration import Registration
+
+if t.TYPE_CHECKING:
+    from ..session.registration import Registration
 
 Params = t.Mapping[str, t.Any]
 

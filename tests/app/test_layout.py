@@ -21,9 +21,9 @@ ROOT = Path(flask_oauth2_login.__file__).parent
 ORDER = (
     "",  # the package itself: public names
     "testing",
-    "blueprint", "views", "hooks", "checks", "jobs", "key_rotation", "globals",
+    "blueprint", "registering", "views", "hooks", "checks", "jobs", "key_rotation", "globals",
     "providers", "signin", "signout", "web", "session", "config", "client", "stores", "signals",
-    "protocol",
+    "protocol", "later",
 )  # fmt: skip
 
 #: The most lines of a module, so that it can be read at one go.

@@ -20,7 +20,7 @@ SOURCES = ("site", "issuer", "authorization_url", "token_url")
 _OF_HANDLERS = ("client_id",)
 
 #: Members of a row that only people read.
-_OF_PEOPLE = ("register_url", "notes")
+_OF_PEOPLE = ("register_url", "console", "notes")
 
 _BASE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+")
 

@@ -32,12 +32,15 @@ ROW_WORDS: t.Mapping[str, str] = {
     "private_key": "the key that signs it, as PEM text",
     "variables": "names in braces, which the developer sets, with their defaults",
     "register_url": "the page where an app is registered",
+    "console": "what that page calls its fields: redirect_uri (redirect_domain, if it takes only a"
+    " host), post_logout_redirect_uri, backchannel_logout_uri, client_id, client_secret,"
+    " private_key, and the row's variables",
     "sources": "how many independent code bases agree on the endpoints",
     "confirmed": "False if too few sources agree on the row, or a part of it is doubtful",
     "notes": "what a developer should know of this provider",
 }
 #: Those of them that say something about the row itself.
-_FACTS = ("register_url", "sources", "confirmed", "notes")
+_FACTS = ("register_url", "console", "sources", "confirmed", "notes")
 
 
 def preset_names() -> list[str]:
@@ -78,13 +81,7 @@ def find_preset(
         )
     row = find_row(name)
     if row is None and not private:
-        known = row_names()
-        similar = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
-        hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
-        raise ConfigurationError(
-            f"There is no preset {name!r}. {hint} Describe another provider in"
-            f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
-        )
+        raise unknown_preset(name)
     overlay = {} if row is None else dict(private)
     row = dict(private) if row is None else row
     words = known_words(row)
@@ -92,6 +89,17 @@ def find_preset(
         overlay |= read_config(words)
     refuse_unknown_words(name, preset or {}, words)
     return lay_over(name, row, {**overlay, **(preset or {})})
+
+
+def unknown_preset(name: str) -> ConfigurationError:
+    """Return the error for a name that no preset has. It names the most similar one."""
+    known = row_names()
+    similar = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
+    hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
+    return ConfigurationError(
+        f"There is no preset {name!r}. {hint} Describe another provider in"
+        f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
+    )
 
 
 def known_words(row: Preset) -> list[str]:

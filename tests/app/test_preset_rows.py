@@ -145,6 +145,32 @@ def test_a_row_makes_a_handler(name: str) -> None:
     assert all(ANSWER.fullmatch(place) or place == "client_id" for place in places)
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if "console" in ROWS[name]])
+def test_the_words_of_a_console_are_for_what_is_registered(name: str) -> None:
+    row, words = ROWS[name], ROWS[name]["console"]
+    entered = {
+        "redirect_uri", "redirect_domain", "post_logout_redirect_uri", "backchannel_logout_uri",
+    }  # fmt: skip
+    copied = {"client_id", "client_secret"}
+    if row.get("client_auth") == "none":
+        copied = {"client_id"}
+    if "signed_secret" in row:
+        copied = {"client_id", "private_key"}
+    assert words
+    assert set(words) <= {*entered, *copied, *row.get("variables", {})}
+    assert not {"redirect_uri", "redirect_domain"} <= set(words)
+    assert "issuer" in row or not {*words} & entered - {"redirect_uri", "redirect_domain"}
+    for text in words.values():
+        assert text == text.strip() != ""
+        assert not set(text) & set("|`{}\n"), "it stands in tables"
+
+
+def test_the_consoles_of_the_providers_that_most_people_use_are_known() -> None:
+    for name, row in ROWS.items():
+        if row["sources"] >= 10:
+            assert {"redirect_uri", "redirect_domain"} & set(row.get("console", {})), name
+
+
 def test_a_preset_that_is_unconfirmed_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert unconfirmed() == [name for name, row in ROWS.items() if "confirmed" in row]
     assert "github" not in unconfirmed()

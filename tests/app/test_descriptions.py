@@ -111,22 +111,20 @@ def test_every_option_of_a_row_is_told_of() -> None:
     assert {*SENTENCES} <= {*known_words({})}, "an option that handlers no longer have"
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_a_description_is_whole_sentences_without_anything_left_open(name: str) -> None:
-    told = describe(name, url=URL)
-    for text in (*told.oddities, told.offline, told.confidence):
-        assert text == text.strip()
-        assert text.endswith(".")
-        assert text[0].isupper() or text[0] == "`"
-        assert "{}" not in text
-        assert "``" not in text
-    assert told.confirmed == (name not in unconfirmed())
-    assert told.entries
-    assert told.settings
-    for field in [each.field for each in told.entries] + [each.field for each in told.settings]:
-        assert field.strip() == field != ""
-    assert all("{" not in entry.value for entry in told.entries)
-    assert "{" not in told.register_url
+def test_descriptions_are_whole_sentences_without_anything_left_open() -> None:
+    for name in preset_names():
+        told = describe(name, url=URL)
+        for text in (*told.oddities, told.offline, told.confidence):
+            assert text == text.strip(), name
+            assert text.endswith("."), name
+            assert text[0].isupper() or text[0] == "`", name
+            assert "{}" not in text, name
+            assert "``" not in text, name
+        assert told.confirmed == (name not in unconfirmed())
+        fields = [each.field for each in told.entries] + [each.field for each in told.settings]
+        assert fields, name
+        assert all(field.strip() == field != "" for field in fields), name
+        assert "{" not in "".join([told.register_url, *(each.value for each in told.entries)]), name
 
 
 def test_a_provider_of_the_apps_own_is_described_too() -> None:

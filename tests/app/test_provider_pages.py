@@ -1,0 +1,85 @@
+"""The pages on providers: those that are made from the presets, and those written by hand."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from joserfc.jwk import ECKey
+
+import flask_oauth2_login
+from flask_oauth2_login.providers.described import describe
+from flask_oauth2_login.providers.presets import preset_names
+from tests.support.preset_walks import WALKS
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCRIPT = runpy.run_path(str(DOCS / "make_provider_pages.py"))
+PRIVATE_KEY = ECKey.generate_key("P-256").as_pem(private=True).decode()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The page of each provider, as it is made."""
+    folder = tmp_path_factory.mktemp("pages")
+    assert SCRIPT["write_pages"](folder) == len(preset_names())
+    return {page.stem: page.read_text("utf-8") for page in folder.iterdir()}
+
+
+@pytest.fixture
+def app() -> Flask:
+    """An app in which the variables of all presets are set."""
+    app = Flask("provider_pages")
+    app.config |= {"SECRET_KEY": "x" * 32, "OAUTH2_LOGIN_STORE": "sqlite:///:memory:"}
+    for name, walk in WALKS.items():
+        values = {"client_id": "the-client", "client_secret": "the-secret", **walk.get("set", {})}
+        app.config |= {f"{name}_{word}".upper(): value for word, value in values.items()}
+    app.config |= {"APPLE_PRIVATE_KEY": PRIVATE_KEY, "APPLE_CLIENT_SECRET": None}
+    return app
+
+
+def run(page: str, app: Flask) -> None:
+    """Run each block of Python of a page by itself, with the app and the package's names."""
+    names = {name: getattr(flask_oauth2_login, name) for name in flask_oauth2_login.__all__}
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, block, "exec"), {**names, "app": app})  # noqa: S102
+
+
+def test_the_table_of_all_presets_is_what_the_command_makes() -> None:
+    page = (DOCS / "providers.md").read_text("utf-8")
+    assert SCRIPT["with_table"](page) == page, "run docs/make_provider_pages.py"
+    stale = page.replace("| `zoom` |", "| `zoom2` |").replace("There are 2", "There are 12")
+    assert stale != page
+    assert SCRIPT["with_table"](stale) == page
+
+
+def test_every_preset_has_a_page(pages: dict[str, str]) -> None:
+    assert sorted(pages) == preset_names()
+
+
+def test_a_page_says_what_to_enter_and_what_to_set(pages: dict[str, str]) -> None:
+    for name, page in pages.items():
+        told = describe(name)
+        parts = [f"\n# {told.label}\n", *told.oddities, told.confidence]
+        parts += [f"| `{setting.key}` |" for setting in told.settings]
+        assert [part for part in parts if part not in page] == [], name
+        assert f"`https://<host>/{name}/callback`" in page or "`<host>` |" in page
+
+
+@pytest.mark.slow
+def test_the_lines_of_each_page_register_its_login(pages: dict[str, str], app: Flask) -> None:
+    for page in pages.values():
+        run(page, app)
+    assert sorted(app.extensions["oauth2_login"].logins) == preset_names()
+
+
+def test_a_page_that_was_written_by_hand_stays(tmp_path: Path) -> None:
+    (tmp_path / "zoom.md").write_text("# Zoom\n\nBy hand.\n")
+    (tmp_path / "xero.md").write_text(f"{SCRIPT['MARK']}\n\nOf yesterday.\n")
+    assert SCRIPT["write_pages"](tmp_path) == len(preset_names()) - 1
+    assert (tmp_path / "zoom.md").read_text() == "# Zoom\n\nBy hand.\n"
+    assert "Of yesterday" not in (tmp_path / "xero.md").read_text()

@@ -31,7 +31,7 @@ class Extension:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        #: The registrations by name, in their order. Apps read it for menus: `docs/recipes.md`.
+        #: The registrations by name, in their order. Apps read it for menus.
         self.logins: dict[str, Registration] = {}
         self.refresher = Refresher()
         self.config = Config(app)

@@ -20,7 +20,7 @@ def defined_tests() -> set[str]:
 
 
 def test_every_test_that_the_documentation_names_exists() -> None:
-    for page in DOCS.glob("*.md"):
+    for page in DOCS.rglob("*.md"):
         named = set(re.findall(r"`(test_\w+)`", page.read_text("utf-8")))
         assert named - defined_tests() == set(), page.name
 
@@ -43,7 +43,7 @@ def test_every_row_of_the_security_table_has_a_test_and_every_mark_a_row() -> No
 
 
 def test_every_public_name_is_in_a_guide() -> None:
-    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
     guides = "\n".join(page.read_text("utf-8") for page in pages)
     missing = {name for name in flask_oauth2_login.__all__ if not re.search(rf"\b{name}\b", guides)}
     assert missing == set()

@@ -1,0 +1,34 @@
+"""Every block of Python in the documentation runs, and what it adds to an app can be visited."""
+
+from __future__ import annotations
+
+import ast
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.documented import Readers, pages, read_blocks, visit
+from tests.support.provider import Provider
+
+WITH_CODE = [page for page in pages() if read_blocks(page)]
+
+
+@pytest.fixture
+def readers(provider: Provider, tmp_path: Path) -> t.Iterator[Readers]:
+    with Readers(provider, tmp_path) as readers:
+        yield readers
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_code_of_a_page_runs(path: Path, readers: Readers, provider: Provider) -> None:
+    for block in read_blocks(path):
+        if block.is_foreign:
+            ast.parse(block.code)
+            continue
+        try:
+            visit(readers.run(block), provider)
+        except Exception as error:
+            error.add_note(f"in the block at {block.page}:{block.line}")
+            raise

@@ -33,10 +33,10 @@ if t.TYPE_CHECKING:
     from .stores.redis import RedisStore as RedisStore
     from .stores.sqlalchemy import SQLAlchemyStore as SQLAlchemyStore
     from .stores.sqlite import SQLiteStore as SQLiteStore
-    from .web.guard import login_required as login_required
-    from .web.guard import require_login as require_login
     from .web.links import login_url as login_url
     from .web.links import logout_button as logout_button
+    from .web.login_required import login_required as login_required
+    from .web.login_required import require_login as require_login
 
 #: Where each public name is. A module is imported when one of its names is first used, so an app's
 #: commands that sign nobody in start as fast as without this package.
@@ -69,8 +69,8 @@ _MODULES = {
     "RedisStore": "stores.redis",
     "SQLAlchemyStore": "stores.sqlalchemy",
     "SQLiteStore": "stores.sqlite",
-    "login_required": "web.guard",
-    "require_login": "web.guard",
+    "login_required": "web.login_required",
+    "require_login": "web.login_required",
     "login_url": "web.links",
     "logout_button": "web.links",
 }

@@ -20,8 +20,8 @@ from .session.flask_session import KEY, parse_entries
 from .session.request_scope import RequestScope, find_request_scope, request_scope
 from .session.superseded import was_superseded
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
-from .web.guard import refuse_unguarded
 from .web.links import login_url, logout_button
+from .web.login_required import refuse_unguarded
 from .web.pages import render_error, set_no_store
 from .web.view_urls import is_own_view
 

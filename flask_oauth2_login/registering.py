@@ -25,6 +25,7 @@ from .session.extension import current_extension, extension_of
 from .session.login_options import LoginHooks, LoginOptions
 from .session.registration import Registration
 from .session.request_scope import request_scope
+from .web import guard  # noqa: F401
 from .web.redirect_uris import further_callback_rule
 from .web.view_urls import VIEWS, endpoint_of
 

@@ -1,17 +1,15 @@
-"""The guard: `login_required` and `require_login`."""
+"""What the guard checks at each request: `login_required` and `require_login` call it."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import time
 import typing as t
 
-from flask import Flask, request
+from flask import request
 
 from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
-from ..protocol.scope import Scope
 from ..protocol.tracebacks import without_locals
 from ..session.current_login import find_current_login, find_login, find_registration
 from ..session.extension import current_extension
@@ -20,110 +18,15 @@ from ..session.request_scope import read_entries, request_scope
 from ..session.revalidate import revalidate
 from ..session.stored_login import StoredLogin
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
-from .guard_arguments import ARGUMENTS, Check, Guard, Roles, read_guard
+from .guard_arguments import Check, Guard
 from .not_allowed import not_allowed
 from .pages import error_page
 from .view_urls import is_own_view
 
-View = t.TypeVar("View", bound=t.Callable[..., t.Any])
-
-# The attribute in which a guard records its wrapper on the function that it wraps.
-_WRAPPERS = "_oauth2_login_wrappers"
-
-
-@t.overload
-def login_required(view: View, /) -> View: ...
-
-
-@t.overload
-def login_required(
-    login: str | None = None,
-    /,
-    *,
-    scope: Scope = (),
-    check: Check | None = None,
-    max_age: float | None = None,
-    acr_values: Scope = (),
-    authorize_params: t.Mapping[str, t.Any] | None = None,
-    roles: Roles | None = None,
-    roles_all: Roles | None = None,
-) -> t.Callable[[View], View]: ...
-
-
-def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
-    """Admit only people who have signed in. Put it below ``@app.route``.
-
-    .. code-block:: python
-
-        @app.get("/reports")
-        @login_required                     # or: ("github"), (scope="repo"), (check=is_admin)
-        def reports(): ...
-
-    A browser is redirected to the sign-in and back; a program gets a 401. See
-    :func:`require_login` for the arguments and the exceptions.
-
-    :raises ConfigurationError: the guard does not know an argument, or can't check its value.
-    """
-    if callable(view):
-        return _guarded(view, None, read_guard(demands))
-    if view is None or isinstance(view, str):
-        guard = read_guard(demands)
-        return lambda decorated: _guarded(decorated, view, guard)
-    raise ConfigurationError(
-        "login_required decorates a view: @login_required, @login_required('github'), or"
-        " @login_required(scope='repo', check=function)."
-    )
-
-
-def require_login(
-    login: str | None = None,
-    /,
-    *,
-    scope: Scope = (),
-    check: Check | None = None,
-    max_age: float | None = None,
-    acr_values: Scope = (),
-    authorize_params: t.Mapping[str, t.Any] | None = None,
-    roles: Roles | None = None,
-    roles_all: Roles | None = None,
-    **unknown: t.Never,
-) -> None:
-    """Check that somebody has signed in: :func:`login_required` as a function.
-
-    .. code-block:: python
-
-        @admin.before_request
-        def members_only():
-            require_login("sso", check=is_admin)
-
-    :param login: the login's name. By default any login counts.
-    :param scope: scopes that the access token must have. Missing ones are requested once. A scope
-        says what the token may do at the provider's API. It does not prove a permission of the
-        person, who can edit the request to the provider: use ``check`` for permissions.
-    :param check: a plain function that takes the :class:`Identity` and returns a bool. True lets
-        the person in, False is answered with a 403.
-    :param max_age: the highest age, in seconds, of the person's authentication at the provider,
-        by the ``auth_time`` of the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
-    :param acr_values: the ``acr`` of the ID token must be one of these (same section).
-    :param authorize_params: further parameters for the provider when somebody has to sign in, such
-        as ``{"prompt": "login"}``. Apart from the demands among them, they guard nothing.
-    :param roles: a role or a list of roles, of which the person must have one. The login says where
-        roles are: ``OAuth2Login(…, roles="path")``. Whoever has none is answered with a 403.
-    :param roles_all: a role or a list of roles, of which the person must have each.
-    :raises ConfigurationError: the guard does not know an argument; ``check`` does not return a
-        bool; ``max_age`` or ``acr_values`` is demanded of a login without ID tokens; or a role is
-        demanded of a login that does not know where roles are.
-    :raises LoginRequired: nobody is signed in, or the sign-in lacks something. Flask's error
-        handling answers it.
-    :raises werkzeug.exceptions.Forbidden: ``check`` returned False, or the person lacks a role or
-        did not grant the scope.
-    """
-    given = (scope, check, max_age, acr_values, authorize_params, roles, roles_all)
-    _require(login, read_guard({**dict(zip(ARGUMENTS, given, strict=True)), **unknown}))
-
 
 @without_locals
-def _require(login: str | None, guard: Guard) -> None:
+def require(login: str | None, guard: Guard) -> None:
+    """Check what a guard demands of this request: see `require_login`."""
     if is_own_view(request.endpoint):
         # Never guard our own views: a guard for the whole app would block the sign-in itself.
         return
@@ -252,65 +155,3 @@ def _passes(check: Check, identity: Identity) -> bool:
         f"check= returned {type(passed).__name__}. It must be a plain function that returns True to"
         " let the person in, or False to refuse."
     )
-
-
-def _guarded(view: t.Any, login: str | None, guard: Guard) -> t.Any:
-    if inspect.isclass(view):
-        raise ConfigurationError(
-            f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
-            " views by its attribute: decorators = [login_required]."
-        )
-    if inspect.iscoroutinefunction(view):
-
-        @functools.wraps(view)
-        async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            _require(login, guard)
-            return await view(*args, **kwargs)
-
-    else:
-
-        @functools.wraps(view)
-        def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            _require(login, guard)
-            return view(*args, **kwargs)
-
-    _record_wrapper(view, wrapper)
-    return wrapper
-
-
-def _record_wrapper(view: t.Any, wrapper: t.Any) -> None:
-    """Record the guard's wrapper on the view, so that `refuse_unguarded` can find it.
-
-    The record names its function, because `functools.wraps` copies it to other functions.
-    """
-    for inner in _unwrap(view):
-        if hasattr(inner, "__dict__"):
-            inner.__dict__.setdefault(_WRAPPERS, []).append((inner, wrapper))
-
-
-def refuse_unguarded(app: Flask, endpoint: str | None) -> None:
-    """Refuse a view whose guard stands above ``@app.route``, and so is never called.
-
-    A function may be guarded at one URL and public at another.
-
-    :raises ConfigurationError: the view is such a one. It does not run.
-    """
-    views = app.view_functions
-    view = views.get(endpoint or "")
-    recorded = getattr(view, "__dict__", {}).get(_WRAPPERS, ())
-    wrappers = [wrapper for guarded, wrapper in recorded if guarded == view]
-    if not wrappers:
-        return
-    reached = {id(inner) for registered in views.values() for inner in _unwrap(registered)}
-    if not any(id(wrapper) in reached for wrapper in wrappers):
-        raise ConfigurationError(
-            f"The view {endpoint!r} is not guarded: @login_required stands above @app.route, which"
-            " has registered the bare function. Put @login_required below @app.route."
-        )
-
-
-def _unwrap(view: t.Any) -> t.Iterator[t.Any]:
-    """Yield a view, and the functions that it wraps."""
-    while view is not None:
-        yield view
-        view = getattr(view, "__wrapped__", None)

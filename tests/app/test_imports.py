@@ -62,7 +62,17 @@ def run(code: str, *arguments: str) -> None:
 
 #: The names that an app imports at its top, and how many modules may then be loaded beside those
 #: of Flask and requests.
-@pytest.mark.parametrize(("names", "most"), [("OAuth2Login", 35)], ids=["blueprint"])
+@pytest.mark.parametrize(
+    ("names", "most"),
+    [
+        ("OAuth2Login", 35),
+        (
+            "OAuth2Login, login_required, current_identity, current_oauth_session, logged_in",
+            35,
+        ),
+    ],
+    ids=["blueprint", "views"],
+)
 def test_the_first_lines_of_an_app_import_little(names: str, most: int) -> None:
     run(f"""
 import sys, flask, requests

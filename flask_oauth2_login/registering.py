@@ -64,7 +64,7 @@ def prepare(
     else:
         handler, found = handler_of_preset(provider, name, preset, config)
         scope = scope if scope is not None else found.get("scope")
-        rules = role_rules(provider, found, options.roles)
+        rules = role_rules(provider, found, options.roles, handler.client_id)
         options = dataclasses.replace(options, roles=rules)
     handler.preload()
     return handler, _scopes_for(handler, scope, offline=options.offline), options

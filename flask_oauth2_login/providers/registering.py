@@ -14,6 +14,7 @@ from ..protocol.roles import RoleRules, read_rules
 from .overlays import SOURCES, config_key
 from .presets import Preset, find_preset, make_handler
 from .rows import find_row
+from .variables import fill_in
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -63,10 +64,11 @@ def handler_of_preset(
     return make_handler(name, found, client_id, client_secret), found
 
 
-def role_rules(name: str, preset: Preset, rules: RoleRules) -> RoleRules:
+def role_rules(name: str, preset: Preset, rules: RoleRules, client_id: str) -> RoleRules:
     """Return a login's rules for roles, with the paths of its preset unless it has its own.
 
     :param name: the preset's name.
+    :param client_id: what ``{client_id}`` in a path of the preset stands for.
     :raises ConfigurationError: the preset's ``roles`` are no paths.
     """
     paths = preset.get("roles")
@@ -74,5 +76,5 @@ def role_rules(name: str, preset: Preset, rules: RoleRules) -> RoleRules:
         return rules
     # Nobody asked for the roles of a row that is shipped, so they are worth no further request.
     is_demanded = paths != (find_row(name) or {}).get("roles")
-    paths = read_rules(paths, None).paths
+    paths = read_rules(fill_in(paths, {"client_id": client_id}), None).paths
     return dataclasses.replace(rules, paths=paths, is_demanded=is_demanded)

@@ -167,7 +167,17 @@ def test_roles_of_a_provider_without_id_tokens(make_app: MakeApp, provider: Prov
 def test_roles_of_an_access_token_by_the_preset_alone(
     provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    access_token(provider, realm_access={"roles": ["admin"]})
+    provider.client_id = "app.example.com"
+    of_clients = {
+        "app.example.com": ["editor", "staff"],
+        "app": ["owner"],
+        "account": ["manage-account"],
+    }
+    access_token(
+        provider,
+        realm_access={"roles": ["admin", "staff"]},
+        resource_access={client: {"roles": roles} for client, roles in of_clients.items()},
+    )
     app = make_app(
         OAuth2Login("keycloak", scope="openid", preset={"issuer": provider.issuer}),
         KEYCLOAK_CLIENT_ID=provider.client_id,
@@ -175,7 +185,9 @@ def test_roles_of_an_access_token_by_the_preset_alone(
     )
     browser = Browser(app, provider)
     browser.sign_in()
-    assert '"roles":["admin"]' in browser.get("/me").text
+    assert '"roles":["admin","staff","editor"]' in browser.get("/me").text, (
+        "no role at another client"
+    )
     assert not provider.calls("/userinfo")
     assert "access token" not in caplog.text
 

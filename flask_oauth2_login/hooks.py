@@ -6,7 +6,7 @@ import logging
 import typing as t
 from contextlib import suppress
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
 from flask import globals as flask_globals
 from flask.sessions import NullSession, SecureCookieSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -15,7 +15,7 @@ from .globals import current_identity
 from .protocol.errors import StoreError
 from .session.browser_record import BrowserRecords
 from .session.current_login import live_records
-from .session.extension import current_extension, extension_of
+from .session.extension import NAME, current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
 from .session.request_scope import RequestScope, find_request_scope, request_scope
 from .session.superseded import was_superseded
@@ -44,10 +44,13 @@ def attach(app: Flask) -> None:
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
     context = _context()
-    _, session = _raw_session(context)
+    app, session = context.app, getattr(context, _session_attribute(context))
     if entries := _peek(session, KEY):
         request_scope().receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
-    _check_view(context.app, endpoint)
+    # A view is checked before its first request, and again if another one has taken its place.
+    checked = app.extensions[NAME].checked_views.get(endpoint, _UNCHECKED)
+    if checked is not app.view_functions.get(endpoint):
+        _check_view(app, endpoint)
     if context.request.method == "POST" and is_own_view(endpoint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None:
@@ -57,23 +60,21 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
 
 
 def _check_view(app: Flask, endpoint: str | None) -> None:
-    """Check a view before its first request, and again if another one has taken its place."""
-    extension, view = extension_of(app), app.view_functions.get(endpoint or "")
-    if endpoint in extension.checked_views and extension.checked_views[endpoint] is view:
-        return
+    extension = extension_of(app)
     if extension.once("blueprints"):
         # All blueprints are registered by now: Flask accepts none after the first request.
         exempt_configuration_errors(app)
     refuse_unguarded(app, endpoint)
-    extension.checked_views[endpoint] = view
+    extension.checked_views[endpoint] = app.view_functions.get(endpoint or "")
 
 
 def _end_request(response: Response) -> Response:
     context = _context()
-    if isinstance(context.request.routing_exception, MethodNotAllowed) and _is_ours(context):
+    request: Request = context.request
+    if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours(context):
         # No view has answered, so the blueprint's own hook has not run.
         set_no_store(response)
-    scope = find_request_scope(context.request)
+    scope = find_request_scope(request)
     # Without a scope, this request has read and written nothing of a login.
     return response if scope is None else _send_records(context, scope, response)
 
@@ -84,7 +85,8 @@ def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Re
     If another request has replaced this request's session meanwhile, send neither records nor the
     session: they would overwrite the newer login.
     """
-    attribute, session = _raw_session(context)
+    attribute = _session_attribute(context)
+    session = getattr(context, attribute)
     # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified
     permanent = bool(_peek(session, "_permanent"))
@@ -118,7 +120,8 @@ def _keep_from_shared_caches(response: Response) -> None:
 
     Proxies and content networks may store other answers: RFC 9111, section 5.2.2.
     """
-    if all(name.lower() != "cache-control" for name, _ in response.headers):
+    # Werkzeug raises and catches an error to find out that a header is missing.
+    if "cache-control" not in [name.lower() for name, _ in response.headers]:
         response.headers.add("Cache-Control", "private")
         return
     said = response.cache_control
@@ -139,17 +142,19 @@ def _is_ours(context: t.Any) -> bool:
 
 # The context that holds the session: from Flask 3.2 on, there is only the app's.
 _CONTEXT = "request_ctx" if "request_ctx" in vars(flask_globals) else "app_ctx"
+# Returns this request's context itself, because each look-up by a proxy takes time.
+_context: t.Callable[[], t.Any] = getattr(flask_globals, _CONTEXT)._get_current_object
+
+# Stands for a view that was never checked. None is what an unknown endpoint has.
+_UNCHECKED = object()
 
 
-def _context() -> t.Any:
-    """Return this request's context itself, because each look-up by a proxy takes time."""
-    return getattr(flask_globals, _CONTEXT)._get_current_object()
+def _session_attribute(context: t.Any) -> str:
+    """Return the attribute with the session that doesn't mark it accessed.
 
-
-def _raw_session(context: t.Any) -> tuple[str, t.Any]:
-    """Return the session without marking it accessed, which would add ``Vary: Cookie``."""
-    attribute = "_session" if "_session" in context.__dict__ else "session"
-    return attribute, getattr(context, attribute)
+    That would add ``Vary: Cookie`` to the response.
+    """
+    return "_session" if "_session" in context.__dict__ else "session"
 
 
 def _peek(session: t.Any, key: str) -> t.Any:

@@ -9,12 +9,8 @@ import typing as t
 
 from flask import Flask, Request, current_app, request
 
+#: Returns the current request.
+this_request: t.Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
-def this_request() -> Request:
-    """Return the current request."""
-    return t.cast(Request, request._get_current_object())  # type: ignore[attr-defined]
-
-
-def this_app() -> Flask:
-    """Return the app that handles the current request."""
-    return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
+#: Returns the app that handles the current request.
+this_app: t.Callable[[], Flask] = current_app._get_current_object  # type: ignore[attr-defined]

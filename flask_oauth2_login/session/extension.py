@@ -19,8 +19,9 @@ from ..stores.base import SharedStore, TokenStore
 from ..stores.local import LocalStore, open_local_store
 from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords
+from .context import this_app
 from .login_options import LoginHooks, LoginOptions
-from .registration import Registration
+from .registration import LoginHooks, LoginOptions, Registration
 from .store_option import find_store
 
 NAME = "oauth2_login"
@@ -148,7 +149,7 @@ def current_extension() -> Extension:
     :raises ConfigurationError: the app has no login.
     """
     try:
-        return t.cast(Extension, current_app.extensions[NAME])
+        return t.cast(Extension, this_app().extensions[NAME])
     except KeyError:
         raise ConfigurationError(
             "This app has no login: app.register_blueprint(OAuth2Login(…))."

@@ -11,6 +11,9 @@ from ..client.session import OAuth2Session
 from .context import this_request
 from .flask_session import KEY, SessionEntries, parse_entries
 
+# The attribute of a request that keeps its state.
+_KEPT = "_oauth2_login"
+
 
 class PendingCopy(t.NamedTuple):
     """A change of the browser's copy of a record, to be sent with the response."""
@@ -97,16 +100,16 @@ class RequestScope:
 
 def request_scope() -> RequestScope:
     """Return the state of this request. It is kept on the request: app contexts can live longer."""
-    current = this_request()
-    scope = find_request_scope(current)
+    kept = this_request().__dict__
+    scope: RequestScope | None = kept.get(_KEPT)
     if scope is None:
-        scope = current.__dict__["_oauth2_login"] = RequestScope()
+        scope = kept[_KEPT] = RequestScope()
     return scope
 
 
 def find_request_scope(of: Request) -> RequestScope | None:
     """Return the state of a request; None if it has none yet."""
-    return of.__dict__.get("_oauth2_login")
+    return of.__dict__.get(_KEPT)
 
 
 def read_entries() -> SessionEntries:

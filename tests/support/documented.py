@@ -187,7 +187,9 @@ def visit(app: Flask, provider: Provider) -> None:
 
 
 def _is_here(handler: OAuth2, provider: Provider) -> bool:
-    return provider.url in (handler.issuer or handler.authorization_url)
+    """Return True if somebody can sign in at a login in a test: its provider and app are here."""
+    is_elsewhere = bool(handler.redirect_uri)
+    return provider.url in (handler.issuer or handler.authorization_url) and not is_elsewhere
 
 
 def _visit_all(app: Flask, browser: Browser) -> None:

@@ -36,7 +36,7 @@ def test_a_sign_out_that_goes_on_at_the_provider_is_entered_too() -> None:
         "Valid post logout redirect URIs": f"{URL}/logout",
         "Backchannel logout URL": f"{URL}/backchannel-logout",
     }
-    assert told.roles == ["realm_access.roles"]
+    assert told.roles == ["realm_access.roles", "resource_access.{client_id}.roles"]
     assert "`offline_access`" in told.offline
 
 

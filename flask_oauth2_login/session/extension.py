@@ -21,7 +21,7 @@ from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords
 from .context import this_app
 from .login_options import LoginHooks, LoginOptions
-from .registration import LoginHooks, LoginOptions, Registration
+from .registration import Registration
 from .store_option import find_store
 
 NAME = "oauth2_login"

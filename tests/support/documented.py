@@ -23,9 +23,11 @@ from unittest import mock
 
 import flask
 from flask import Blueprint, Flask
+from joserfc.jwk import ECKey
 
 import flask_oauth2_login
 from flask_oauth2_login import OAuth2, OAuth2Login, SQLiteStore
+from flask_oauth2_login.providers.rows import find_row
 
 from . import ROOT
 from .handlers import make_handler
@@ -165,6 +167,14 @@ def _settings(provider: Provider, code: str) -> dict[str, t.Any]:
         name, key = found[1], found[1].upper()
         settings[f"{key}_CLIENT_ID"] = provider.client_id
         settings[f"{key}_CLIENT_SECRET"] = provider.client_secret
+        row = find_row(name) or {}
+        for variable, default in row.get("variables", {}).items():
+            if default is None:
+                settings[f"{key}_{variable.upper()}"] = "example"
+        if "signed_secret" in row:
+            settings[f"{key}_PRIVATE_KEY"] = (
+                ECKey.generate_key("P-256").as_pem(private=True).decode()
+            )
         if "preset=" not in found[2] and f'["{key}_' not in code:
             presets[name] = oauth if name in WITHOUT_ID_TOKENS else openid
     return settings

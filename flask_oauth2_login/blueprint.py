@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import typing as t
@@ -14,7 +15,7 @@ from .protocol.errors import ConfigurationError
 from .protocol.roles import read_rules
 from .protocol.scope import Scope
 from .protocol.tracebacks import without_locals
-from .session.login_options import LoginHooks, LoginOptions, OnLogin, OnLogout
+from .session.login_options import LoginHooks, LoginOptions, LoginPlan, OnLogin, OnLogout
 from .web.demands import check_params
 
 if t.TYPE_CHECKING:
@@ -23,12 +24,12 @@ if t.TYPE_CHECKING:
     from .client.session import OAuth2Session
     from .protocol.identity import Identity
     from .protocol.token import Token
-    from .session import client_token, current_login
+    from .session import client_token, current_login, tenants
     from .session.registration import Registration
 else:
     jobs, key_rotation, registering = map(Later, ("jobs", "key_rotation", "registering"))
     client_token, current_login = Later("session.client_token"), Later("session.current_login")
-    oauth2 = Later("client.oauth2")
+    oauth2, tenants = Later("client.oauth2"), Later("session.tenants")
 
 
 class BlueprintOptions(t.TypedDict, total=False):
@@ -55,7 +56,8 @@ class OAuth2Login(Blueprint):
 
     :param provider: a handler (:class:`OAuth2`, :class:`OpenIDConnect`), or the name of a preset,
         whose credentials are in ``app.config["<NAME>_CLIENT_ID"]`` and
-        ``["<NAME>_CLIENT_SECRET"]``.
+        ``["<NAME>_CLIENT_SECRET"]``. With ``tenant``: a function that takes a tenant's name, and
+        returns the handler of that tenant, or None if there is no such tenant.
     :param name: the login's name; by default the preset's, else ``"oauth2"``.
     :param preset: the fields and variables of the preset to set, in one dictionary, such as
         ``{"site": "https://gitlab.example.com"}`` or ``{"tenant": "contoso"}``. ``app.config`` can
@@ -86,13 +88,19 @@ class OAuth2Login(Blueprint):
         ``{"prompt": "select_account"}``. A link or a view of the app may override them, but not
         lower ``scope``, ``max_age``, ``acr_values`` or an essential ``acr`` in ``claims``: these
         are combined, and checked.
+    :param tenant: for an app whose customers bring their own providers: the variable of the URL
+        that names the tenant (``url_prefix="/<org>/sso"``, ``tenant="org"``), or a function without
+        arguments that reads the request and returns the tenant's name, or None. A login of one
+        tenant is nobody at another. See docs/tenants.md.
+    :param tenant_cache_size: how many tenants' handlers each process keeps.
+    :param tenant_cache_seconds: after how many seconds a handler is made anew.
     :param blueprint: the keyword arguments of ``flask.Blueprint``: ``url_prefix``, ``subdomain``, …
     :raises ConfigurationError: at registration, if an option or a setting can't work.
     """
 
     def __init__(
         self,
-        provider: str | oauth2.OAuth2,
+        provider: str | oauth2.OAuth2 | t.Callable[[str], oauth2.OAuth2 | None],
         *,
         name: str | None = None,
         preset: t.Mapping[str, t.Any] | None = None,
@@ -105,26 +113,18 @@ class OAuth2Login(Blueprint):
         offline: bool = False,
         keep_id_token: bool | None = None,
         authorize_params: t.Mapping[str, t.Any] | None = None,
+        tenant: str | t.Callable[[], str | None] | None = None,
+        tenant_cache_size: int = 256,
+        tenant_cache_seconds: float = 600,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
-        if not isinstance(provider, str) and not isinstance(provider, oauth2.OAuth2):
-            raise ConfigurationError(
-                f"OAuth2Login takes a handler or the name of a preset, not {provider!r}."
-            )
-        if preset is not None and not isinstance(provider, str):
-            raise ConfigurationError(
-                "preset={…} changes a preset, and this login has a handler and no preset: give"
-                " these options to the handler."
-            )
+        _check_provider(provider, preset, tenant)
         refuse_unknown_names("OAuth2Login", _KNOWN_OPTIONS, blueprint)
         default = provider if isinstance(provider, str) else "oauth2"
         blueprint.setdefault("template_folder", "templates")
         super().__init__(name or default, "flask_oauth2_login", **blueprint)
-        self._provider = provider
-        self._preset = preset
-        self._scope = scope
-        self._store = store
-        self._options = LoginOptions(
+        limits = (tenant_cache_size, tenant_cache_seconds)
+        options = LoginOptions(
             claims=tuple(list_of("claims", claims)),
             offline=offline,
             keep_id_token=keep_id_token,
@@ -132,6 +132,7 @@ class OAuth2Login(Blueprint):
             roles=read_rules(roles, role_names),
             revalidate=read_seconds("revalidate", revalidate),
         )
+        self._plan = LoginPlan(provider, preset, self.name, scope, store, options, tenant, limits)
         self._hooks = LoginHooks()
         self.record(_add_views)
         self.after_request(_mark_private)
@@ -141,13 +142,8 @@ class OAuth2Login(Blueprint):
     def register(self, app: t.Any, options: dict[str, t.Any]) -> None:
         prefix, name = options.get("name_prefix", ""), options.get("name", self.name)
         full_name = f"{prefix}.{name}".lstrip(".")
-        handler, scopes, login_options = registering.prepare(
-            app, full_name, self.name, self._provider, self._preset, self._scope, self._options
-        )
-        super().register(app, options)
-        registering.complete(
-            app, full_name, handler, scopes, self._store, login_options, self._hooks
-        )
+        add_urls = functools.partial(super().register, app, options)
+        registering.register_login(app, full_name, self._plan, self._hooks, add_urls)
 
     # -- hooks
 
@@ -178,13 +174,14 @@ class OAuth2Login(Blueprint):
 
         :raises LoginRequired: nobody is signed in.
         """
-        return current_login.find_session(self._registration())
+        return current_login.find_session(self._here())
 
     @property
     @without_locals
     def token(self) -> Token | None:
         """The token of the person who is signed in at this login; None if nobody is."""
-        login = current_login.find_login(self._registration())
+        registration = self._here()
+        login = current_login.find_login(registration) if registration is not None else None
         login = login.token_source if login is not None else None
         return login.record.token if login is not None else None
 
@@ -192,12 +189,14 @@ class OAuth2Login(Blueprint):
     @without_locals
     def identity(self) -> Identity | None:
         """The identity of the person who is signed in at this login; None if nobody is."""
-        return current_login.find_identity(self._registration())
+        return current_login.find_identity(self._here())
 
     # -- for jobs, and for the app itself
 
     @without_locals
-    def session_for(self, owner: str, account: str | None = None) -> OAuth2Session:
+    def session_for(
+        self, owner: str, account: str | None = None, *, tenant: str | None = None
+    ) -> OAuth2Session:
         """Return a person's session for a job, a command or a webhook, within an app context.
 
         .. code-block:: python
@@ -208,58 +207,104 @@ class OAuth2Login(Blueprint):
 
         :param owner: the app's key for the person, as ``on_login`` set it.
         :param account: the ``identity.id`` of one account, if the person may have several.
+        :param tenant: the tenant, at a login with tenants; by default that of this request.
         :raises LoginRequired: the person has no such login any more. The session's calls raise it
             too, if the login ends later.
         :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.session_for(self._registration(), owner, account)
+        return jobs.session_for(self._for(tenant), owner, account)
 
     @without_locals
-    def accounts(self, owner: str) -> list[Identity]:
+    def accounts(self, owner: str, *, tenant: str | None = None) -> list[Identity]:
         """Return a person's accounts at this login, each once.
 
         :param owner: the app's key for the person, as ``on_login`` set it.
+        :param tenant: as for :meth:`session_for`.
         :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.accounts(self._registration(), owner)
+        return jobs.accounts(self._for(tenant), owner)
 
     @without_locals
-    def unlink(self, owner: str, id: str) -> bool:
+    def unlink(self, owner: str, id: str, *, tenant: str | None = None) -> bool:
         """End a person's logins and grant of one account, and revoke their tokens.
 
         :param owner: the app's key for the person, as ``on_login`` set it.
         :param id: the account's ``identity.id``.
+        :param tenant: as for :meth:`session_for`.
         :returns: False if there was nothing to end.
         :raises ConfigurationError: browsers keep the records of this login.
         """
-        return jobs.unlink(self._registration(), owner, id)
+        return jobs.unlink(self._for(tenant), owner, id)
 
     @without_locals
-    def reseal(self) -> int:
+    def reseal(self, *, tenant: str | None = None) -> int:
         """Seal and label this login's records with the newest secret.
 
         After that, the records in the store don't need the older secrets in
         ``SECRET_KEY_FALLBACKS`` any more. Cookies in browsers still do.
 
+        :param tenant: the tenant whose records are meant, at a login with tenants.
         :returns: the number of records that were sealed anew.
         :raises ConfigurationError: browsers keep the records of this login.
         """
-        return key_rotation.reseal(self._registration())
+        return key_rotation.reseal(self._for(tenant))
 
     @without_locals
-    def client_session(self, scope: Scope = "") -> OAuth2Session:
+    def client_session(self, scope: Scope = "", *, tenant: str | None = None) -> OAuth2Session:
         """Return a session for the app itself, with nobody signed in: RFC 6749, section 4.4.
 
         Its token is fetched and refreshed once for all processes of this machine, or with a
         server-side store, of all machines. An app context is enough.
 
         :param scope: the scopes to request, as a string or an iterable.
+        :param tenant: as for :meth:`session_for`.
         """
-        registration = self._registration()
+        registration = self._for(tenant)
         return client_token.client_session(registration, registration.handler.join_scope(scope))
 
-    def _registration(self) -> Registration:
-        return registering.current_registration(self.name, self._hooks)
+    def forget_tenant(self, tenant: str) -> None:
+        """Make a tenant's handler anew when it is next needed, because the app has changed its row.
+
+        This process forgets it. Others do so after ``tenant_cache_seconds``.
+        """
+        tenants.forget_tenant(current_login.find_own_login(self._hooks, self.name), tenant)
+
+    def _here(self) -> Registration | None:
+        """Return this login's registration for this request; None if it has no tenant there."""
+        return tenants.registration_here(current_login.find_own_login(self._hooks, self.name))
+
+    def _for(self, tenant: str | None) -> Registration:
+        return tenants.registration_for(
+            current_login.find_own_login(self._hooks, self.name), tenant
+        )
+
+
+def _check_provider(provider: t.Any, preset: t.Any, tenant: t.Any) -> None:
+    """Check that the provider that `OAuth2Login` is given fits its other arguments.
+
+    :raises ConfigurationError: it does not.
+    """
+    is_function = callable(provider) and not isinstance(provider, oauth2.OAuth2)
+    if tenant is not None and not is_function:
+        raise ConfigurationError(
+            f"With tenant=, OAuth2Login takes a function that returns the handler of a tenant, not"
+            f" {provider!r}: OAuth2Login(lambda tenant: OpenIDConnect(…), tenant=…)."
+        )
+    if tenant is not None and not (callable(tenant) or (isinstance(tenant, str) and tenant)):
+        raise ConfigurationError(
+            f"tenant={tenant!r} is neither the name of a variable of the URL nor a function that"
+            " reads the request: tenant='org' with url_prefix='/<org>/sso'."
+        )
+    if tenant is None and not isinstance(provider, (str, oauth2.OAuth2)):
+        hint = " A function of a tenant's name needs tenant=, too." if is_function else ""
+        raise ConfigurationError(
+            f"OAuth2Login takes a handler or the name of a preset, not {provider!r}.{hint}"
+        )
+    if preset is not None and not isinstance(provider, str):
+        raise ConfigurationError(
+            "preset={…} changes a preset, and this login has a handler and no preset: give"
+            " these options to the handler."
+        )
 
 
 def _add_views(state: t.Any) -> None:

@@ -9,7 +9,7 @@ from flask import Flask
 from .config import NO_SECRET_KEY, Config
 from .protocol.errors import ConfigurationError
 from .session.extension import extension_of
-from .session.registration import Registration
+from .session.registration import Login, Registration
 from .web.demands import login_demands
 from .web.redirect_uris import callback_path
 
@@ -35,12 +35,12 @@ def check_name(app: Flask, name: str) -> None:
         )
 
 
-def check_urls(app: Flask, registration: Registration) -> None:
+def check_urls(app: Flask, login: Login) -> None:
     """Check that no other view answers at the login's URLs.
 
     :raises ConfigurationError: one does.
     """
-    name = registration.name
+    name = login.name
     rules = list(app.url_map.iter_rules())
     own = [rule for rule in rules if rule.endpoint.rpartition(".")[0] == name]
     for rule in own:
@@ -60,7 +60,7 @@ def check_redirect_uri(app: Flask, registration: Registration) -> None:
     """
     name, redirect_uri = registration.name, registration.handler.redirect_uri
     for other in extension_of(app).logins.values():
-        if other is registration:
+        if other is registration or not isinstance(other, Registration):
             continue
         if redirect_uri and redirect_uri == other.handler.redirect_uri:
             raise ConfigurationError(
@@ -85,7 +85,20 @@ def _check_callback(app: Flask, registration: Registration, other: Registration)
         )
 
 
-def check_settings(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+def check_tenant_variable(app: Flask, name: str, variable: str) -> None:
+    """Check that a login's URLs have the variable that names the tenant.
+
+    :raises ConfigurationError: they have not.
+    """
+    for rule in app.url_map.iter_rules(f"{name}.callback"):
+        if variable not in rule.arguments:
+            raise ConfigurationError(
+                f"tenant={variable!r} names no variable of {rule.rule!r}, so the login {name!r} has"
+                f" no tenants there: app.register_blueprint(login, url_prefix='/<{variable}>/sso')."
+            )
+
+
+def check_settings(app: Flask, login: Login) -> None:  # noqa: ARG001
     """Check the settings that are read later.
 
     :raises ConfigurationError: one is not valid.
@@ -93,19 +106,19 @@ def check_settings(app: Flask, registration: Registration) -> None:  # noqa: ARG
     _ = Config(app).lifetime
 
 
-def check_offline(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+def check_offline(app: Flask, login: Login) -> None:  # noqa: ARG001
     """Check that the grants for jobs have a store.
 
     :raises ConfigurationError: ``offline=True`` stands without a server-side store.
     """
-    if registration.options.offline and registration.store is None:
+    if login.options.offline and login.store is None:
         raise ConfigurationError(
-            f"offline=True keeps the grants of the login {registration.name!r} for jobs, which"
+            f"offline=True keeps the grants of the login {login.name!r} for jobs, which"
             " needs a server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
         )
 
 
-def check_demands(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+def check_demands(registration: Registration) -> None:
     """Check that the provider can prove what every sign-in demands.
 
     :raises ConfigurationError: ``max_age`` or ``acr_values`` is demanded without ID tokens.
@@ -113,15 +126,15 @@ def check_demands(app: Flask, registration: Registration) -> None:  # noqa: ARG0
     login_demands(registration, {})
 
 
-def check_roles(app: Flask, registration: Registration) -> None:  # noqa: ARG001
+def check_roles(app: Flask, login: Login) -> None:  # noqa: ARG001
     """Check that there are roles which ``role_names`` can name.
 
     :raises ConfigurationError: the login does not know where roles are.
     """
-    rules = registration.options.roles
+    rules = login.options.roles
     if rules.names is not None and not rules.paths:
         raise ConfigurationError(
-            f"role_names={{…}} names the roles of the login {registration.name!r}, which does not"
+            f"role_names={{…}} names the roles of the login {login.name!r}, which does not"
             " know where they are: add roles='path', such as roles='groups'."
         )
 
@@ -129,12 +142,10 @@ def check_roles(app: Flask, registration: Registration) -> None:  # noqa: ARG001
 #: The checks before a login's blueprint is registered under a name.
 BEFORE: t.Sequence[t.Callable[[Flask, str], None]] = (check_secret_key, check_name)
 #: The checks of a registered login.
-CHECKS: t.Sequence[t.Callable[[Flask, Registration], None]] = (
+CHECKS: t.Sequence[t.Callable[[Flask, Login], None]] = (
     check_urls,
-    check_redirect_uri,
     check_settings,
     check_offline,
-    check_demands,
     check_roles,
 )
 

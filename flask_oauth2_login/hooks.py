@@ -42,13 +42,17 @@ def attach(app: Flask) -> None:
     register_error_handlers(app)
 
 
-def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:  # noqa: ARG001
+def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:
     context = _context()
     app, session = context.app, getattr(context, _session_attribute(context))
+    extension = app.extensions[NAME]
+    if extension.has_tenants:
+        # Before other functions may take a variable out of the view's arguments.
+        request_scope().url_values = dict(values or {})
     if entries := _peek(session, KEY):
         request_scope().receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
     # A view is checked before its first request, and again if another one has taken its place.
-    checked = app.extensions[NAME].checked_views.get(endpoint, _UNCHECKED)
+    checked = extension.checked_views.get(endpoint, _UNCHECKED)
     if checked is not app.view_functions.get(endpoint):
         _check_view(app, endpoint)
     if context.request.method == "POST" and is_own_view(endpoint):

@@ -9,25 +9,33 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from flask import Flask, has_request_context, request
+from flask import Flask
 from flask.sansio.blueprints import BlueprintSetupState
 
 from . import jobs, key_rotation, views  # noqa: F401
-from .checks import BEFORE, CHECKS
+from .checks import (
+    BEFORE,
+    CHECKS,
+    check_demands,
+    check_redirect_uri,
+    check_tenant_variable,
+)
 from .client.oauth2 import OAuth2
+from .config import Config
 from .hooks import attach
 from .protocol.errors import ConfigurationError
 from .protocol.scope import Scope, split_scope
 from .providers.registering import handler_of_preset, role_rules
 from .session import client_token  # noqa: F401
-from .session.current_login import find_login
-from .session.extension import current_extension, extension_of
-from .session.login_options import LoginHooks, LoginOptions
-from .session.registration import Registration
-from .session.request_scope import request_scope
+from .session.extension import Extension, extension_of
+from .session.login_options import LoginHooks, LoginOptions, LoginPlan
+from .session.registration import Registration, make_registration
 from .web import guard  # noqa: F401
 from .web.redirect_uris import further_callback_rule
 from .web.view_urls import VIEWS, endpoint_of
+
+if t.TYPE_CHECKING:
+    from .session.tenant_login import TenantLogin
 
 
 def add_views(state: BlueprintSetupState) -> None:
@@ -41,59 +49,117 @@ def add_views(state: BlueprintSetupState) -> None:
         )
 
 
-def prepare(
+def register_login(
     app: Flask,
-    full_name: str,
     name: str,
-    provider: str | OAuth2,
-    preset: t.Mapping[str, t.Any] | None,
-    scope: Scope | None,
-    options: LoginOptions,
-) -> tuple[OAuth2, list[str], LoginOptions]:
-    """Return the handler of a login, its scopes and its options, before it is registered.
+    plan: LoginPlan,
+    hooks: LoginHooks,
+    add_urls: t.Callable[[], None],
+) -> None:
+    """Register a login with an app.
 
-    :param full_name: the name that the login will have in the app.
-    :param name: the name of its blueprint.
+    :param name: the name under which it is registered.
+    :param add_urls: adds the login's URLs to the app.
     :raises ConfigurationError: an option or a setting can't work.
     """
     for check in BEFORE:
-        check(app, full_name)
-    config = extension_of(app).config
-    if isinstance(provider, OAuth2):
-        handler = provider
+        check(app, name)
+    extension = extension_of(app)
+    if plan.tenant is None:
+        _add_registration(app, extension, name, plan, hooks, add_urls)
     else:
-        handler, found = handler_of_preset(provider, name, preset, config)
-        scope = scope if scope is not None else found.get("scope")
-        rules = role_rules(provider, found, options.roles, handler.client_id)
-        options = dataclasses.replace(options, roles=rules)
+        _add_tenant_login(app, extension, name, plan, hooks, add_urls)
+    attach(app)
+
+
+def _add_registration(
+    app: Flask,
+    extension: Extension,
+    name: str,
+    plan: LoginPlan,
+    hooks: LoginHooks,
+    add_urls: t.Callable[[], None],
+) -> None:
+    handler, scopes, options = _make_handler(plan, extension.config)
     handler.preload()
-    return handler, _scopes_for(handler, scope, offline=options.offline), options
+    add_urls()
+    login = extension.make_login(name, plan.store, options, hooks)
+    registration = extension.logins[name] = make_registration(login, handler, scopes)
+    _add_further_callback(app, registration)
+    for check in CHECKS:
+        check(app, registration)
+    check_redirect_uri(app, registration)
+    check_demands(registration)
 
 
-def _scopes_for(handler: OAuth2, scope: Scope | None, *, offline: bool) -> list[str]:
+def _add_tenant_login(
+    app: Flask,
+    extension: Extension,
+    name: str,
+    plan: LoginPlan,
+    hooks: LoginHooks,
+    add_urls: t.Callable[[], None],
+) -> None:
+    login = _make_tenant_login(extension, name, plan, hooks)
+    add_urls()
+    extension.logins[name], extension.has_tenants = login, True
+    for check in CHECKS:
+        check(app, login)
+    if isinstance(plan.tenant, str):
+        check_tenant_variable(app, name, plan.tenant)
+
+
+def _make_handler(plan: LoginPlan, config: Config) -> tuple[OAuth2, list[str], LoginOptions]:
+    options, scope = plan.options, plan.scope
+    if isinstance(plan.provider, OAuth2):
+        handler = plan.provider
+    else:
+        handler, preset = handler_of_preset(plan.provider, plan.name, plan.preset, config)
+        scope = scope if scope is not None else preset.get("scope")
+        rules = role_rules(plan.provider, preset, options.roles, handler.client_id)
+        options = dataclasses.replace(options, roles=rules)
+    return handler, _scopes_for(handler, scope, options), options
+
+
+def _scopes_for(handler: OAuth2, scope: Scope | None, options: LoginOptions) -> list[str]:
     # OpenID Connect Core 1.0, section 3.1.2.1: without this scope there is no ID token.
     openid = ("openid",) if handler.openid else ()
-    more = handler.offline if offline else None
-    refresh = split_scope(more) if isinstance(more, str) else ()
-    return split_scope([*openid, *split_scope(scope), *refresh])
+    offline = handler.offline if options.offline else None
+    more = split_scope(offline) if isinstance(offline, str) else ()
+    return split_scope([*openid, *split_scope(scope), *more])
 
 
-def complete(
-    app: Flask,
-    full_name: str,
-    handler: OAuth2,
-    scopes: list[str],
-    store: t.Any,
-    options: LoginOptions,
-    hooks: LoginHooks,
-) -> None:
-    """Add a login to an app whose blueprint is registered, and check it there.
+def _make_tenant_login(
+    extension: Extension, name: str, plan: LoginPlan, hooks: LoginHooks
+) -> TenantLogin:
+    from .session.tenant_login import TenantLogin, make_cache
 
-    :raises ConfigurationError: an option or a setting can't work.
-    """
-    registration = extension_of(app).add(full_name, handler, scopes, store, options, hooks)
+    login = extension.make_login(name, plan.store, plan.options, hooks)
+    variable = plan.tenant if isinstance(plan.tenant, str) else None
+
+    def make(tenant: str) -> Registration | None:
+        handler = plan.provider(tenant)
+        if handler is None:
+            return None
+        if not isinstance(handler, OAuth2):
+            raise ConfigurationError(
+                f"The provider of the login {name!r} returned {type(handler).__name__} for a"
+                " tenant. It must return an OAuth2 or an OpenIDConnect, or None."
+            )
+        handler.preload()
+        scopes = _scopes_for(handler, plan.scope, plan.options)
+        registration = make_registration(login, handler, scopes, tenant, variable)
+        check_demands(registration)
+        return registration
+
+    cache = make_cache(*plan.limits)
+    return TenantLogin(**vars(login), source=plan.tenant, make=make, cache=cache)
+
+
+def _add_further_callback(app: Flask, registration: Registration) -> None:
+    """Add a URL rule for the callback at the path of the handler's ``redirect_uri``."""
     if further := further_callback_rule(app, registration):
-        rule = next(app.url_map.iter_rules(f"{full_name}.callback"))
+        rule = next(app.url_map.iter_rules(f"{registration.name}.callback"))
         app.add_url_rule(
             further,
             rule.endpoint,
@@ -103,38 +169,3 @@ def complete(
             subdomain=rule.subdomain,
             host=rule.host,
         )
-    for check in CHECKS:
-        check(app, registration)
-    attach(app)
-
-
-def current_registration(name: str, hooks: LoginHooks) -> Registration:
-    """Return a blueprint's login in the current app.
-
-    If it has several names there, return the one that the request is for, or else the one where
-    somebody is signed in.
-
-    :param name: the blueprint's name, for the error.
-    :param hooks: those of the blueprint, by which its logins are found.
-    :raises ConfigurationError: the blueprint is not registered with the app.
-    """
-    registrations = [
-        registration
-        for registration in current_extension().logins.values()
-        if registration.hooks is hooks
-    ]
-    if not registrations:
-        raise ConfigurationError(
-            f"The login {name!r} is not registered with this app: app.register_blueprint(login)."
-        )
-    if not has_request_context():
-        return registrations[0]
-    requested = {request.blueprint, request_scope().admitted}
-    for registration in registrations:
-        if registration.name in requested:
-            return registration
-    if len(registrations) > 1:
-        for registration in registrations:
-            if find_login(registration):
-                return registration
-    return registrations[0]

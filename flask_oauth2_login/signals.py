@@ -35,7 +35,8 @@ logged_in = _signals.signal("oauth2-logged-in")
 #: `OAuth2Login.unlink`). A further sign-in of the same person ends no login.
 logged_out = _signals.signal("oauth2-logged-out")
 
-#: Sent when a sign-in has failed. Arguments: ``login`` (its name) and ``error`` (an `OAuth2Error`).
+#: Sent when a sign-in has failed. Arguments: ``login`` (its name), ``error`` (an `OAuth2Error`),
+#: and ``tenant`` if the login has tenants. The identities that other signals have name the tenant.
 login_failed = _signals.signal("oauth2-login-failed")
 
 #: Sent when a token has been refreshed and stored, in a request or in a job. Arguments: ``login``

@@ -25,6 +25,7 @@ from .session.current_login import find_login
 from .session.extension import current_extension
 from .session.registration import Registration
 from .session.request_scope import request_scope
+from .session.tenants import require_here
 from .signin import flow, samesite
 from .signin.attempt import answers_by_form
 from .signin.response import read_response
@@ -42,15 +43,18 @@ log = logging.getLogger("flask_oauth2_login")
 
 
 def _current_registration() -> Registration:
-    """Return the login whose view answers. A blueprint can have several names in several apps."""
-    return current_extension().get(str(request.blueprint))
+    """Return the login whose view answers. A blueprint can have several names in several apps.
+
+    :raises werkzeug.exceptions.NotFound: the request is for no tenant that exists.
+    """
+    return require_here(str(request.blueprint))
 
 
 @without_locals
 def login(**_variables: object) -> Response:
     """``/login``: begin a sign-in."""
     extension, request = current_extension(), this_request()
-    registration = extension.get(str(request.blueprint))
+    registration = require_here(str(request.blueprint))
     if extension.once(f"urls:{registration.name}"):
         # Checked again, because views may have been added after the registration.
         check_urls(current_app, registration)
@@ -69,7 +73,7 @@ def login(**_variables: object) -> Response:
         return ask_to_link(registration, next)
     except ConfigurationError as error:
         # Developers get this error from `login_url(link=True)`. A visitor may follow any link.
-        log.warning("%s: an account can't be added. %s", registration.name, error)
+        log.warning("%s: an account can't be added. %s", registration.log_name, error)
         raise error_page(400, "Accounts can't be added here.") from None
 
 
@@ -155,8 +159,9 @@ def _is_repeated(registration: Registration, error: OAuth2Error) -> bool:
 def _login_failed(registration: Registration, error: OAuth2Error) -> OAuth2Error:
     """Log a failed sign-in, send the signal, and return the error to raise."""
     request_scope().again_url = login_url_of(registration, request_scope().attempted_next)
-    log.warning("%s: a sign-in came to nothing. %s", registration.name, error)
-    signals.send(signals.login_failed, login=registration.name, error=error)
+    log.warning("%s: a sign-in came to nothing. %s", registration.log_name, error)
+    of_tenant = {"tenant": registration.tenant} if registration.tenant else {}
+    signals.send(signals.login_failed, login=registration.name, error=error, **of_tenant)
     return error
 
 

@@ -45,9 +45,9 @@ class BackOff:
         self._lock = threading.Lock()
         #: The pauses of single logins, by the login's key.
         self._pauses: dict[str, _Pause] = {}
-        #: The pauses of all logins of a provider, by the login's name.
+        #: The pauses of all logins of a provider, by the provider's key.
         self._pauses_of_all: dict[str, _Pause] = {}
-        #: The people for whom a provider has failed since its last success, by the login's name.
+        #: The people for whom a provider has failed since its last success, by the provider's key.
         self._failing: dict[str, set[str]] = {}
         #: When a rejected token may be refreshed again (`time.monotonic`), by the login's key.
         self._rejected: dict[str, float] = {}
@@ -65,18 +65,18 @@ class BackOff:
         now = time.monotonic()
         with self._lock:
             _raise_if_backing_off(self._pauses.get(source.key), now)
-            for_all = self._pauses_of_all.get(source.name)
+            for_all = self._pauses_of_all.get(source.provider)
             _raise_if_backing_off(for_all, now)
             if for_all is not None and for_all.cause != source.key:
-                self._pauses_of_all[source.name] = for_all._replace(
+                self._pauses_of_all[source.provider] = for_all._replace(
                     until=now + source.max_request_seconds
                 )
 
     def succeeded(self, source: TokenSource) -> None:
         """Remember that the provider works: it has refreshed a token, or refused to."""
         with self._lock:
-            self._pauses_of_all.pop(source.name, None)
-            self._failing.pop(source.name, None)
+            self._pauses_of_all.pop(source.provider, None)
+            self._failing.pop(source.provider, None)
 
     def failed(self, source: TokenSource, error: ProviderError) -> None:
         """Start a pause: for all logins if the provider itself fails, else for this one."""
@@ -86,16 +86,19 @@ class BackOff:
         with self._lock:
             _remember(self._pauses, source.key, pause, lambda known: known.until <= now)
             if self._is_for_all(source, error):
-                self._pauses_of_all[source.name] = pause
+                _remember(
+                    self._pauses_of_all, source.provider, pause, lambda each: each.until <= now
+                )
             else:
-                self._pauses_of_all.pop(source.name, None)
+                self._pauses_of_all.pop(source.provider, None)
 
     def _is_for_all(self, source: TokenSource, error: ProviderError) -> bool:
         if isinstance(error, ProviderUnreachableError):
             return True
         if not isinstance(error, ProviderUnavailableError):
             return False
-        people = self._failing.setdefault(source.name, set())
+        people = self._failing.get(source.provider, set())
+        _remember(self._failing, source.provider, people, lambda _: False)
         if len(people) < MAX_FAILING_PEOPLE:
             people.add(source.person)
         return len(people) >= MAX_FAILING_PEOPLE

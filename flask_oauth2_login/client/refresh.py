@@ -178,7 +178,9 @@ class Refresher:
                 raise ProviderAnswerError("The provider's response to a refresh is empty.")
         except IDTokenError as fault:
             back_off.succeeded(source)
-            log.warning("%s: a login ends, because of a refreshed ID token. %s", source.name, fault)
+            log.warning(
+                "%s: a login ends, because of a refreshed ID token. %s", source.log_name, fault
+            )
             source.end()
             raise _ended(source) from None
         except (TokenError, UnnamedRefusalError) as refusal:
@@ -188,13 +190,13 @@ class Refresher:
                     return newer
                 log.warning(
                     "%s: a login ends, because its refresh token was refused. %s",
-                    source.name,
+                    source.log_name,
                     refusal,
                 )
                 source.note_refused()
                 source.end("refused")
                 raise _ended(source) from None
-            log.warning("%s: a token was not refreshed. %s", source.name, refusal)
+            log.warning("%s: a token was not refreshed. %s", source.log_name, refusal)
             what = refusal.error if isinstance(refusal, TokenError) else refusal.reason
             error: ProviderError = ProviderAnswerError(
                 f"The provider refused to refresh the token: {what}."
@@ -203,11 +205,13 @@ class Refresher:
             raise error from None
         except UserInfoRefusedError as refusal:
             back_off.succeeded(source)
-            log.warning("%s: a login ends, because UserInfo refused it. %s", source.name, refusal)
+            log.warning(
+                "%s: a login ends, because UserInfo refused it. %s", source.log_name, refusal
+            )
             source.end("refused")
             raise _ended(source) from None
         except ProviderError as error:
-            log.warning("%s: a token was not refreshed. %s", source.name, error)
+            log.warning("%s: a token was not refreshed. %s", source.log_name, error)
             back_off.failed(source, error)
             raise
         back_off.succeeded(source)
@@ -216,7 +220,7 @@ class Refresher:
             half = ProviderAnswerError(
                 "The provider answered a refresh with a refresh token and no usable access_token."
             )
-            log.warning("%s: only the refresh token was refreshed. %s", source.name, half)
+            log.warning("%s: only the refresh token was refreshed. %s", source.log_name, half)
             back_off.failed(source, half)
             raise half
         return newer
@@ -234,7 +238,7 @@ def _store(source: TokenSource, token: Token, version: str) -> Token:
     except ProviderError as error:
         # The new token can't be stored, and the old one is used up: the login can't go on.
         log.warning(
-            "%s: a login ends, because its new token can't be stored. %s", source.name, error
+            "%s: a login ends, because its new token can't be stored. %s", source.log_name, error
         )
         source.end()
         source.revoke(token)
@@ -242,7 +246,7 @@ def _store(source: TokenSource, token: Token, version: str) -> Token:
     if outcome is None:
         log.error(
             "%s: the store fails. Until it works again, a new token is on this machine only.",
-            source.name,
+            source.log_name,
         )
         return token
     if outcome == "replaced":

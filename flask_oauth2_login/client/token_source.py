@@ -29,8 +29,18 @@ class TokenSource:
 
     @property
     def name(self) -> str:
-        """The login's name. All people who sign in there share it."""
+        """The login's name."""
         raise NotImplementedError
+
+    @property
+    def provider(self) -> str:
+        """A key of the provider. All people who sign in there share it."""
+        return self.name
+
+    @property
+    def log_name(self) -> str:
+        """What the log calls the login."""
+        return self.name
 
     @property
     def person(self) -> str:

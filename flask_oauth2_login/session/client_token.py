@@ -37,11 +37,19 @@ class ClientToken(TokenSource):
 
     @property
     def key(self) -> str:
-        return f"{self._registration.name}:client:{self._scope}"
+        return f"{self._registration.key}:client:{self._scope}"
 
     @property
     def name(self) -> str:
         return self._registration.name
+
+    @property
+    def provider(self) -> str:
+        return self._registration.key
+
+    @property
+    def log_name(self) -> str:
+        return self._registration.log_name
 
     @property
     def person(self) -> str:

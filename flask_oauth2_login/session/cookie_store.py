@@ -21,7 +21,7 @@ from .cookies import (
     fits,
     sent_bytes,
 )
-from .flask_session import parse_entries
+from .flask_session import has_tenant, parse_entries
 from .request_scope import read_entries, request_scope
 
 log = logging.getLogger("flask_oauth2_login")
@@ -86,6 +86,9 @@ class CookieStore:
             if name not in values and (name in sent or name == cookie_name(login)):
                 # The record has ended, or was longer before.
                 response.delete_cookie(**self._attributes(name))
+        if sealed is not None:
+            for name in _forgotten_names(login):
+                response.delete_cookie(**self._attributes(name))
 
     def _split(self, login: str, sealed: str) -> dict[str, str]:
         """Return the values of the cookies that a record needs, by the cookies' names."""
@@ -106,7 +109,7 @@ class CookieStore:
         own = _bytes_of(values)
         session_name = current_app.session_interface.get_cookie_name(current_app)
         # A sign-in under way has room of its own, and the session's cookie may be a new one.
-        leaving = _leaving_names()
+        leaving = _leaving_names(login)
         others = [
             name
             for name in request.cookies
@@ -122,7 +125,7 @@ class CookieStore:
 
     def _has_room_beside_ours(self, login: str, sealed: str) -> bool:
         """Return True if a record has room beside the session and the app's other records."""
-        prefix, leaving = cookie_name(""), _leaving_names()
+        prefix, leaving = cookie_name(""), _leaving_names(login)
         others = [
             name
             for name in request.cookies
@@ -166,11 +169,24 @@ def _names(login: str) -> list[str]:
     return [name, *(f"{name}__part{number}" for number in range(1, MAX_PARTS))]
 
 
-def _leaving_names() -> set[str]:
+def _leaving_names(login: str) -> set[str]:
     """Return the names of the cookies of logins that end with this sign-in."""
     former = parse_entries(request_scope().received_entries).live
-    logins = {entry.login for entry in former} - {entry.login for entry in read_entries().live}
-    return {name for login in logins for name in _names(login)}
+    keys = {entry.key for entry in former} - {entry.key for entry in read_entries().live}
+    return {name for key in keys for name in _names(key)} | _forgotten_names(login)
+
+
+def _forgotten_names(login: str) -> set[str]:
+    """Return the names of cookies of a login's other tenants that the session does not name.
+
+    They open nothing. If an app clears its session, nobody signs in there again to replace them.
+    """
+    if not has_tenant(login):
+        return set()
+    prefix = cookie_name(login.rpartition("~")[0] + "~")
+    keys = {login, *(entry.key for entry in read_entries().live)}
+    known = {name for key in keys for name in _names(key)}
+    return {name for name in request.cookies if name.startswith(prefix) and name not in known}
 
 
 def _bytes_of(cookies: t.Mapping[str, str]) -> int:
@@ -190,6 +206,7 @@ def _session_bytes(name: str) -> int:
 
 def too_large(login: str, sealed: str) -> ProviderAnswerError:
     """Return the error for a record that is too large for cookies."""
+    login = login.partition("~")[0]
     return ProviderAnswerError(
         f"The login {login!r} has a record of {len(sealed)} bytes, too large for cookies: with the"
         f" others they may take {MAX_COOKIES} bytes, because servers refuse longer headers."

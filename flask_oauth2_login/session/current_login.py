@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from flask import has_request_context
+
 from ..client.session import OAuth2Session
-from ..protocol.errors import LoginRequired
+from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..stores.sealing import hashed_name
+from .context import this_request
 from .extension import current_extension
 from .flask_session import SessionEntries, SessionEntry, end_entry, this_minute, touch_entry
-from .registration import Registration
+from .login_options import LoginHooks
+from .registration import Login, Registration
 from .request_scope import RequestScope, request_scope
 from .stored_login import StoredLogin
+from .tenants import find_here, registration_here, registration_of
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -24,7 +29,7 @@ def find_login(registration: Registration) -> StoredLogin | None:
     :raises StoreError: the store can't say.
     """
     scope = request_scope()
-    entry = scope.read_entries().get(registration.name)
+    entry = scope.read_entries().get(registration.name, registration.tenant)
     return _find(scope, registration, entry) if entry is not None else None
 
 
@@ -39,9 +44,38 @@ def find_registration() -> Registration | None:
     """Return the login that let this request pass, else the one that was signed in last."""
     scope = request_scope()
     if scope.admitted is not None:
-        return current_extension().get(scope.admitted)
+        return find_here(scope.admitted)
     current = _find_newest(scope)
     return current[0] if current is not None else None
+
+
+def find_own_login(hooks: LoginHooks, name: str) -> Login:
+    """Return a blueprint's login in the current app.
+
+    If it has several names there, return the one that the request is for, or else the one where
+    somebody is signed in.
+
+    :param hooks: the blueprint's hooks, by which it is recognised.
+    :param name: the blueprint's name, for the error.
+    :raises ConfigurationError: the app has no such login.
+    """
+    logins = [login for login in current_extension().logins.values() if login.hooks is hooks]
+    if not logins:
+        raise ConfigurationError(
+            f"The login {name!r} is not registered with this app: app.register_blueprint(login)."
+        )
+    if not has_request_context():
+        return logins[0]
+    requested = {this_request().blueprint, request_scope().admitted}
+    for login in logins:
+        if login.name in requested:
+            return login
+    if len(logins) > 1:
+        for login in logins:
+            registration = registration_here(login)
+            if registration is not None and find_login(registration):
+                return login
+    return logins[0]
 
 
 def find_current_login() -> tuple[Registration, StoredLogin] | None:
@@ -49,9 +83,9 @@ def find_current_login() -> tuple[Registration, StoredLogin] | None:
     scope = request_scope()
     if scope.admitted is None:
         return _find_newest(scope)
-    registration = current_extension().get(scope.admitted)
-    login = find_login(registration)
-    return (registration, login) if login is not None else None
+    registration = find_here(scope.admitted)
+    login = find_login(registration) if registration is not None else None
+    return (registration, login) if registration is not None and login is not None else None
 
 
 def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None:
@@ -62,8 +96,10 @@ def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None
     logins = current_extension().logins
     for entry in reversed(entries.all):
         # Of several accounts at a login, the newest counts, even if it has ended.
-        registration = logins.get(entry.login)
-        if entry.id and registration is not None and entries.get(entry.login) is entry:
+        if not entry.id or entry.login not in logins:
+            continue
+        registration = registration_here(logins[entry.login])
+        if registration is not None and entries.get(entry.login, registration.tenant) is entry:
             login = _find(scope, registration, entry)
             if login is not None:
                 return registration, login
@@ -83,14 +119,14 @@ def find_session(registration: Registration | None) -> OAuth2Session:
     """
     if registration is None:
         raise LoginRequired
-    sessions = request_scope().sessions
-    if registration.name not in sessions:
+    sessions, key = request_scope().sessions, registration.key
+    if key not in sessions:
         login = find_login(registration)
         login = login.token_source if login is not None else None
         if login is None:
             raise LoginRequired(login=registration.name)
-        sessions[registration.name] = current_extension().make_session(registration, login)
-    return sessions[registration.name]
+        sessions[key] = current_extension().make_session(registration, login)
+    return sessions[key]
 
 
 def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:
@@ -101,10 +137,9 @@ def live_records(entries: SessionEntries) -> list[tuple[Registration, str]]:
 
 
 def _live(entries: SessionEntries) -> list[tuple[Registration, SessionEntry]]:
-    if not entries.all:
-        return []
-    logins = current_extension().logins
-    return [(logins[entry.login], entry) for entry in entries.live if entry.login in logins]
+    """Return the entries of logins that have not ended, of all tenants, and the registrations."""
+    found = ((registration_of(entry), entry) for entry in entries.live)
+    return [(registration, entry) for registration, entry in found if registration is not None]
 
 
 def _find(
@@ -112,7 +147,7 @@ def _find(
 ) -> StoredLogin | None:
     if scope.is_store_down:
         return None
-    key = (registration.name, entry.id)
+    key = (registration.key, entry.id)
     if key not in scope.opened:
         scope.opened[key] = _open(scope, registration, entry) if entry.id else None
     return t.cast("StoredLogin | None", scope.opened[key])
@@ -126,7 +161,7 @@ def _open(
     # The time of the last use is kept in minutes, so nothing has to be done within one.
     is_touched = idle > 0 and idle >= config.touch_seconds
     if is_touched and idle > config.idle_seconds + config.touch_seconds:
-        log.info("%s: a login has ended. It was not used for %d s.", registration.name, idle)
+        log.info("%s: a login has ended. It was not used for %d s.", registration.log_name, idle)
         end_entry(scope.read_entries(), entry.id)
         return None
     login = StoredLogin(registration, entry.id)

@@ -8,20 +8,18 @@ import typing as t
 
 from flask import Flask, current_app, has_app_context
 
-from ..client.oauth2 import OAuth2
 from ..client.refresh import Refresher
 from ..client.session import OAuth2Session
 from ..client.token_source import TokenSource
 from ..config import Config
 from ..protocol.errors import ConfigurationError
 from ..protocol.token import Token
-from ..stores.base import SharedStore, TokenStore
+from ..stores.base import TokenStore
 from ..stores.local import LocalStore, open_local_store
 from ..stores.sealing import Sealer
-from .browser_record import BrowserRecords
 from .context import this_app
 from .login_options import LoginHooks, LoginOptions
-from .registration import Registration
+from .registration import Login, Registration
 from .store_option import find_store
 
 NAME = "oauth2_login"
@@ -32,8 +30,11 @@ class Extension:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        #: The registrations by name, in their order. Apps read it for menus.
-        self.logins: dict[str, Registration] = {}
+        #: The logins by name, in their order: a `Registration`, or a `TenantLogin`. Apps read it
+        #: for menus.
+        self.logins: dict[str, Login] = {}
+        #: Whether a login has tenants.
+        self.has_tenants = False
         self.refresher = Refresher()
         self.config = Config(app)
         self.sealer = Sealer(lambda: self.config.secrets)
@@ -82,8 +83,8 @@ class Extension:
         self._checked.add(what)
         return first
 
-    def get(self, name: str) -> Registration:
-        """Return the registration of a login.
+    def get(self, name: str) -> Login:
+        """Return a login.
 
         :raises ConfigurationError: no login has this name.
         """
@@ -95,16 +96,10 @@ class Extension:
                 f" {', '.join(self.logins) or 'none; register an OAuth2Login blueprint'}."
             ) from None
 
-    def add(
-        self,
-        name: str,
-        handler: OAuth2,
-        scopes: list[str],
-        store: t.Any,
-        options: LoginOptions,
-        hooks: LoginHooks,
-    ) -> Registration:
-        """Register a login under a name.
+    def make_login(
+        self, name: str, store: t.Any, options: LoginOptions, hooks: LoginHooks
+    ) -> Login:
+        """Return a login that has no provider yet.
 
         :param store: what ``OAuth2Login`` or ``OAUTH2_LOGIN_STORE`` takes.
         :raises ConfigurationError: the store can't be used.
@@ -112,28 +107,16 @@ class Extension:
         browser_store, server_side = find_store(
             self._app, self.config.store if store is None else store, self._stores
         )
-        records: TokenStore | BrowserRecords
-        shared_store: SharedStore
-        if browser_store is not None:
-            shared_store = self.local_store
-            records = BrowserRecords(browser_store, name, self.local_store, self.config)
-        else:
-            shared_store = records = t.cast(TokenStore, server_side)
-        self.logins[name] = Registration(
+        return Login(
             name=name,
-            handler=handler,
-            scopes=scopes,
-            # Read now, because a handler's site may be changed later.
-            context=(name, *handler.registration),
             options=options,
             hooks=hooks,
             store=server_side,
-            records=records,
-            shared_store=shared_store,
+            browser_store=browser_store,
+            shared_store=self.local_store if server_side is None else server_side,
             config=self.config,
             sealer=self.sealer,
         )
-        return self.logins[name]
 
 
 def extension_of(app: Flask) -> Extension:

@@ -1,7 +1,8 @@
 """What `flask.session` holds of logins: which ones the browser has, and whose they are.
 
 It is a list, because sessions are cookies: first an id, which is drawn anew at each sign-in and
-sign-out, then one row for each login, the one that was signed in last at the end.
+sign-out, then one row for each login, the one that was signed in last at the end. Each tenant of a
+login has rows of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,24 @@ import typing as t
 
 from flask import session
 
+from ..stores.sealing import hashed_name
+
 KEY = "_oauth2"
 #: The beginning of 2025 in Unix seconds. Minutes are counted from it, to need fewer digits.
 EPOCH = 1_735_689_600
+
+
+def login_key(login: str, tenant: str = "") -> str:
+    """Return the name of a login, or of one tenant's, for cookies and the request's dictionaries.
+
+    It is short, however long the tenant's name is.
+    """
+    return f"{login}~{hashed_name('tenant', tenant)[:16]}" if tenant else login
+
+
+def has_tenant(key: str) -> bool:
+    """Return True if a `login_key` is that of a tenant."""
+    return "~" in key
 
 
 @dataclasses.dataclass
@@ -32,6 +48,13 @@ class SessionEntry:
     last_used: int = 0
     #: A keyed hash of the app's own key for the person; ``""`` if the app has set none.
     owner_hash: str = ""
+    #: The tenant; ``""`` if the login has none.
+    tenant: str = ""
+
+    @property
+    def key(self) -> str:
+        """The `login_key` of this entry."""
+        return login_key(self.login, self.tenant)
 
 
 @dataclasses.dataclass
@@ -41,9 +64,12 @@ class SessionEntries:
     id: str = ""
     all: list[SessionEntry] = dataclasses.field(default_factory=list)
 
-    def get(self, login: str) -> SessionEntry | None:
+    def get(self, login: str, tenant: str = "") -> SessionEntry | None:
         """Return the newest entry of a login, which may have several linked accounts."""
-        return next((entry for entry in reversed(self.all) if entry.login == login), None)
+        for entry in reversed(self.all):
+            if entry.login == login and entry.tenant == tenant:
+                return entry
+        return None
 
     @property
     def live(self) -> list[SessionEntry]:
@@ -95,12 +121,14 @@ def this_minute() -> int:
 
 
 def _is_valid(entry: SessionEntry) -> bool:
-    texts = (entry.login, entry.id, entry.subject_hash, entry.owner_hash)
+    texts = (entry.login, entry.id, entry.subject_hash, entry.owner_hash, entry.tenant)
     return all(isinstance(text, str) for text in texts) and type(entry.last_used) is int
 
 
 def _as_row(entry: SessionEntry) -> list[t.Any]:
     row = [entry.login, entry.id, entry.subject_hash, entry.last_used]
+    if entry.tenant:
+        return [*row, entry.owner_hash, entry.tenant]
     return [*row, entry.owner_hash] if entry.owner_hash else row
 
 

@@ -9,6 +9,7 @@ from flask import Response, current_app
 
 from ..protocol.identity import Identity
 from ..protocol.roles import NO_ROLES, RoleRules
+from ..protocol.scope import Scope
 
 if t.TYPE_CHECKING:
     from ..protocol.token import Token
@@ -27,6 +28,21 @@ class LoginOptions:
     authorize_params: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     roles: RoleRules = NO_ROLES
     revalidate: float | None = None
+
+
+class LoginPlan(t.NamedTuple):
+    """What `OAuth2Login` was given, apart from what Flask's Blueprint takes."""
+
+    provider: t.Any
+    preset: t.Mapping[str, t.Any] | None
+    #: The blueprint's name.
+    name: str
+    scope: Scope | None
+    store: t.Any
+    options: LoginOptions
+    tenant: t.Any
+    #: ``tenant_cache_size`` and ``tenant_cache_seconds``.
+    limits: tuple[t.Any, t.Any]
 
 
 class LoginHooks:

@@ -136,7 +136,9 @@ def default_owner(identity: Identity) -> str | None:
     """Return the owner for a person to whom ``on_login`` gave none; None if there is no id."""
     if identity.id is None:
         return None
-    return f"{identity.provider}:{identity.tenant or ''}:{identity.id}"
+    # An id may have a colon. If a tenant had one too, people of two tenants could share an owner.
+    tenant = (identity.tenant or "").replace("%", "%25").replace(":", "%3A")
+    return f"{identity.provider}:{tenant}:{identity.id}"
 
 
 def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
@@ -246,8 +248,8 @@ def _unpack_id_claims(
 
 def _known_claims(identity: Identity, context: t.Sequence[str]) -> dict[str, t.Any]:
     """Return the values that other parts of a record have for claims of the ID token."""
-    # The context is the login's name, its provider and its client at that provider.
-    issuer, client_id = (context[1], context[-1]) if len(context) > 2 else (None, None)
+    # The context ends with the provider and its client at that provider.
+    issuer, client_id = (context[-2], context[-1]) if len(context) > 2 else (None, None)
     return {"iss": issuer, "sub": identity.id, "aud": client_id}
 
 
@@ -263,7 +265,9 @@ def _pad(values: t.Any, size: int) -> list[t.Any]:
     return [*values, *[None] * (size - len(values))]
 
 
-def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record | None:
+def unpack(
+    packed: t.Any, login: str, context: t.Sequence[str] = (), tenant: str | None = None
+) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
         packed = _pad(packed, 15)
@@ -285,7 +289,7 @@ def unpack(packed: t.Any, login: str, context: t.Sequence[str] = ()) -> Record |
     if type(signed_in_at) is not int:
         return None
     identity = Identity(
-        login, subject, name, email, bool(verified), picture, None, dict(claims or {}), owner
+        login, subject, name, email, bool(verified), picture, tenant, dict(claims or {}), owner
     )
     if owner is None:
         identity.owner = default_owner(identity)

@@ -1,4 +1,4 @@
-"""`Registration`: one `OAuth2Login` in one app."""
+"""`Registration`: one `OAuth2Login` in one app, or one tenant's there."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from ..client.oauth2 import OAuth2
 from ..config import Config
 from ..stores.base import SharedStore, TokenStore
 from ..stores.sealing import Sealer
-from .browser_record import BrowserRecords
+from .browser_record import BrowserRecords, BrowserStore
+from .flask_session import login_key
 from .login_options import LoginHooks, LoginOptions
+
+if t.TYPE_CHECKING:
+    from ..stores.local import LocalStore
 
 T = t.TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
-class Registration:
-    """One login of one app: its handler, options, hooks and stores."""
+class Login:
+    """One login of one app without its provider: what all tenants have in common, if it has any."""
 
     name: str
-    handler: OAuth2
-    scopes: list[str]
-    #: What seals and hashed names are bound to: the login's name, its provider and its client
-    #: there. What was made for another provider or client of that name can't be opened.
-    context: tuple[str, ...]
     options: LoginOptions
     hooks: LoginHooks
     #: The server-side store of its records; None if browsers keep them.
     store: TokenStore | None
-    records: TokenStore | BrowserRecords
+    #: Where browsers keep its records; None if there is a server-side store.
+    browser_store: BrowserStore | None
     #: Where leases, used states and superseded sessions are noted: the server-side store, or the
     #: file that the processes of this machine share.
     shared_store: SharedStore
@@ -39,7 +39,55 @@ class Registration:
     @property
     def label(self) -> str:
         """The login's name on buttons."""
-        return self.handler.label or self.name.rpartition(".")[2].replace("_", " ").title()
+        return self.name.rpartition(".")[2].replace("_", " ").title()
+
+    @property
+    def attempt_context(self) -> tuple[str, ...]:
+        """What attempts are sealed with. All tenants can open them, because they count together."""
+        return (self.name, "tenants")
+
+    @property
+    def log_name(self) -> str:
+        """What the log calls the login."""
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registration(Login):
+    """A login with its provider: the app's own, or one tenant's."""
+
+    handler: OAuth2
+    scopes: list[str]
+    #: What seals and hashed names are bound to: the login's name and tenant, its provider and its
+    #: client there. What was made for another of these can't be opened.
+    context: tuple[str, ...]
+    records: TokenStore | BrowserRecords
+    #: The name of the login and its tenant in cookies and in the request's dictionaries.
+    key: str
+    #: The tenant; ``""`` if the login has none.
+    tenant: str = ""
+    #: The variable of the login's URLs that names the tenant; None if none does.
+    variable: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The login's name on buttons."""
+        return self.handler.label or super().label
+
+    @property
+    def attempt_context(self) -> tuple[str, ...]:
+        """What attempts are sealed with."""
+        return super().attempt_context if self.tenant else self.context
+
+    @property
+    def url_values(self) -> dict[str, str]:
+        """The variables of the login's URLs that this tenant sets."""
+        return {} if self.variable is None else {self.variable: self.tenant}
+
+    @property
+    def log_name(self) -> str:
+        """What the log calls the login, and its tenant if it has one."""
+        return f"{self.name} ({self.tenant!r})" if self.tenant else self.name
 
     def seal(self, value: t.Any, purpose: str) -> str:
         """Seal a JSON value so that only this login can open it, for the same purpose.
@@ -61,3 +109,35 @@ class Registration:
     def keyed_hash(self, purpose: str, *parts: str) -> str:
         """Return a name for ``parts`` that only this app can make, and only for this login."""
         return self.sealer.keyed_hash(purpose, *self.context, *parts)
+
+
+def make_registration(
+    login: Login,
+    handler: OAuth2,
+    scopes: list[str],
+    tenant: str = "",
+    variable: str | None = None,
+) -> Registration:
+    """Return a login with its provider.
+
+    :param variable: the variable of the login's URLs that names the tenant.
+    """
+    key = login_key(login.name, tenant)
+    of_tenant = ("tenant", tenant) if tenant else ()
+    records: TokenStore | BrowserRecords
+    if login.browser_store is None:
+        records = t.cast(TokenStore, login.store)
+    else:
+        local_store = t.cast("LocalStore", login.shared_store)
+        records = BrowserRecords(login.browser_store, key, local_store, login.config)
+    return Registration(
+        **vars(login),
+        handler=handler,
+        scopes=scopes,
+        # Read now, because a handler's site may be changed later.
+        context=(login.name, *of_tenant, *handler.registration),
+        records=records,
+        key=key,
+        tenant=tenant,
+        variable=variable,
+    )

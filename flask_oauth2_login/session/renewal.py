@@ -48,7 +48,7 @@ def renew(registration: Registration, record: Record, token: Token) -> Token | N
         raise
     except ProviderError as error:
         # The new token must be stored, because the former refresh token may be used up.
-        log.warning("%s: UserInfo can't be asked again just now. %s", registration.name, error)
+        log.warning("%s: UserInfo can't be asked again just now. %s", registration.log_name, error)
         renewed.is_confirmed = False
     return renewed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import typing as t
 
@@ -50,17 +51,26 @@ class RequestScope:
     is_code_unused: bool = False
     #: The URL at which a visitor can try again what has failed.
     again_url: str | None = None
+    #: The variables of the request's URL, if the app has logins with tenants.
+    url_values: t.Mapping[str, t.Any] | None = None
+    #: True if the request names a tenant that does not exist.
+    is_unknown_tenant: bool = False
     _parsed: tuple[t.Any, SessionEntries] | None = None
 
     def __init__(self) -> None:
         #: Unix seconds.
         self.started_at: float = time.time()
-        #: The copies of records to send to the browser, by the login's name.
+        #: The copies of records to send to the browser, by the login's key.
         self.pending: dict[str, PendingCopy] = {}
-        #: The sessions for API calls, by the login's name.
+        #: The sessions for API calls, by the login's key.
         self.sessions: dict[str, OAuth2Session] = {}
-        #: The opened `StoredLogin` for each login's name and record's id; None if it has ended.
+        #: The opened `StoredLogin` for each login's key and record's id; None if it has ended.
         self.opened: dict[tuple[str, str], t.Any] = {}
+
+    @functools.cached_property
+    def registrations(self) -> dict[str, t.Any]:
+        """The `Registration` for this request of each login with tenants, by the login's name."""
+        return {}
 
     def receive_session(self, entries: t.Any, *, is_permanent: bool) -> None:
         """Note what the session held when the request came."""

@@ -38,7 +38,7 @@ def revalidate(registration: Registration, login: StoredLogin) -> bool:
                     "%s: revalidate=%g can't be done for somebody's login: it has no refresh token,"
                     " and UserInfo can't be asked with its access token. Ask for a refresh token,"
                     " such as with the scope offline_access.",
-                    registration.name,
+                    registration.log_name,
                     seconds,
                 )
             return True
@@ -49,7 +49,7 @@ def revalidate(registration: Registration, login: StoredLogin) -> bool:
         request_scope().forget_logins()
         return False
     except (ProviderError, StoreError) as error:
-        log.info("%s: a login could not be confirmed just now. %s", registration.name, error)
+        log.info("%s: a login could not be confirmed just now. %s", registration.log_name, error)
     finally:
         source.confirming_since = None
     if source is not login:

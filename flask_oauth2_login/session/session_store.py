@@ -9,6 +9,8 @@ from flask.sessions import SecureCookieSessionInterface
 
 from .cookie_store import too_large
 from .cookies import fits
+from .flask_session import has_tenant
+from .request_scope import read_entries
 
 KEY = "_oauth2_login_records"
 #: The attributes that make a session's cookie as long as it can be.
@@ -42,7 +44,7 @@ class SessionStore:
         interface = current_app.session_interface
         if isinstance(interface, SecureCookieSessionInterface):
             serializer = interface.get_signing_serializer(current_app)
-            records = {**(session.get(KEY) or {}), login: sealed}
+            records = {**_living_records(), login: sealed}
             value = serializer.dumps({**session, KEY: records}) if serializer is not None else ""
             if not fits({"key": interface.get_cookie_name(current_app), "value": value, **ROOM}):
                 raise too_large(login, sealed)
@@ -53,7 +55,14 @@ class SessionStore:
 
     def write(self, response: Response, login: str, sealed: str | None) -> None:  # noqa: ARG002
         """Write a record to the session, or remove it if it is None."""
-        records = {**(session.get(KEY) or {}), login: sealed}
+        records = {**_living_records(), login: sealed}
         if records[login] is None:
             del records[login]
         session[KEY] = records
+
+
+def _living_records() -> dict[str, t.Any]:
+    """Return the session's records without those of tenants that it does not name any more."""
+    keys = {entry.key for entry in read_entries().live}
+    records = session.get(KEY) or {}
+    return {key: sealed for key, sealed in records.items() if key in keys or not has_tenant(key)}

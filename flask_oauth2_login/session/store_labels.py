@@ -43,7 +43,7 @@ def labels_of(registration: Registration, record: Record) -> dict[str, str]:
     if registration.store is None:
         return {}
     identity, keyed_hash = record.identity, registration.sealer.keyed_hash
-    labels = {"provider": registration.name, "tenant": identity.tenant or ""}
+    labels = {"provider": registration.name, "tenant": registration.tenant}
     if identity.id is not None:
         # Logout tokens name people by the provider's `sub`, even if the app uses another id.
         subject = str(record.id_claims.get("sub", identity.id))

@@ -39,7 +39,7 @@ def find_stored_logins(registration: Registration, **labels: str) -> list[Stored
     """
     store, sealer = server_store(registration), registration.sealer
     if "owner" not in labels:
-        labels = {"provider": registration.name, "tenant": "", **labels}
+        labels = {"provider": registration.name, "tenant": registration.tenant, **labels}
     hashes = [sealer.keyed_hashes(f"label:{name}", value) for name, value in labels.items()]
     logins: dict[str, StoredLogin] = {}
     # Search by each of the app's secrets: a record keeps the labels by which it was sealed last.
@@ -90,8 +90,9 @@ def seal_within_room(registration: Registration, record: Record) -> tuple[Record
 
 def open_record(registration: Registration, sealed: str) -> Record | None:
     """Return a sealed record; None if it is another login's, or of an incompatible version."""
+    name, tenant, context = registration.name, registration.tenant, registration.context
     known = registration.open_cached(
-        sealed, lambda opened: unpack(opened, registration.name, registration.context), "record"
+        sealed, lambda opened: unpack(opened, name, context, tenant or None), "record"
     )
     if known is None:
         return None
@@ -151,11 +152,19 @@ class StoredLogin(TokenSource):
 
     @property
     def key(self) -> str:
-        return f"{self.registration.name}:{self._id}"
+        return f"{self.registration.key}:{self._id}"
 
     @property
     def name(self) -> str:
         return self.registration.name
+
+    @property
+    def provider(self) -> str:
+        return self.registration.key
+
+    @property
+    def log_name(self) -> str:
+        return self.registration.log_name
 
     @property
     def handler(self) -> OAuth2:
@@ -164,7 +173,7 @@ class StoredLogin(TokenSource):
     @property
     def person(self) -> str:
         identity = self.record.identity
-        return self._id if identity.id is None else f"{identity.tenant or ''}:{identity.id}"
+        return self._id if identity.id is None else identity.id
 
     @property
     def max_request_seconds(self) -> float:
@@ -238,7 +247,7 @@ class StoredLogin(TokenSource):
             log.info(
                 "%s: this provider's refresh tokens can be used once. On several machines, keep"
                 " records in a server-side store (OAUTH2_LOGIN_STORE).",
-                self.name,
+                self.log_name,
             )
 
     def note_refused(self) -> None:
@@ -252,7 +261,7 @@ class StoredLogin(TokenSource):
                 " app runs on several machines, another one has, because browsers keep the records:"
                 " set OAUTH2_LOGIN_STORE to a server-side store, or people are signed out at"
                 " random. On a single machine, the token was revoked or has expired.",
-                self.name,
+                self.log_name,
             )
 
     def save_fallback(self, token: Token, version: str) -> None:
@@ -277,7 +286,7 @@ class StoredLogin(TokenSource):
         ended = self._records.delete(self._store_id)
         self._stored = None
         if ended:
-            log.info("%s: a login has ended. The reason: %s.", self.name, reason)
+            log.info("%s: a login has ended. The reason: %s.", self.log_name, reason)
             if announce:
                 identity = self.record.identity
                 signals.send(signals.logged_out, login=self.name, identity=identity, reason=reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import re
 import time
 import typing as t
@@ -27,7 +28,7 @@ from ..session.cookies import (
     sent_bytes,
 )
 from ..session.extension import current_extension
-from ..session.registration import Registration
+from ..session.registration import Login, Registration
 from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
 from ..web.next_url import safe_next
@@ -142,8 +143,8 @@ def find_attempt(registration: Registration, state: str | None) -> Attempt:
 
     :raises UnknownAttemptError: there is none.
     """
-    attempt = _open(_cookie(registration, state), state) if state else None
-    if attempt is not None:
+    attempt, binding = _open(registration, _cookie(registration, state or ""), state or "")
+    if attempt is not None and binding == _binding(registration):
         is_linking = attempt.link_owner is not None
         request_scope().take_up_attempt(safe_next(attempt.next), is_linking=is_linking)
         return attempt
@@ -158,7 +159,11 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
     cookie = _cookie(registration, state)
     dated = cookie.read_dated()
     if dated is not None:
-        made_at, values = dated
+        made_at, (binding, *values) = dated[0], _split(registration, dated[1])
+        if binding != _binding(registration):
+            return UnknownAttemptError(
+                NOT_OURS, "it was begun at another tenant, or at another provider of this tenant"
+            )
         age = time.time() - made_at
         with suppress(TypeError):
             former = Attempt(*values)
@@ -227,19 +232,40 @@ def attempts_come_by_post() -> bool:
     return is_secure_url(request.host_url)
 
 
-def _open(cookie: SealedCookie, state: str) -> Attempt | None:
+def _open(
+    login: Login, cookie: SealedCookie, state: str
+) -> tuple[Attempt, str] | tuple[None, None]:
+    """Return an attempt of a login, and the `_binding` that it was begun with."""
     if not _STATE.fullmatch(state):
-        return None
+        return None, None
     dated = cookie.read_dated()
     if dated is None or not cookie.is_valid(dated[0]):
-        return None
+        return None, None
+    binding, *values = _split(login, dated[1])
     try:
-        attempt = Attempt(*dated[1])
+        attempt = Attempt(*values)
     except TypeError:
-        return None
+        return None, None
     attempt.begun_at = dated[0]
     # A cookie under the name of another state was not set by us.
-    return attempt if attempt.state == state else None
+    return (attempt, binding) if attempt.state == state else (None, None)
+
+
+def _binding(registration: Registration) -> str:
+    """Return what binds an attempt to its tenant, and to the provider and client of that tenant.
+
+    All tenants can open an attempt, to count those under way, and only one can finish it. Without
+    tenants it is empty, because then the attempt is sealed for its provider and client.
+    """
+    if not registration.tenant:
+        return ""
+    return hashed_name("tenant", json.dumps(registration.context))[:22]
+
+
+def _split(login: Login, values: list[t.Any]) -> list[t.Any]:
+    """Return the values of an attempt's cookie with the binding in front."""
+    has_tenants = not isinstance(login, Registration) or bool(login.tenant)
+    return values if has_tenants and values else ["", *values]
 
 
 def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCookie]]:
@@ -251,15 +277,16 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
     if not any(map(_OF_ATTEMPT.search, request.cookies)):
         return []
     # On https the cookies are sent to every page, so the attempts of all logins count together.
-    registrations = current_extension().logins.values() if request.is_secure else [registration]
+    logins = current_extension().logins.values() if request.is_secure else [registration]
     found = []
-    for each in registrations:
+    for each in logins:
         any_cookie = _cookie(each, "")
         prefix = any_cookie.name
         for name in request.cookies:
             if name.startswith(prefix):
                 cookie = any_cookie._replace(name=name)
-                if attempt := _open(cookie, name.removeprefix(prefix)):
+                attempt, _ = _open(each, cookie, name.removeprefix(prefix))
+                if attempt is not None:
                     found.append((attempt, cookie))
     return sorted(found, key=lambda pair: pair[0].number, reverse=True)
 
@@ -284,6 +311,8 @@ def _make_cookie(
     values = [getattr(attempt, name) for name in _FIELDS]
     if not attempt.failed_tries:
         values.pop()
+    if registration.tenant:
+        values.insert(0, _binding(registration))
     return _cookie(registration, attempt.state).make(values, made_at)
 
 
@@ -295,20 +324,21 @@ def _size_of_sent(cookie: SealedCookie) -> int:
     return len(cookie.name) + len(request.cookies[cookie.name]) + _AROUND
 
 
-def _cookie(registration: Registration, state: str) -> SealedCookie:
+def _cookie(login: Login, state: str) -> SealedCookie:
     """Return the cookie of an attempt. Its name contains the ``state``.
 
     On https the name begins with ``__Host-``, so that no other host can set such a cookie
     (RFC 6265bis, section 4.1.3.2). The prefix requires the path "/".
     """
     is_secure = this_request().is_secure
-    name = f"{cookie_name(registration.name)}__{state}"
+    name = f"{cookie_name(login.name)}__{state}"
+    by_form = isinstance(login, Registration) and answers_by_form(login)
     return SealedCookie(
-        sealer=registration.sealer,
+        sealer=login.sealer,
         purpose="attempt",
-        context=registration.context,
+        context=login.attempt_context,
         name=f"{HOST_PREFIX}{name}" if is_secure else name,
-        path="/" if is_secure else common_path(registration),
+        path="/" if is_secure else common_path(login),
         lifetime=LIFETIME,
-        samesite="None" if answers_by_form(registration) and attempts_come_by_post() else "Lax",
+        samesite="None" if by_form and attempts_come_by_post() else "Lax",
     )

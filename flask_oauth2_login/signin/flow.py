@@ -105,7 +105,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
     except AuthorizationError as error:
         if error.error not in EXPIRED_PAGES or not _has_signed_in(registration, attempt):
             raise
-        log.info("%s: somebody who is signed in goes on. %s", registration.name, error)
+        log.info("%s: somebody who is signed in goes on. %s", registration.log_name, error)
         return _go_on(attempt)
     except ProviderError:
         # The metadata, which say whether `iss` is promised, can't be fetched.
@@ -143,7 +143,7 @@ def complete(registration: Registration, attempt: Attempt, record: Record) -> Re
 
 def _let_try_again(registration: Registration, attempt: Attempt) -> None:
     give_back(attempt)
-    log.info("%s: the code was not sent. A reload tries it again.", registration.name)
+    log.info("%s: the code was not sent. A reload tries it again.", registration.log_name)
 
 
 def _go_on(attempt: Attempt) -> Response:
@@ -197,7 +197,9 @@ def redeem_code(
 
 def _report(registration: Registration, error: OAuth2Error) -> ProviderAnswerError:
     """Log what only the developer or the provider can mend, and return the visitor's error."""
-    log.error("%s: a sign-in failed, and a new attempt does not help. %s", registration.name, error)
+    log.error(
+        "%s: a sign-in failed, and a new attempt does not help. %s", registration.log_name, error
+    )
     return ProviderAnswerError(str(error))
 
 
@@ -207,7 +209,7 @@ def identify(registration: Registration, attempt: Attempt, token: Token) -> Iden
         token, registration.options.claims, attempt.scopes, registration.options.roles
     )
     identity = identity or Identity(registration.name, None)
-    identity.provider = registration.name
+    identity.provider, identity.tenant = registration.name, registration.tenant or None
     identity.roles = registration.options.roles.name(token.found_roles or {})
     return identity
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from flask import Response, request
 
 from ..session.cookies import SealedCookie, cookie_name, send_cookie
-from ..session.registration import Registration
+from ..session.registration import Login, Registration
 from ..web.view_urls import url_of
 
 #: How long (s) a page is remembered: a tab that was left open overnight comes back the next day.
@@ -79,6 +79,6 @@ def _cookie(registration: Registration) -> SealedCookie:
     )
 
 
-def common_path(registration: Registration) -> str:
+def common_path(login: Login) -> str:
     """Return the path that ``/login`` and ``/callback`` have in common."""
-    return urlsplit(url_of(registration, "login")).path.rpartition("/")[0] or "/"
+    return urlsplit(url_of(login, "login")).path.rpartition("/")[0] or "/"

@@ -60,7 +60,9 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
     cookie = _cookie(registration, waiting).make([params.get("code"), rest, further])
     if further and not fits(cookie):
         # A sign-in works without them.
-        log.warning("%s: further parameters of the answer are dropped: no room", registration.name)
+        log.warning(
+            "%s: further parameters of the answer are dropped: no room", registration.log_name
+        )
         cookie = _cookie(registration, waiting).make([params.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")

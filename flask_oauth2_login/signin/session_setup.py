@@ -36,6 +36,7 @@ from ..session.stored_login import StoredLogin, seal_within_room, server_store
 from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt
+from .tenants_kept import keep_tenants
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -69,7 +70,8 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
         # The old entries stay superseded even if this fails, so a restored session needs a new id.
         undo.callback(renew_entries_id, before)
         mark_superseded(former)
-        end_replaced([login for id, login in logins.items() if id not in staying], record.identity)
+        replaced = [login for id, login in logins.items() if id not in staying]
+        end_replaced(registration, replaced, record.identity)
         undo.pop_all()
     request_scope().forget_logins()
     return response
@@ -93,7 +95,9 @@ def delete_record(registration: Registration, record: Record) -> None:
             registration.store.delete(hashed_name("record", record.id))
 
 
-def end_replaced(logins: t.Iterable[StoredLogin], identity: Identity) -> None:
+def end_replaced(
+    registration: Registration, logins: t.Iterable[StoredLogin], identity: Identity
+) -> None:
     """End the logins that a new one replaces, and revoke their tokens if of another account.
 
     Tokens of the same account are not revoked, because some providers, such as Google, revoke all
@@ -103,18 +107,24 @@ def end_replaced(logins: t.Iterable[StoredLogin], identity: Identity) -> None:
         later failure is only logged: no session names those records, and they expire.
     """
     ended: list[StoredLogin] = []
-    account = (identity.provider, identity.id)
+    account = (registration.key, identity.id)
     for login in logins:
-        is_same = (login.name, login.record.identity.id) == account and identity.id is not None
+        is_same = _account_of(login) == account and identity.id is not None
         try:
             login.end("replaced", announce=not is_same)
         except StoreError as error:
             if not ended:
                 raise
-            log.warning("%s: a login that was replaced could not be ended. %s", login.name, error)
+            log.warning(
+                "%s: a login that was replaced could not be ended. %s", login.log_name, error
+            )
         ended.append(login)
-    others = [login for login in ended if (login.name, login.record.identity.id) != account]
+    others = [login for login in ended if _account_of(login) != account]
     revoke(*((login.handler, login.record.token) for login in others))
+
+
+def _account_of(login: StoredLogin) -> tuple[str, str | None]:
+    return login.registration.key, login.record.identity.id
 
 
 def set_up_session(
@@ -132,7 +142,8 @@ def set_up_session(
     if linking and linking_owner() != attempt.link_owner:
         raise AuthorizationError("invalid_state", "somebody else is signed in by now")
     hashes = subject_hashes(registration, identity)
-    same_login = [entry for entry in former.all if entry.login == registration.name]
+    name, tenant = registration.name, registration.tenant
+    same_login = [entry for entry in former.all if (entry.login, entry.tenant) == (name, tenant)]
     # The record replaces a former one of the same account. Linked accounts stay.
     others = [
         entry for entry in former.all if entry not in same_login or entry.subject_hash not in hashes
@@ -142,7 +153,13 @@ def set_up_session(
         others = []
     # Flask-WTF's token was made for the session before.
     session.pop(csrf_field(), None)
-    entry = SessionEntry(registration.name, record.id, hashes[0] if hashes else "", this_minute())
+    subject_hash = hashes[0] if hashes else ""
+    entry = SessionEntry(name, record.id, subject_hash, this_minute(), tenant=tenant)
+    kept = keep_tenants(registration, record, others, entry)
+    if len(kept) < len(others):
+        # Nothing says any more who was there, so nothing of theirs stays.
+        clear_session()
+        others = kept
     write_entries([*others, entry])
     has_owner = any(each.owner_hash for each in former.all)
     before_hook = copy.deepcopy(dict(session)) if has_owner else {}
@@ -170,7 +187,7 @@ def _run_on_login(registration: Registration, record: Record, *, linking: bool) 
         vars(identity).pop("owner", None)
     # on_login must already see the new identity, so that no proxy returns the former user's token.
     request_scope().forget_logins()
-    request_scope().opened[registration.name, record.id] = StoredLogin.holding(registration, record)
+    request_scope().opened[registration.key, record.id] = StoredLogin.holding(registration, record)
     response = registration.hooks.run_on_login(identity, record.token)
     if "owner" in vars(identity):
         identity.owner = owner_key(identity.owner)

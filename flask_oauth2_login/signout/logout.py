@@ -80,9 +80,9 @@ def _clear_cache(response: Response) -> Response:
 
 def _sign_out(registration: Registration) -> Response:
     require_own_post()
-    ended = [registration.name]
+    ended = [registration.key]
     if request.form.get("every"):
-        ended = [entry.login for entry in read_entries().live]
+        ended = [entry.key for entry in read_entries().live]
     login = find_login(registration)
     end_logins(ended)
     target = safe_next(request.values.get("next"))
@@ -112,10 +112,10 @@ def require_own_post() -> None:
         raise error_page(403, "A request to sign out must come from a page of this site.")
 
 
-def end_logins(names: t.Collection[str]) -> None:
+def end_logins(keys: t.Collection[str]) -> None:
     """End logins of this browser, and revoke their tokens if the provider can.
 
-    :param names: the names of the logins.
+    :param keys: the keys of the logins.
     :raises StoreError: a record could not be deleted. Only its login stays signed in.
     """
     former = read_entries()
@@ -123,21 +123,21 @@ def end_logins(names: t.Collection[str]) -> None:
         # Nobody was signed in, so the session's content is an anonymous visitor's.
         return
     logins = find_logins(former)
-    ending = {id: login for id, login in logins.items() if login.name in names}
+    ending = {id: login for id, login in logins.items() if login.registration.key in keys}
     before = copy.deepcopy(dict(session))
     for login in ending.values():
         try:
             login.registration.hooks.run_on_logout(login.record.identity)
         except Exception:
             # A hook that fails must not keep anybody signed in.
-            log.exception("%s: a function of on_logout failed.", login.name)
+            log.exception("%s: a function of on_logout failed.", login.log_name)
     ended, failed = _end(ending)
     if failed:
         # Undo what the hooks have written, too: the next try calls them again.
         restore_session(before)
     if failed or len(ending) < len(logins):
         for entry in former.all:
-            entry.id = "" if entry.login in names and entry.id not in failed else entry.id
+            entry.id = "" if entry.key in keys and entry.id not in failed else entry.id
         write_entries(former.all)
     else:
         # As in Django, nothing is left for the next person. Keep what the hooks have written: a

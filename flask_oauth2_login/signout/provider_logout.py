@@ -59,7 +59,7 @@ def provider_logout_url(registration: Registration, login: StoredLogin, state: s
             if handler.has_endpoint("end_session_url"):
                 found.append(handler.endpoint("end_session_url"))
         except OAuth2Error as error:
-            log.warning("%s: not signed out at the provider. %s", registration.name, error)
+            log.warning("%s: not signed out at the provider. %s", registration.log_name, error)
 
     # The metadata may have to be fetched, and a provider that is down must not delay anybody.
     run_briefly(find)
@@ -129,7 +129,7 @@ def back_channel(registration: Registration) -> Response:
         # Done last, so that the provider can send the token again after a failure.
         _remember_used(store, name, claims["exp"] + handler.leeway)
     except OAuth2Error as error:
-        log.warning("%s: a back-channel logout was refused. %s", registration.name, error)
+        log.warning("%s: a back-channel logout was refused. %s", registration.log_name, error)
         # Errors of this app or its store go only to the log, not to the caller.
         text = str(error) if isinstance(error, IDTokenError) else "It can't be acted on now."
         body = {"error": "invalid_request", "error_description": text}

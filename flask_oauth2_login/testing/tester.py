@@ -17,8 +17,10 @@ from ..protocol.pkce import make_code_verifier
 from ..protocol.roles import ID_TOKEN, FoundRoles
 from ..protocol.scope import Scope, split_scope
 from ..session.current_login import find_login
-from ..session.extension import current_extension, extension_of
+from ..session.extension import extension_of
 from ..session.registration import Registration
+from ..session.request_scope import request_scope
+from ..session.tenants import registration_for, require_here, tenant_values
 from ..signin import flow
 from ..signin.attempt import Attempt
 from ..signin.session_setup import linking_owner
@@ -57,6 +59,7 @@ class LoginTester:
         refresh: Refresh | None = "granted",
         link: bool = False,
         next: str | None = None,
+        tenant: str | None = None,
     ) -> t.Any:
         """Sign somebody in, as ``/callback`` does after the provider has answered.
 
@@ -78,6 +81,7 @@ class LoginTester:
             for a login without a refresh token.
         :param link: True to add the account to the person who is signed in.
         :param next: the page to go to afterwards.
+        :param tenant: the tenant, at a login with tenants. It is not read from the request then.
         :returns: the response, such as a redirect to ``next``, or the one of ``on_login``.
         :raises ConfigurationError: the app has no such login, or the login can't have what is
             asked for.
@@ -113,6 +117,7 @@ class LoginTester:
                 email=email,
                 email_verified=email_verified,
                 picture=picture,
+                tenant=registration.tenant or None,
                 claims=_check_claims(registration, claims or {}),
                 roles=roles,
             )
@@ -120,9 +125,17 @@ class LoginTester:
                 registration, attempt, flow.make_record(registration, attempt, token, identity)
             )
 
-        return _visit(client, login, lambda: views.finish_sign_in(take))
+        return _visit(client, login, lambda: views.finish_sign_in(take), tenant)
 
-    def end(self, client: FlaskClient, login: str, /, *, reason: str = "ended") -> None:
+    def end(
+        self,
+        client: FlaskClient,
+        login: str,
+        /,
+        *,
+        reason: str = "ended",
+        tenant: str | None = None,
+    ) -> None:
         """End a login without telling the browser, as a sign-out elsewhere does.
 
         The client keeps its cookies, so its next request finds that the login has ended.
@@ -130,6 +143,7 @@ class LoginTester:
         :param client: the test client that is signed in.
         :param login: the login's name in the app.
         :param reason: the reason that `logged_out` is sent with, such as ``"back-channel"``.
+        :param tenant: the tenant, at a login with tenants.
         :raises ConfigurationError: nobody is signed in there.
         """
         sent: list[str] = []
@@ -139,7 +153,7 @@ class LoginTester:
             return Response()
 
         def end() -> Response:
-            found = find_login(current_extension().get(login))
+            found = find_login(require_here(login))
             if found is None:
                 raise ConfigurationError(
                     f"Nobody is signed in at {login!r} with this client: call sign_in first."
@@ -147,9 +161,9 @@ class LoginTester:
             found.end(reason)
             return Response()
 
-        _visit(client, login, read_cookies)
+        _visit(client, login, read_cookies, tenant)
         other = client.application.test_client(use_cookies=False)
-        _visit(other, login, end, {"Cookie": sent[0]})
+        _visit(other, login, end, tenant, {"Cookie": sent[0]})
 
     def api(
         self,
@@ -253,28 +267,37 @@ def _visit(
     client: FlaskClient,
     login: str,
     view: t.Callable[[], Response],
+    tenant: str | None = None,
     headers: t.Mapping[str, str] | None = None,
 ) -> t.Any:
     """Send a request to a login's ``/callback``, and answer it by a function in place of the view.
 
     So the hooks of the app run, and the client takes the cookies, as at a sign-in.
+
+    :raises ConfigurationError: the login has tenants, and its URL needs one.
     """
     app = client.application
-    extension_of(app).get(login)
+    registered = extension_of(app).get(login)
     endpoint = f"{login}.callback"
-    path = _path_of(app, endpoint)
+    path = _path_of(app, endpoint, tenant_values(registered, tenant))
     usual = app.view_functions[endpoint]
-    app.view_functions[endpoint] = lambda **_variables: view()
+
+    def answer(**_variables: object) -> Response:
+        if tenant is not None:
+            request_scope().registrations[login] = registration_for(registered, tenant)
+        return view()
+
+    app.view_functions[endpoint] = answer
     try:
         return client.get(path, headers=dict(headers or {}))
     finally:
         app.view_functions[endpoint] = usual
 
 
-def _path_of(app: Flask, endpoint: str) -> str:
+def _path_of(app: Flask, endpoint: str, values: t.Mapping[str, str]) -> str:
     """Return the URL of an endpoint as a test client takes it: without the app's own root."""
     with app.test_request_context() as context:
         assert context.url_adapter is not None  # noqa: S101
         root = context.request.root_url.rstrip("/")
-        url = context.url_adapter.build(endpoint, force_external=True)
+        url = context.url_adapter.build(endpoint, values, force_external=True)
         return url.removeprefix(root) if url.startswith(f"{root}/") else url

@@ -7,7 +7,7 @@ import time
 import typing as t
 
 from flask import Flask, Response, current_app, redirect, request
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable
 from werkzeug.http import quote_header_value
 
 from ..config import default_next
@@ -23,8 +23,9 @@ from ..protocol.urls import json_param
 from ..session.current_login import find_login, find_registration
 from ..session.extension import current_extension
 from ..session.request_scope import request_scope
+from ..session.tenants import find_here, is_unknown_here
 from .demands import COMING_BACK, read_demands
-from .links import login_links
+from .links import Link, login_links
 from .next_url import current_page, safe_next
 from .pages import (
     EXPLANATIONS,
@@ -58,7 +59,13 @@ def handle_error(error: OAuth2Error) -> t.Any:
             raise error
         return response
     if isinstance(error, LoginRequired):
-        return _call_app_handler(error, OAuth2Error) or handle_login_required(error)
+        try:
+            if is_unknown_here(error.login):
+                return current_app.handle_http_exception(NotFound())
+            return _call_app_handler(error, OAuth2Error) or handle_login_required(error)
+        except ProviderError as problem:
+            # Where to sign in is unknown, because the tenant's provider can't be made.
+            error = problem
     if isinstance(error, (ProviderError, StoreError)) and not request_scope().again_url:
         log.warning("%s %s: %s", request.method, to_one_line(request.path), error)
     if isinstance(error, StoreError):
@@ -116,7 +123,7 @@ def handle_login_required(error: LoginRequired) -> t.Any:
         name = registration.name if provable else None
     if client is UserAgent.API:
         return _problem(error, name)
-    links = login_links(name, current_page(), **error.params)
+    links = _find_links(error, name, current_page())
     if client is UserAgent.HTMX:
         response = _problem(error, name)
         # With several logins, reload the guarded page, which offers the choice.
@@ -138,9 +145,20 @@ def handle_login_required(error: LoginRequired) -> t.Any:
     return _challenge(page)
 
 
+def _find_links(error: LoginRequired, name: str | None, next: str | None = None) -> list[Link]:
+    links = login_links(name, next, **error.params)
+    if not links and current_extension().once(f"without a tenant: {request.endpoint}"):
+        log.warning(
+            "Nobody can sign in for the view %r, because this request of it has no tenant. If the"
+            " tenant is a variable of the login's URL, the view's URL must have it too.",
+            request.endpoint,
+        )
+    return links
+
+
 def _problem(error: LoginRequired, name: str | None) -> Response:
     """Return a 401 that says where to sign in. The page that shows it adds its own ``next``."""
-    links = login_links(name, **error.params)
+    links = _find_links(error, name)
     if len(links) == 1:
         return _challenge(render_problem(401, str(error), login_url=links[0].url))
     logins = [{"name": link.name, "label": link.label, "login_url": link.url} for link in links]
@@ -160,7 +178,7 @@ def _was_just_requested(error: LoginRequired) -> bool:
     age = read_demands(error.params).max_age
     just_now = JUST_NOW if age is None else min(JUST_NOW, max(COMING_BACK, age))
     wanted = {k: v for k, v in error.params.items() if k not in {"scope", "max_age"}}
-    registration = current_extension().logins.get(error.login or "") or find_registration()
+    registration = find_here(error.login) if error.login else find_registration()
     login = find_login(registration) if registration is not None else None
     if not wanted or login is None or time.time() - login.record.signed_in_at > just_now:
         return False

@@ -12,11 +12,11 @@ from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.tracebacks import without_locals
 from ..session.current_login import find_current_login, find_login, find_registration
-from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
 from ..session.revalidate import revalidate
 from ..session.stored_login import StoredLogin
+from ..session.tenants import find_here, registrations_here
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import Check, Guard
 from .not_allowed import not_allowed
@@ -52,7 +52,9 @@ def _find_needed(name: str | None, guard: Guard) -> tuple[Registration | None, S
     needs_roles = bool(guard.roles or guard.roles_all)
     if name is None and guard.proof is None and not needs_roles:
         return find_current_login() or (None, None)
-    needed = current_extension().get(name) if name is not None else find_registration()
+    needed = find_here(name) if name is not None else find_registration()
+    if name is not None and needed is None:
+        return None, None
     if guard.proof is not None:
         needed = _able_to_prove(name, needed)
     if needs_roles:
@@ -68,9 +70,9 @@ def _able_to_prove(name: str | None, registration: Registration | None) -> Regis
     if name is not None or (registration is not None and registration.handler.openid):
         require_id_tokens(t.cast(Registration, registration))
         return registration
-    registrations = list(current_extension().logins.values())
+    registrations = registrations_here()
     able = [each for each in registrations if each.handler.openid]
-    if not able:
+    if registrations and not able:
         require_id_tokens(registrations[0])
     return _newest_signed_in(able)
 
@@ -80,11 +82,11 @@ def _able_to_have_roles(name: str | None, registration: Registration | None) -> 
 
     :raises ConfigurationError: no login that the guard takes knows where roles are.
     """
-    registrations = list(current_extension().logins.values())
+    registrations = registrations_here()
     if name is not None:
         registrations = [t.cast(Registration, registration)]
     able = [each for each in registrations if each.options.roles.paths]
-    if not able:
+    if registrations and not able:
         raise ConfigurationError(
             f"The guard demands a role, and the login {registrations[0].name!r} does not know where"
             " roles are: OAuth2Login(…, roles='path'), such as roles='groups'."
@@ -97,11 +99,11 @@ def _able_to_have_roles(name: str | None, registration: Registration | None) -> 
 def _newest_signed_in(registrations: t.Sequence[Registration]) -> Registration | None:
     """Return the login that was signed in last, of several; None if nobody is signed in at one."""
     # Several logins may be signed in, of which an outer guard has named another one.
-    names = [entry.login for entry in reversed(read_entries().live)]
+    keys = [entry.key for entry in reversed(read_entries().live)]
     signed_in = [
-        each for each in registrations if each.name in names and find_login(each) is not None
+        each for each in registrations if each.key in keys and find_login(each) is not None
     ]
-    return min(signed_in, key=lambda each: names.index(each.name), default=None)
+    return min(signed_in, key=lambda each: keys.index(each.key), default=None)
 
 
 def _has_roles(identity: Identity, guard: Guard) -> bool:

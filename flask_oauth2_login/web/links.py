@@ -24,6 +24,7 @@ from ..session.extension import current_extension
 from ..session.registration import Registration
 from ..session.request_scope import read_entries
 from ..session.stored_login import server_store
+from ..session.tenants import find_here, registration_there
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next
 from .pages import render_page
@@ -64,10 +65,9 @@ def login_url(
         a parameter is one that only the sign-in itself sets; or ``link=True`` is given, and the
         login has no server-side store.
     """
-    registrations = _registrations(name)
+    registrations = _registrations(name, params)
     if len(registrations) != 1:
-        names = ", ".join(registration.name for registration in registrations)
-        raise ConfigurationError(f"This app has several logins: login_url(name), of {names}.")
+        raise _ambiguous(name)
     (registration,) = registrations
     if link:
         server_store(registration)
@@ -76,7 +76,7 @@ def login_url(
 
 def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -> list[Link]:
     """Return a link for the named login, or for all logins of the app."""
-    registrations = _registrations(name)
+    registrations = _registrations(name, params)
     if name is None and read_demands(params):
         # Only logins with ID tokens can prove that the demands are fulfilled.
         registrations = [
@@ -88,13 +88,29 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
     ]
 
 
-def _registrations(name: str | None) -> list[Registration]:
-    """Return the registration of a name, or all of the app.
+def _registrations(name: str | None, params: t.Mapping[str, t.Any]) -> list[Registration]:
+    """Return the registration of a name, or all of this request.
 
+    :param params: may name another tenant than this request's, by the variable of the URL rule.
     :raises ConfigurationError: no login has this name.
     """
     extension = current_extension()
-    return list(extension.logins.values()) if name is None else [extension.get(name)]
+    logins = list(extension.logins.values()) if name is None else [extension.get(name)]
+    found = (registration_there(login, params) for login in logins)
+    return [registration for registration in found if registration is not None]
+
+
+def _ambiguous(name: str | None) -> ConfigurationError:
+    """Return the error for a link that leads to no login, or to one of several."""
+    logins = current_extension().logins
+    if name is None and len(logins) > 1:
+        return ConfigurationError(
+            f"This app has several logins: login_url(name), of {', '.join(logins)}."
+        )
+    return ConfigurationError(
+        f"This request has no tenant that the login {name or next(iter(logins))!r} knows. Name one"
+        " in the link, by the variable of the login's URL: login_url('sso', org='acme')."
+    )
 
 
 def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
@@ -103,7 +119,7 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
     :param text: the button's text.
     :param name: the name of the login to end; None to end all of them.
     """
-    registration = find_registration() if name is None else _registrations(name)[0]
+    registration = find_registration() if name is None else find_here(name)
     if registration is None or find_login(registration) is None:
         return Markup("")
     url = url_of(registration, "logout")
@@ -197,6 +213,6 @@ def _sign(registration: Registration, path: str, params: t.Sequence[tuple[str, s
     # link that adds an account was made for this session and the person now signed in.
     session_id = read_entries().id if ("link", "1") in params else ""
     hashes = registration.sealer.keyed_hashes(
-        "link", registration.name, path, session_id, json.dumps(params)
+        "link", registration.key, path, session_id, json.dumps(params)
     )
     return [signature[:22] for signature in hashes]

@@ -8,8 +8,8 @@ from flask import Response, request
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from ..protocol.identity import Identity
-from ..session.extension import current_extension
 from ..session.registration import Registration
+from ..session.tenants import registrations_here
 from .links import login_url, logout_token
 from .next_url import current_page
 from .pages import EXPLANATIONS, render_page, render_problem
@@ -40,8 +40,7 @@ def _respond(registration: Registration, identity: Identity, *, needs_roles: boo
         offered = [registration]
     else:
         # An account there has no roles at all.
-        logins = current_extension().logins.values()
-        offered = [each for each in logins if each.options.roles.paths]
+        offered = [each for each in registrations_here() if each.options.roles.paths]
     links = [("another account" if knows_roles else each.label, _url(each)) for each in offered]
     return render_page(
         "not_allowed.html",

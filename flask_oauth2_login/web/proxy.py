@@ -37,7 +37,7 @@ def warn_of_unread_proxy(registration: Registration, redirect_uri: str) -> None:
             "%s: %s. The redirect URI that is sent is %s. If the app is behind a proxy that ends"
             " TLS, let it read the proxy's headers: from werkzeug.middleware.proxy_fix import"
             " ProxyFix; app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1).",
-            registration.name,
+            registration.log_name,
             "; ".join(wrong),
             to_one_line(redirect_uri)[:300],
         )

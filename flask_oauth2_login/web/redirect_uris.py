@@ -10,17 +10,21 @@ from flask import Flask, current_app, request
 from ..config import prefers_https, server_name
 from ..protocol.errors import ConfigurationError
 from ..session.registration import Registration
-from .view_urls import CALLBACK_SEGMENT, rule_variables, url_of
+from .view_urls import CALLBACK_SEGMENT, url_of, url_values
 
 
 def redirect_uri(registration: Registration) -> str:
     """Return the redirect URI, as it is registered with the provider.
 
-    It is the handler's own; else it is made of SERVER_NAME, or else of the request's host.
+    It is the handler's own; else it is made of SERVER_NAME, or else of the request's host. If no
+    variable of the URL names the tenant, the host may, so then SERVER_NAME does not count.
     """
     if registration.handler.redirect_uri:
         return registration.handler.redirect_uri
     host = server_name()
+    if host and registration.tenant and registration.variable is None:
+        own = urlsplit(url_of(registration, "callback", _external=True))
+        return own._replace(scheme=request.scheme, netloc=request.host).geturl()
     if not host:
         return url_of(registration, "callback", _external=True)
     endpoint = f"{registration.name}.callback"
@@ -28,7 +32,7 @@ def redirect_uri(registration: Registration) -> str:
     adapter = current_app.url_map.bind(
         host, request.script_root or "/", url_scheme="https" if secure else "http"
     )
-    values = rule_variables(endpoint)
+    values = url_values(registration, endpoint)
     current_app.inject_url_defaults(endpoint, values)
     return adapter.build(endpoint, values, force_external=True)
 

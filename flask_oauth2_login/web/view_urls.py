@@ -9,7 +9,7 @@ from flask import current_app, request
 from ..protocol.urls import is_absolute
 from ..session.context import this_app
 from ..session.extension import current_extension
-from ..session.registration import Registration
+from ..session.registration import Login, Registration
 
 #: Paths below ``url_prefix``, each with its methods; a view is named for its path.
 VIEWS: t.Mapping[str, list[str]] = {
@@ -38,13 +38,19 @@ def is_own_view(endpoint: str | None) -> bool:
     return view in _ENDPOINTS and name in current_extension().logins
 
 
-def url_of(registration: Registration, view: str, /, **params: t.Any) -> str:
+def url_of(login: Login, view: str, /, **params: t.Any) -> str:
     """Return the URL of a login's view: a path, if it is on this request's host.
 
     Variables that its URL rule shares with this request's (``/<lang>/…``) keep their values.
     """
-    endpoint = f"{registration.name}.{view}"
-    return this_app().url_for(endpoint, **{**rule_variables(endpoint), **params})
+    endpoint = f"{login.name}.{view}"
+    return this_app().url_for(endpoint, **{**url_values(login, endpoint), **params})
+
+
+def url_values(login: Login, endpoint: str) -> dict[str, t.Any]:
+    """Return the variables of the URL of a login's view, as far as they are known."""
+    values = rule_variables(endpoint)
+    return {**values, **login.url_values} if isinstance(login, Registration) else values
 
 
 def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:

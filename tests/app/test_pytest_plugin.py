@@ -388,3 +388,30 @@ def test_nothing_is_imported_where_it_is_not_used(pytester: pytest.Pytester) -> 
     """)
     result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-p", "no:flask")
     result.assert_outcomes(passed=1)
+
+
+def test_a_tenant_is_named(oauth2_login: LoginTester) -> None:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="x" * 32, TESTING=True)
+    app.register_blueprint(
+        OAuth2Login(
+            lambda tenant: OpenIDConnect("id", "secret", f"https://{tenant}.example", api_url=API),
+            name="sso",
+            tenant="org",
+        ),
+        url_prefix="/<org>",
+    )
+
+    @app.get("/<org>/me")
+    @login_required("sso")
+    def me(org: str) -> dict[str, t.Any]:
+        return {"org": org, "tenant": current_identity.tenant}
+
+    client = app.test_client()
+    assert oauth2_login.sign_in(client, "sso", id="42", tenant="acme").status_code == 302
+    assert client.get("/acme/me").json == {"org": "acme", "tenant": "acme"}
+    assert client.get("/globex/me").status_code == 401
+    with pytest.raises(ConfigurationError, match="say which"):
+        oauth2_login.sign_in(client, "sso", id="42")
+    oauth2_login.end(client, "sso", tenant="acme")
+    assert client.get("/acme/me").status_code == 401

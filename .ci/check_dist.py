@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
 def source_files(path: str) -> list[str]:
     """A file, or the files below a folder, that are part of the project."""
     found = [ROOT / path] if (ROOT / path).is_file() else (ROOT / path).rglob("*.*")
-    skipped = {"__pycache__", "node_modules"}
+    skipped = {"__pycache__", "node_modules", "target"}
     return [
         file.relative_to(ROOT).as_posix()
         for file in found

@@ -20,6 +20,7 @@ from tests.support.apps import add_views
 from tests.support.chromium import page as page
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler, make_openid
+from tests.support.keycloak.server import keycloak as keycloak
 from tests.support.provider import Browser, Provider
 from tests.support.servers import mariadb as mariadb
 from tests.support.servers import postgresql as postgresql
@@ -45,7 +46,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 #: Fixtures that start a server or a browser. A test that uses one is slow.
-SERVERS = {"redis_server", "redis_cluster", "postgresql", "mariadb", "page"}
+SERVERS = {"redis_server", "redis_cluster", "postgresql", "mariadb", "keycloak", "page"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

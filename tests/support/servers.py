@@ -5,10 +5,12 @@ A server that is not installed skips a test, and fails it where the environment 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,27 +31,39 @@ class Server:
     :param url: where a client finds it.
     :param is_up: tries it; any exception means that it is not up yet.
     :param user: the user to run it as, if this is not to be the tests' own.
+    :param environment: variables that it gets beside the tests' own.
+    :param patience: seconds for it to come up.
     """
 
     def __init__(
-        self, command: list[str], url: str, is_up: t.Callable[[], object], user: str | None = None
+        self,
+        command: list[str],
+        url: str,
+        is_up: t.Callable[[], object],
+        user: str | None = None,
+        *,
+        environment: t.Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self.command = command
         self.url = url
         self._is_up = is_up
         self._user = user
+        self._environment = environment
+        self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         if self._process is None:
-            self._process = _popen(self.command, self._user)
-            wait_until(self._is_up, self._process)
+            self._process = _popen(self.command, self._user, self._environment)
+            wait_until(self._is_up, self._process, self._patience)
 
     def stop(self) -> None:
-        """Stop it at once, as a crash would."""
+        """Stop it at once, as a crash would, with all processes that it has started."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -79,10 +93,16 @@ def free_port(below: int = 65536) -> int:
 
 
 def wait_until(
-    is_true: t.Callable[[], object], process: subprocess.Popen[bytes] | None = None
+    is_true: t.Callable[[], object],
+    process: subprocess.Popen[bytes] | None = None,
+    patience: float = PATIENCE,
 ) -> None:
-    """Call something until it returns without an exception, and not with False."""
-    deadline = time.monotonic() + PATIENCE
+    """Call something until it returns without an exception, and not with False.
+
+    :param process: fail at once if it has ended.
+    :param patience: fail after so many seconds.
+    """
+    deadline = time.monotonic() + patience
     while True:
         problem: Exception | None = None
         try:
@@ -93,18 +113,25 @@ def wait_until(
         if process is not None and process.poll() is not None:
             pytest.fail(f"The server ended with status {process.returncode}.")
         if time.monotonic() > deadline:
-            pytest.fail(f"It did not come true in {PATIENCE} seconds: {problem!r}")
+            pytest.fail(f"It did not come true in {patience} seconds: {problem!r}")
         time.sleep(0.05)
 
 
-def _popen(command: list[str], user: str | None) -> subprocess.Popen[bytes]:
-    home = tempfile.gettempdir()
-    quiet = subprocess.DEVNULL
-    if user is None:
-        return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=home)
-    group = pwd.getpwnam(user).pw_gid
+def _popen(
+    command: list[str], user: str | None, environment: t.Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that leads a group of its own."""
+    options: dict[str, t.Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if user is not None:
+        group = pwd.getpwnam(user).pw_gid
+        options |= {"user": user, "group": group, "extra_groups": []}
     return subprocess.Popen(
-        command, stdout=quiet, stderr=quiet, cwd=home, user=user, group=group, extra_groups=[]
+        command,
+        stdin=subprocess.DEVNULL,
+        cwd=tempfile.gettempdir(),
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+        **options,
     )
 
 

@@ -70,8 +70,8 @@ def keep_forever(browser: Browser) -> None:
         browser.jar.put(dataclasses.replace(cookie, expires_at=None))
 
 
-def call_as(browser: Browser, app: Flask | str) -> int:
+def call_as(browser: Browser, app: Flask | str, path: str = "/call/x") -> int:
     """Call the API with a copy of a browser's cookies."""
     visitor = Browser(app)
     visitor.jar = browser.jar.copy()
-    return visitor.fetch("/call/x").status_code
+    return visitor.fetch(path).status_code

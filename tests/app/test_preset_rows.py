@@ -187,15 +187,3 @@ def test_a_preset_that_is_unconfirmed_says_so(caplog: pytest.LogCaptureFixture) 
     (told,) = caplog.messages
     assert "'anilist' is unconfirmed" in told
     assert "token_url=https://anilist.co/" in told
-
-
-def test_the_documentation_lists_every_preset_as_it_is() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \| (\d+)(, unconfirmed)? \| ", page, re.MULTILINE)
-    listed = [(name, int(sources), bool(mark)) for name, _, sources, mark in rows]
-    assert listed == [(name, row["sources"], "confirmed" in row) for name, row in ROWS.items()], (
-        "docs/providers.md is made of the rows"
-    )
-    for name, variables, *_ in rows:
-        assert set(re.findall(r"`(\w+)`", variables)) == set(ROWS[name].get("variables", {}))
-    assert f"There are {len(ROWS)}." in page

@@ -32,6 +32,7 @@ _MOMENT_IN_TEXT = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"token|grant", re.IGNORECASE)
+_CODE = re.compile(r"auth(ori[sz]ation)?.?code", re.IGNORECASE)
 _REFRESH_TOKEN = re.compile(r"refresh\W?_?token", re.IGNORECASE)
 
 #: Statuses that are about the moment: RFC 9110, section 15.5; RFC 8470, section 5.2.
@@ -65,6 +66,11 @@ class Concern(enum.Enum):
 
 def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
     """Return what the refusal of a refresh is about. It is the token unless it says otherwise."""
+    return said_concern(refusal) or Concern.TOKEN
+
+
+def said_concern(refusal: TokenError | UnnamedRefusalError) -> Concern | None:
+    """Return what a refusal says that it is about; None if it does not say it."""
     status = refusal.status_code
     if status in _MOMENT_STATUSES:
         return Concern.MOMENT
@@ -81,7 +87,12 @@ def find_concern(refusal: TokenError | UnnamedRefusalError) -> Concern:
         code = refusal.error if isinstance(refusal, TokenError) else ""
         names_it = _TOKEN.search(code) or _REFRESH_TOKEN.search(str(refusal))
         return Concern.TOKEN if names_it else Concern.ADDRESS
-    return concern or Concern.TOKEN
+    return concern
+
+
+def names_code(refusal: UnnamedRefusalError) -> bool:
+    """Return True if a refusal without an error code is about the authorization code."""
+    return find_concern(refusal) is Concern.TOKEN and bool(_CODE.search(refusal.reason))
 
 
 def _concern_of(text: str, moment: re.Pattern[str], client: re.Pattern[str]) -> Concern | None:

@@ -142,6 +142,9 @@ def read_token(
             " is token_url right?"
         )
     for step in token_path.split(".") if token_path else ():
+        if former is not None and step not in members and _is_usable(members):
+            # Slack nests the token of a sign-in, and not that of a refresh.
+            break
         inner = members.get(step)
         members = inner if isinstance(inner, dict) else {}
     if names:

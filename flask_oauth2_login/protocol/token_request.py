@@ -13,7 +13,7 @@ from . import http, urls
 from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
 from .errors import TokenError, UnnamedRefusalError
 from .http_options import HTTPOptions
-from .refusal import Concern, find_concern
+from .refusal import Concern, said_concern
 from .token import Token, read_token
 
 #: How a token request is sent: as a form, as JSON, or as the query of a GET.
@@ -66,7 +66,12 @@ def request_token(
             former=former,
         )
     except (TokenError, UnnamedRefusalError) as refusal:
-        if find_concern(refusal) is not Concern.CLIENT:
+        concern = said_concern(refusal)
+        if concern is None and refusal.status_code == 401 and "Authorization" in request.headers:
+            # Section 5.2: this is the status for credentials in that header that are wrong.
+            detail = f"{client_refused(request.client_id, client_auth)} The answer was: {refusal}"
+            raise TokenError("invalid_client", None, 401, detail=detail) from None
+        if concern is not Concern.CLIENT:
             raise
         detail = client_refused(request.client_id, client_auth)
         if isinstance(refusal, UnnamedRefusalError):

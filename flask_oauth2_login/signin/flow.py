@@ -23,7 +23,7 @@ from ..protocol.errors import (
 )
 from ..protocol.identity import Identity
 from ..protocol.pkce import code_challenge
-from ..protocol.refusal import Concern, find_concern
+from ..protocol.refusal import Concern, find_concern, names_code
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
 from ..session.current_login import find_login
@@ -187,9 +187,12 @@ def redeem_code(
     except UnusableIDTokenError as error:
         raise _report(registration, error) from None
     except (TokenError, UnnamedRefusalError) as refusal:
-        if find_concern(refusal) is not Concern.CLIENT:
-            raise
-        raise _report(registration, refusal) from None
+        if find_concern(refusal) is Concern.CLIENT:
+            raise _report(registration, refusal) from None
+        if isinstance(refusal, UnnamedRefusalError) and names_code(refusal):
+            # The visitor can mend it by a new attempt.
+            raise TokenError("invalid_grant", refusal.reason, refusal.status_code) from None
+        raise
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")
     return token

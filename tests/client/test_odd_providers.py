@@ -342,3 +342,67 @@ def test_a_refresh_token_is_asked_for_in_the_providers_words(
     assert (sent.items() <= asked.items()) == offline
     asked = query_of(app.test_client().get("/login?prompt=login").location)
     assert asked["prompt"] == "login", "a link may still say how to prompt"
+
+
+# -- refusals in other words: Reddit, Strava, Slack
+
+
+@pytest.mark.parametrize("body", [{"message": "Unauthorized", "error": 401}, {"message": "no"}])
+def test_a_401_without_a_reason_is_about_credentials_in_the_header(
+    provider: Provider, make_app: MakeApp, body: t.Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = make_handler(provider, client_auth="client_secret_basic")
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    browser.sign_in()
+    provider.on("/token", Answer(401, body))
+    with pytest.raises(TokenError) as told:
+        handler.refresh_token("rt-0")
+    assert told.value.error == "invalid_client"
+    assert "client_secret_basic" in str(told.value)
+    assert browser.sign_in().status_code == 502, "a new attempt does not help"
+    assert next(iter(body.values())) in caplog.text
+
+
+def test_a_401_without_a_reason_ends_a_login_if_credentials_are_in_the_form(
+    provider: Provider,
+) -> None:
+    provider.on("/token", Answer(401, {"message": "Unauthorized", "error": 401}))
+    with pytest.raises(TokenError) as told:
+        make_client(provider).refresh_token("rt-0")
+    assert told.value.error == "401"
+
+
+@pytest.mark.security("B4")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"errors": [{"resource": "AuthorizationCode", "field": "code", "code": "invalid"}]},
+        {"status": 400, "message": "Invalid authorization code"},
+    ],
+    ids=["strava", "twitch"],
+)
+def test_a_refused_code_is_the_visitors_whatever_the_words(
+    provider: Provider, make_app: MakeApp, body: t.Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.on("/token", Answer(400, body))
+    browser = Browser(make_app(OAuth2Login(make_handler(provider))), provider)
+    assert browser.sign_in().status_code == 400
+    assert not is_signed_in(browser)
+    assert "invalid_grant" in caplog.text
+    assert "uthorization" in caplog.text
+
+
+def test_the_token_of_a_refresh_need_not_be_nested_as_that_of_a_sign_in(
+    provider: Provider,
+) -> None:
+    handler = make_client(provider, token_path="person")
+    provider.on("/token", Answer(body={"ok": True, "person": TOKEN.body}), times=1)
+    first = redeem(handler, provider)
+    assert first is not None
+    provider.on("/token", Answer(body={"ok": True, "access_token": "at-2"}), times=1)
+    newer = handler.refresh_token(first)
+    assert newer is not None
+    assert (newer.access_token, newer.refresh_token) == ("at-2", "rt-1")
+    provider.on("/token", Answer(body={"ok": True, "access_token": "at-2"}))
+    with pytest.raises(ProviderError):
+        redeem(handler, provider)

@@ -48,6 +48,7 @@ class Reply:
     body: t.Any
     content_type: str = "application/json"
     status: int = 200
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class AnyHost:
@@ -116,6 +117,8 @@ def _handler_of(hosts: AnyHost) -> type[BaseHTTPRequestHandler]:
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             # So that no thread waits for the next request when a test ends.
             self.send_header("Connection", "close")
             self.end_headers()

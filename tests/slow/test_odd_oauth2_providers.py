@@ -23,6 +23,7 @@ from tests.support.odd_provider import (
     Visitor,
     at,
     demand,
+    is_about,
     query_of,
 )
 
@@ -101,11 +102,6 @@ CAT = {
     "email_verified": True,
     "picture": "https://avatars.githubusercontent.com/u/583231?v=4",
 }
-
-
-def is_about(visitor: Visitor, person: dict[str, t.Any]) -> bool:
-    me = visitor.me()
-    return {name: me.get(name) for name in person} == person
 
 
 class TestGitHub:

@@ -278,3 +278,9 @@ class Visitor:
 
 def query_of(url: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
+def is_about(visitor: Visitor, person: dict[str, t.Any]) -> bool:
+    """Return True if this person is signed in."""
+    me = visitor.me()
+    return {name: me.get(name) for name in person} == person

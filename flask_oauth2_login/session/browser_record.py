@@ -93,7 +93,7 @@ class BrowserRecords:
         expires_at: float,  # noqa: ARG002
     ) -> None:
         self._browser_store.check(self._login, sealed)
-        self._send_later(id, sealed)
+        self._pending[self._login] = PendingCopy(id, sealed, self._send_new)
 
     def replace(self, id: str, sealed: str, version: str, expires_at: float) -> Outcome:
         if version == IN_BROWSER:
@@ -146,6 +146,10 @@ class BrowserRecords:
         # Ending an old record must not cancel the pending copy of a newer login.
         if sealed is not None or pending is None or pending.id == id:
             self._pending[self._login] = PendingCopy(id, sealed, self._send)
+
+    def _send_new(self, response: Response, pending: PendingCopy) -> None:
+        """Send the first copy of a record. Nobody else knows its id, so none can be newer."""
+        self._browser_store.write(response, self._login, pending.sealed)
 
     def _send(self, response: Response, pending: PendingCopy) -> None:
         newest = None

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import flask_oauth2_login
+from flask_oauth2_login.providers.presets import preset_names
 
 TESTS = Path(__file__).parents[1]
 
@@ -47,3 +48,20 @@ def test_every_public_name_is_in_a_guide() -> None:
     guides = "\n".join(page.read_text("utf-8") for page in pages)
     missing = {name for name in flask_oauth2_login.__all__ if not re.search(rf"\b{name}\b", guides)}
     assert missing == set()
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    """Sphinx checks the links between pages, but not the README's."""
+    root = DOCS.parent
+    pages = [root / "README.md", root / "tests/README.md", *root.glob(".github/*.md")]
+    for page in [*pages, *DOCS.rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists() or made_page(page.parent / target), (
+                page,
+                target,
+            )
+
+
+def made_page(path: Path) -> bool:
+    """Return True for the page of a provider, which is made when the documentation is built."""
+    return path.parent.resolve() == DOCS / "providers" and path.stem in preset_names()

@@ -23,19 +23,18 @@ from unittest import mock
 
 import flask
 from flask import Blueprint, Flask
+from joserfc.jwk import ECKey
 
 import flask_oauth2_login
 from flask_oauth2_login import OAuth2, OAuth2Login, SQLiteStore
+from flask_oauth2_login.providers.rows import find_row
 
 from . import ROOT
 from .handlers import make_handler
-from .preset_walks import SIGNER, WALKS
-from .provider import Answer, Browser, Provider
+from .provider import Browser, Provider
 
 #: The presets without ID tokens that have a place at the provider of the tests.
 WITHOUT_ID_TOKENS = ("github", "discord")
-#: What the provider's API answers, where a block needs something particular.
-API_ANSWERS = {"/api/user/memberships/orgs/acme": {"state": "active"}}
 
 _PRESET = re.compile(r"""OAuth2Login\(\s*"(\w+)"(.*)""")
 _POSTGRESQL = re.compile(r"""(?<=")postgresql\+psycopg://[^"]*""")
@@ -84,8 +83,6 @@ class Readers:
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         self._provider, self._folder = provider, folder
-        for path, members in API_ANSWERS.items():
-            provider.on(path, Answer(200, members))
         self._executor = ThreadPoolExecutor(1)
         self._names: dict[str, t.Any] = {
             **{name: value for name, value in vars(flask).items() if name[0] != "_"},
@@ -176,11 +173,13 @@ def _settings(provider: Provider, code: str) -> dict[str, t.Any]:
         name, key = found[1], found[1].upper()
         settings[f"{key}_CLIENT_ID"] = provider.client_id
         settings[f"{key}_CLIENT_SECRET"] = provider.client_secret
-        walk = WALKS.get(name, {})
-        if "signed" in walk.get("token", {}):
-            # It stays where it is: its client has a key, not a secret.
-            settings |= {f"{key}_{word}".upper(): value for word, value in walk["set"].items()}
-            settings[f"{key}_PRIVATE_KEY"] = SIGNER.as_pem(private=True).decode()
+        row = find_row(name) or {}
+        if "signed_secret" in row:
+            # It stays where it is, because its client has a key and no secret.
+            settings |= {f"{key}_{variable.upper()}": "example" for variable in row["variables"]}
+            settings[f"{key}_PRIVATE_KEY"] = (
+                ECKey.generate_key("P-256").as_pem(private=True).decode()
+            )
         elif "preset=" not in found[2] and f'["{key}_' not in code:
             presets[name] = oauth if name in WITHOUT_ID_TOKENS else openid
     return settings

@@ -94,6 +94,8 @@ class OAuth2Login(Blueprint):
         tenant is nobody at another. See docs/tenants.md.
     :param tenant_cache_size: how many tenants' handlers each process keeps.
     :param tenant_cache_seconds: after how many seconds a handler is made anew.
+    :param host: the host of the login's URLs, in an app with ``host_matching=True``. It may have
+        variables: ``host="<host>"`` is any.
     :param blueprint: the keyword arguments of ``flask.Blueprint``: ``url_prefix``, ``subdomain``, …
     :raises ConfigurationError: at registration, if an option or a setting can't work.
     """
@@ -116,6 +118,7 @@ class OAuth2Login(Blueprint):
         tenant: str | t.Callable[[], str | None] | None = None,
         tenant_cache_size: int = 256,
         tenant_cache_seconds: float = 600,
+        host: str | None = None,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
         _check_provider(provider, preset, tenant)
@@ -134,7 +137,7 @@ class OAuth2Login(Blueprint):
         )
         self._plan = LoginPlan(provider, preset, self.name, scope, store, options, tenant, limits)
         self._hooks = LoginHooks()
-        self.record(_add_views)
+        self.record(functools.partial(_add_views, host))
         self.after_request(_mark_private)
 
     # -- registration
@@ -307,8 +310,8 @@ def _check_provider(provider: t.Any, preset: t.Any, tenant: t.Any) -> None:
         )
 
 
-def _add_views(state: t.Any) -> None:
-    registering.add_views(state)
+def _add_views(host: str | None, state: t.Any) -> None:
+    registering.add_views(state, host)
 
 
 def _mark_private(response: Response) -> Response:

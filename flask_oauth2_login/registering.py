@@ -38,14 +38,23 @@ if t.TYPE_CHECKING:
     from .session.tenant_login import TenantLogin
 
 
-def add_views(state: BlueprintSetupState) -> None:
-    """Add a login's URLs and their views to the app that its blueprint is being registered with."""
+def add_views(state: BlueprintSetupState, host: str | None) -> None:
+    """Add a login's URLs and their views to the app that its blueprint is being registered with.
+
+    :param host: the host of the URLs, in an app with ``host_matching``.
+    """
+    if host is None and state.app.url_map.host_matching:
+        raise ConfigurationError(
+            "In an app with host_matching, each URL has a host: OAuth2Login(…, host='example.com'),"
+            " or host='<host>' for any."
+        )
+    options = {} if host is None else {"host": host}
     for path, methods in VIEWS.items():
         endpoint = endpoint_of(path)
         view = getattr(views, endpoint)
         # Only browsers and the provider use these URLs, and they send no OPTIONS.
         state.add_url_rule(
-            f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods
+            f"/{path}", endpoint, view, provide_automatic_options=False, methods=methods, **options
         )
 
 

@@ -6,11 +6,12 @@ import typing as t
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_oauth2_login import OAuth2Login, current_identity, login_required
+from flask_oauth2_login import ConfigurationError, OAuth2Login, current_identity, login_required
 from tests.support.handlers import make_handler
 from tests.support.provider import Provider
 
@@ -29,7 +30,7 @@ def make_app(provider: Provider, *args: t.Any, **options: t.Any) -> Flask:
 def add_page(app: Flask, **rule: t.Any) -> None:
     @app.get("/page", **rule)
     @login_required
-    def page() -> dict[str, t.Any]:
+    def page(**_host: str) -> dict[str, t.Any]:
         return current_identity.to_dict()
 
 
@@ -91,3 +92,22 @@ def test_subdomains(provider: Provider, tmp_path: Path) -> None:
     assert redirect_uri_of(begun.location) == "http://auth.shop.example/callback"
     page = sign_in(client, provider, "http://shop.example")
     assert page.json["id"] == "ada"
+
+
+@pytest.mark.parametrize("host", ["shop.example", "club.example"])
+def test_host_matching(host: str, provider: Provider) -> None:
+    app = make_app(provider, host_matching=True, static_host="static.example")
+    app.register_blueprint(OAuth2Login(make_handler(provider), url_prefix="/auth", host="<host>"))
+    add_page(app, host="<host>")
+    client = app.test_client()
+    begun = client.get(f"http://{host}/auth/login")
+    assert redirect_uri_of(begun.location) == f"http://{host}/auth/callback"
+    assert sign_in(client, provider, f"http://{host}").json["id"] == "ada"
+    # The cookies are of that host alone.
+    assert client.get("http://other.example/page", headers={"Accept": "text/html"}).location
+
+
+def test_host_matching_needs_a_host(provider: Provider) -> None:
+    app = make_app(provider, host_matching=True, static_host="static.example")
+    with pytest.raises(ConfigurationError, match="host='<host>' for any"):
+        app.register_blueprint(OAuth2Login(make_handler(provider)))

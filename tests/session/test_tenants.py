@@ -123,10 +123,13 @@ def test_a_login_of_one_tenant_is_nobody_at_another(
 
 @pytest.mark.security("D1", "C2")
 @STORES
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
 def test_the_record_of_one_tenant_opens_under_no_name_of_another(
-    make_site: MakeSite, store: str
+    provider: Provider, make_site: MakeSite, store: str, shared: bool
 ) -> None:
-    site = make_site(store=store)
+    """Not even if both tenants have the same client of the same provider."""
+    tenants = Tenants({"acme": provider, "globex": provider}) if shared else None
+    site = make_site(store=store, tenants=tenants)
     acme, globex = site.visit("acme"), site.visit("globex")
     acme.enter()
     globex.enter(**EVE)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.documented import Readers, pages, read_blocks, visit
+from tests.support.documented import Readers, pages, read_blocks, read_templates, visit
 from tests.support.provider import Provider
 
 WITH_CODE = [page for page in pages() if read_blocks(page)]
+WITH_TEMPLATES = [page for page in pages() if read_templates(page)]
 
 
 @pytest.fixture
@@ -32,3 +33,9 @@ def test_the_code_of_a_page_runs(path: Path, readers: Readers, provider: Provide
         except Exception as error:
             error.add_note(f"in the block at {block.page}:{block.line}")
             raise
+
+
+@pytest.mark.parametrize("path", WITH_TEMPLATES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_templates_of_a_page_render(path: Path, readers: Readers) -> None:
+    for template in read_templates(path):
+        assert readers.render(template).strip()

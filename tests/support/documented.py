@@ -38,6 +38,7 @@ WITHOUT_ID_TOKENS = ("github", "discord")
 
 _PRESET = re.compile(r"""OAuth2Login\(\s*"(\w+)"(.*)""")
 _POSTGRESQL = re.compile(r"""(?<=")postgresql\+psycopg://[^"]*""")
+_TEMPLATE = re.compile(r"^```jinja\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^( *)```python( before)?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -72,6 +73,10 @@ def read_blocks(page: Path) -> list[Block]:
         )
         for found in _BLOCK.finditer(text)
     ]
+
+
+def read_templates(page: Path) -> list[str]:
+    return _TEMPLATE.findall(page.read_text("utf-8"))
 
 
 class Readers:
@@ -118,6 +123,13 @@ class Readers:
         """Run a block, and return the app that it has made or added to."""
         with self._environment(block.code):
             return self._run(block)
+
+    def render(self, template: str) -> str:
+        """Return what a template of an app shows to somebody who is signed in."""
+        with self._environment(template):
+            app = self._make_app(OAuth2Login("github"))
+        with app.test_request_context(headers={"Cookie": self._cookies or ""}):
+            return flask.render_template_string(template)
 
     def _run(self, block: Block) -> Flask:
         names, login = self._names, OAuth2Login("github")

@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from .protocol.token import Token as Token
     from .session.cookie_store import CookieStore as CookieStore
     from .session.session_store import SessionStore as SessionStore
+    from .sign_ins import SignIn as SignIn
     from .signals import logged_in as logged_in
     from .signals import logged_out as logged_out
     from .signals import login_failed as login_failed
@@ -64,6 +65,7 @@ _MODULES = {
     "logged_out": "signals",
     "login_failed": "signals",
     "token_refreshed": "signals",
+    "SignIn": "sign_ins",
     "Stored": "stores.base",
     "TokenStore": "stores.base",
     "RedisStore": "stores.redis",
@@ -78,8 +80,8 @@ _MODULES = {
 __all__ = [
     "AuthorizationError", "ConfigurationError", "CookieStore", "IDTokenError", "Identity",
     "LoginRequired", "OAuth2", "OAuth2Error", "OAuth2Login", "OAuth2Session", "OpenIDConnect",
-    "ProviderError", "SQLiteStore", "SessionStore", "StoreError", "Stored", "Token", "TokenError",
-    "TokenRequest", "TokenStore",
+    "ProviderError", "SQLiteStore", "SessionStore", "SignIn", "StoreError", "Stored", "Token",
+    "TokenError", "TokenRequest", "TokenStore",
     "current_identity", "current_oauth_session", "logged_in", "logged_out", "login_failed",
     "login_required", "login_url", "logout_button", "require_login", "token_refreshed",
 ]  # fmt: skip

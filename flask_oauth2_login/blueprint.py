@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import typing as t
 
 from flask import Blueprint, Response
 
+from .arguments import BlueprintOptions, check_provider
 from .client.option_values import list_of, read_seconds, refuse_unknown_names
 from .later import Later
-from .protocol.errors import ConfigurationError
 from .protocol.roles import read_rules
 from .protocol.scope import Scope
 from .protocol.tracebacks import without_locals
@@ -19,30 +18,19 @@ from .session.login_options import LoginHooks, LoginOptions, LoginPlan, OnLogin,
 from .web.demands import check_params
 
 if t.TYPE_CHECKING:
-    from . import jobs, key_rotation, registering
+    from . import jobs, key_rotation, registering, sign_ins
     from .client import oauth2
     from .client.session import OAuth2Session
     from .protocol.identity import Identity
     from .protocol.token import Token
     from .session import client_token, current_login, tenants
     from .session.registration import Registration
+    from .sign_ins import SignIn
 else:
     jobs, key_rotation, registering = map(Later, ("jobs", "key_rotation", "registering"))
+    sign_ins = Later("sign_ins")
     client_token, current_login = Later("session.client_token"), Later("session.current_login")
     oauth2, tenants = Later("client.oauth2"), Later("session.tenants")
-
-
-class BlueprintOptions(t.TypedDict, total=False):
-    """The keyword arguments of `flask.Blueprint`."""
-
-    static_folder: str | os.PathLike[str] | None
-    static_url_path: str | None
-    template_folder: str | os.PathLike[str] | None
-    url_prefix: str | None
-    subdomain: str | None
-    url_defaults: dict[str, t.Any] | None
-    root_path: str | None
-    cli_group: str | None
 
 
 class OAuth2Login(Blueprint):
@@ -121,7 +109,7 @@ class OAuth2Login(Blueprint):
         host: str | None = None,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
-        _check_provider(provider, preset, tenant)
+        check_provider(provider, preset, tenant)
         refuse_unknown_names("OAuth2Login", _KNOWN_OPTIONS, blueprint)
         default = provider if isinstance(provider, str) else "oauth2"
         blueprint.setdefault("template_folder", "templates")
@@ -240,6 +228,39 @@ class OAuth2Login(Blueprint):
         return jobs.unlink(self._for(tenant), owner, id)
 
     @without_locals
+    def sign_ins(self, owner: str, *, tenant: str | None = None) -> list[SignIn]:
+        """Return where a person is signed in at this login: this browser first, then by last use.
+
+        :param owner: the app's key for the person, as ``on_login`` set it.
+        :param tenant: as for :meth:`session_for`.
+        :raises ConfigurationError: browsers keep the records of this login.
+        """
+        return sign_ins.list_sign_ins(self._for(tenant), owner)
+
+    @without_locals
+    def end_sign_ins(
+        self,
+        owner: str,
+        *ids: str,
+        except_current: bool = False,
+        tenant: str | None = None,
+    ) -> int:
+        """End a person's sign-ins at this login, and revoke their tokens.
+
+        A grant (``offline=True``) stays, as after a sign-out. If browsers keep the records, a
+        sign-in in another browser ends, and its tokens are revoked, when that browser comes back.
+
+        :param owner: the app's key for the person, as ``on_login`` set it.
+        :param ids: the `SignIn.id` of each sign-in to end; without one, all end.
+        :param except_current: True to leave the sign-in of this request's browser.
+        :param tenant: as for :meth:`session_for`.
+        :returns: how many sign-ins have ended by now.
+        :raises ConfigurationError: there are ``ids``, and browsers keep the records.
+        """
+        registration = self._for(tenant)
+        return sign_ins.end_sign_ins(registration, owner, ids, except_current=except_current)
+
+    @without_locals
     def reseal(self, *, tenant: str | None = None) -> int:
         """Seal and label this login's records with the newest secret.
 
@@ -279,34 +300,6 @@ class OAuth2Login(Blueprint):
     def _for(self, tenant: str | None) -> Registration:
         return tenants.registration_for(
             current_login.find_own_login(self._hooks, self.name), tenant
-        )
-
-
-def _check_provider(provider: t.Any, preset: t.Any, tenant: t.Any) -> None:
-    """Check that the provider that `OAuth2Login` is given fits its other arguments.
-
-    :raises ConfigurationError: it does not.
-    """
-    is_function = callable(provider) and not isinstance(provider, oauth2.OAuth2)
-    if tenant is not None and not is_function:
-        raise ConfigurationError(
-            f"With tenant=, OAuth2Login takes a function that returns the handler of a tenant, not"
-            f" {provider!r}: OAuth2Login(lambda tenant: OpenIDConnect(…), tenant=…)."
-        )
-    if tenant is not None and not (callable(tenant) or (isinstance(tenant, str) and tenant)):
-        raise ConfigurationError(
-            f"tenant={tenant!r} is neither the name of a variable of the URL nor a function that"
-            " reads the request: tenant='org' with url_prefix='/<org>/sso'."
-        )
-    if tenant is None and not isinstance(provider, (str, oauth2.OAuth2)):
-        hint = " A function of a tenant's name needs tenant=, too." if is_function else ""
-        raise ConfigurationError(
-            f"OAuth2Login takes a handler or the name of a preset, not {provider!r}.{hint}"
-        )
-    if preset is not None and not isinstance(provider, str):
-        raise ConfigurationError(
-            "preset={…} changes a preset, and this login has a handler and no preset: give"
-            " these options to the handler."
         )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from .protocol.errors import ConfigurationError
 from .session.lifetime import expires_at
-from .session.registration import Registration
+from .session.registration import Registration, server_store
 from .session.store_labels import grant_labels, labels_of
-from .session.stored_login import open_record, seal_record, server_store
-from .stores.base import TokenStore
-
-#: The number of records to read at a time.
-PAGE = 500
+from .session.stored_login import open_record, seal_record
+from .stores.base import TokenStore, all_ids
 
 
 def reseal(registration: Registration) -> int:
@@ -19,17 +16,13 @@ def reseal(registration: Registration) -> int:
     :returns: the number of records that were sealed anew.
     :raises ConfigurationError: browsers keep the records, or the store can't label them anew.
     """
-    store, count = server_store(registration), 0
+    store = server_store(registration)
     if not hasattr(store, "relabel"):
         raise ConfigurationError(
             f"{type(store).__name__} has no relabel(id, labels), which makes labels of an older"
             " secret needless: see TokenStore."
         )
-    page = store.scan(None, PAGE)
-    while page:
-        count += sum(_reseal_one(registration, store, name) for name in page)
-        page = store.scan(page[-1], PAGE) if len(page) == PAGE else []
-    return count
+    return sum(_reseal_one(registration, store, name) for name in all_ids(store))
 
 
 def _reseal_one(registration: Registration, store: TokenStore, name: str) -> bool:

@@ -32,7 +32,8 @@ logged_in = _signals.signal("oauth2-logged-in")
 #: lifetime is over, or its token is lost), ``"refused"`` (the provider does not refresh the token
 #: any more), ``"replaced"`` (by somebody else's sign-in), ``"back-channel"`` or ``"front-channel"``
 #: (the provider has signed the person out), ``"unlinked"`` (the app has called
-#: `OAuth2Login.unlink`). A further sign-in of the same person ends no login.
+#: `OAuth2Login.unlink`), ``"ended"`` (it has called `OAuth2Login.end_sign_ins`). A further sign-in
+#: of the same person ends no login.
 logged_out = _signals.signal("oauth2-logged-out")
 
 #: Sent when a sign-in has failed. Arguments: ``login`` (its name), ``error`` (an `OAuth2Error`),

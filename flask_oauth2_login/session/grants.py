@@ -9,9 +9,9 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.token import Token
 from .lifetime import expires_at
 from .record import Record
-from .registration import Registration
+from .registration import Registration, server_store
 from .store_labels import grant_labels, owner_of
-from .stored_login import StoredLogin, find_stored_logins, seal_record, server_store
+from .stored_login import StoredLogin, find_stored_logins, seal_record
 
 
 def keep_grant(registration: Registration, record: Record) -> Record:

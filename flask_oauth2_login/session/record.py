@@ -51,6 +51,8 @@ class Record:
     roles: FoundRoles = dataclasses.field(default_factory=dict)
     #: Unix seconds at which the provider last confirmed who this is; 0 for the sign-in.
     renewed_at: int = 0
+    #: The browser of the sign-in, shortened; None if it is unknown, or if browsers keep records.
+    user_agent: str | None = None
 
     def copy(self) -> Record:
         """Return a copy whose token and identity an app may change."""
@@ -194,6 +196,7 @@ def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
         record.id_claims.get("nonce"),
         {path: [source, *roles] for path, (source, roles) in record.roles.items()},
         record.renewed_at - record.signed_in_at if record.renewed_at else None,
+        record.user_agent,
     ]
     return _without_end(packed)
 
@@ -270,9 +273,9 @@ def unpack(
 ) -> Record | None:
     """Return the record that :func:`pack` packed; None for an incompatible older form."""
     try:
-        packed = _pad(packed, 15)
+        packed = _pad(packed, 16)
         id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
-        id_token, grant, id_token_claims, nonce, roles, renewed = more
+        id_token, grant, id_token_claims, nonce, roles, renewed, user_agent = more
         signed_in_at, expires_in, life = _pad(times, 3)
         if isinstance(scopes, str):
             scopes = [None, scopes.split(" "), 1]
@@ -310,4 +313,5 @@ def unpack(
         list(id_token_claims or ()),
         {path: (source, list(names)) for path, (source, *names) in (roles or {}).items()},
         0 if renewed is None else signed_in_at + renewed,
+        user_agent,
     )

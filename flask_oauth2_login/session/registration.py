@@ -7,6 +7,7 @@ import typing as t
 
 from ..client.oauth2 import OAuth2
 from ..config import Config
+from ..protocol.errors import ConfigurationError
 from ..stores.base import SharedStore, TokenStore
 from ..stores.sealing import Sealer
 from .browser_record import BrowserRecords, BrowserStore
@@ -109,6 +110,20 @@ class Registration(Login):
     def keyed_hash(self, purpose: str, *parts: str) -> str:
         """Return a name for ``parts`` that only this app can make, and only for this login."""
         return self.sealer.keyed_hash(purpose, *self.context, *parts)
+
+
+def server_store(login: Login) -> TokenStore:
+    """Return a login's store on the server.
+
+    :raises ConfigurationError: browsers keep its records.
+    """
+    if login.store is None:
+        raise ConfigurationError(
+            f"This needs a server-side store, and browsers keep the records of the login"
+            f" {login.name!r}. Give it one: OAuth2Login(…, store='sqlite:///logins.db'), or"
+            " set OAUTH2_LOGIN_STORE to that, to 'postgresql+psycopg://…' or to 'redis://…'."
+        )
+    return login.store
 
 
 def make_registration(

@@ -12,15 +12,17 @@ from .. import signals
 from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
-from ..protocol.errors import ConfigurationError, StoreError
+from ..protocol.errors import StoreError
 from ..protocol.token import Token
-from ..stores.base import Outcome, TokenStore
+from ..stores.base import Outcome
 from ..stores.sealing import hashed_name
 from .browser_record import BrowserRecords
+from .endings import find_end
 from .extension import current_extension
+from .last_use import note_use
 from .lifetime import expires_at, is_over
 from .record import Record, pack, unpack, with_refreshed_claims
-from .registration import Registration
+from .registration import Registration, server_store
 from .renewal import renew
 
 log = logging.getLogger("flask_oauth2_login")
@@ -50,20 +52,6 @@ def find_stored_logins(registration: Registration, **labels: str) -> list[Stored
             if stored and record is not None and not is_over(registration.config, record):
                 logins[found] = StoredLogin.holding(registration, record, stored.version)
     return list(logins.values())
-
-
-def server_store(registration: Registration) -> TokenStore:
-    """Return a login's store on the server.
-
-    :raises ConfigurationError: browsers keep its records.
-    """
-    if registration.store is None:
-        raise ConfigurationError(
-            f"This needs a server-side store, and browsers keep the records of the login"
-            f" {registration.name!r}. Give it one: OAuth2Login(…, store='sqlite:///logins.db'), or"
-            " set OAUTH2_LOGIN_STORE to that, to 'postgresql+psycopg://…' or to 'redis://…'."
-        )
-    return registration.store
 
 
 def seal_record(registration: Registration, record: Record) -> str:
@@ -193,10 +181,10 @@ class StoredLogin(TokenSource):
         self._stored = None
         if found and record and (record.id, record.is_grant) == (self._id, self._is_grant):
             self.record = record
-            if is_over(self.registration.config, record):
+            if reason := find_end(self.registration, record):
                 # If the store fails now, the next request ends it. Until then nobody is let in.
                 with suppress(StoreError):
-                    end_and_revoke([self], "expired")
+                    end_and_revoke([self], reason)
             else:
                 self._stored = StoredToken(record.token, found.version)
         return self._stored
@@ -341,7 +329,9 @@ class StoredLogin(TokenSource):
 
     def touch(self) -> None:
         """Note that the login is in use."""
-        self._records.touch(self._store_id, expires_at(self.registration.config, self.record))
+        end = expires_at(self.registration.config, self.record)
+        self._records.touch(self._store_id, end)
+        note_use(self.registration, self.record, end)
 
     def lease(self, seconds: float) -> str | None:
         return self.registration.shared_store.lease(hashed_name("renew", self._id), seconds)

@@ -35,6 +35,7 @@ from ..web.next_url import safe_next
 from ..web.pages import redirect_to
 from ..web.proxy import warn_of_unread_proxy
 from ..web.redirect_uris import redirect_uri
+from ..web.user_agent import browser_name
 from .attempt import (
     Attempt,
     begin_attempt,
@@ -235,6 +236,7 @@ def make_record(
         id_token=token.get("id_token") if keeps_id_token(registration, token) else None,
         id_token_claims=[name for name in registration.options.claims if name in claims],
         roles=token.found_roles or {},
+        user_agent=browser_name() if registration.store is not None else None,
     )
 
 

@@ -17,6 +17,7 @@ from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..session.context import this_app
 from ..session.current_login import find_identity, find_logins, find_registration
+from ..session.endings import after_endings
 from ..session.flask_session import (
     SessionEntries,
     SessionEntry,
@@ -29,10 +30,10 @@ from ..session.flask_session import (
 from ..session.grants import keep_grant
 from ..session.lifetime import expires_at
 from ..session.record import Record, default_owner
-from ..session.registration import Registration
+from ..session.registration import Registration, server_store
 from ..session.request_scope import read_entries, request_scope
 from ..session.store_labels import labels_of, owner_key, owner_of
-from ..session.stored_login import StoredLogin, seal_within_room, server_store
+from ..session.stored_login import StoredLogin, seal_within_room
 from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt
@@ -79,6 +80,7 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
 
 def store_record(registration: Registration, record: Record) -> None:
     """Store the record of a new login."""
+    record = after_endings(registration, record)
     record, sealed = seal_within_room(registration, record)
     registration.records.create(
         hashed_name("record", record.id),

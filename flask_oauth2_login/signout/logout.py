@@ -112,10 +112,14 @@ def require_own_post() -> None:
         raise error_page(403, "A request to sign out must come from a page of this site.")
 
 
-def end_logins(keys: t.Collection[str]) -> None:
+def end_logins(
+    keys: t.Collection[str], reason: str = "asked", ids: t.Collection[str] | None = None
+) -> None:
     """End logins of this browser, and revoke their tokens if the provider can.
 
     :param keys: the keys of the logins.
+    :param reason: the reason that `logged_out` names.
+    :param ids: the ids of the records to end, if the logins may have others.
     :raises StoreError: a record could not be deleted. Only its login stays signed in.
     """
     former = read_entries()
@@ -123,7 +127,11 @@ def end_logins(keys: t.Collection[str]) -> None:
         # Nobody was signed in, so the session's content is an anonymous visitor's.
         return
     logins = find_logins(former)
-    ending = {id: login for id, login in logins.items() if login.registration.key in keys}
+    ending = {
+        id: login
+        for id, login in logins.items()
+        if login.registration.key in keys and (ids is None or id in ids)
+    }
     before = copy.deepcopy(dict(session))
     for login in ending.values():
         try:
@@ -131,13 +139,14 @@ def end_logins(keys: t.Collection[str]) -> None:
         except Exception:
             # A hook that fails must not keep anybody signed in.
             log.exception("%s: a function of on_logout failed.", login.log_name)
-    ended, failed = _end(ending)
+    ended, failed = _end(ending, reason)
     if failed:
         # Undo what the hooks have written, too: the next try calls them again.
         restore_session(before)
     if failed or len(ending) < len(logins):
         for entry in former.all:
-            entry.id = "" if entry.key in keys and entry.id not in failed else entry.id
+            is_ended = entry.key in keys and (ids is None or entry.id in ids)
+            entry.id = "" if is_ended and entry.id not in failed else entry.id
         write_entries(former.all)
     else:
         # As in Django, nothing is left for the next person. Keep what the hooks have written: a
@@ -152,13 +161,15 @@ def end_logins(keys: t.Collection[str]) -> None:
         raise problem
 
 
-def _end(logins: t.Mapping[str, StoredLogin]) -> tuple[list[StoredLogin], dict[str, StoreError]]:
+def _end(
+    logins: t.Mapping[str, StoredLogin], reason: str
+) -> tuple[list[StoredLogin], dict[str, StoreError]]:
     """End logins. Return those that this call ended, and the errors of the others by id."""
     ended, failed = [], {}
     for id, login in logins.items():
         pending = dict(request_scope().pending)
         try:
-            if login.end("asked"):
+            if login.end(reason):
                 ended.append(login)
         except StoreError as error:
             request_scope().restore_pending(pending)

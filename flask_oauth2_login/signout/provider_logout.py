@@ -20,8 +20,8 @@ from ..protocol.json_input import read_algorithm
 from ..protocol.token import MAX_LIFETIME
 from ..protocol.urls import add_params, origin
 from ..session.cookies import SealedCookie, cookie_name
-from ..session.registration import Registration
-from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins, server_store
+from ..session.registration import Registration, server_store
+from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins
 from ..stores.base import TokenStore
 from ..web.pages import render_page, set_no_store
 from ..web.redirect_uris import post_logout_redirect_uri

@@ -20,6 +20,12 @@ METHODS = (
 
 #: The value that replaces a record once its login has ended.
 ENDED = ""
+#: The beginning of the ids of notes that all of a person's sign-ins have ended. No record of the
+#: local store that begins so is deleted before it expires.
+ENDINGS = "ended:"
+
+#: The number of records that are asked for at a time.
+PAGE = 500
 
 Outcome = t.Literal["replaced", "changed", "gone"]
 
@@ -182,6 +188,17 @@ class TokenStore(t.Protocol):
 
         :returns: the number of records that were deleted.
         """
+
+
+def all_ids(store: TokenStore) -> t.Iterator[str]:
+    """Yield the ids of all records in a store, a page at a time.
+
+    :raises StoreError: the store can't be read.
+    """
+    page = store.scan(None, PAGE)
+    while page:
+        yield from page
+        page = store.scan(page[-1], PAGE) if len(page) == PAGE else []
 
 
 def check_labels(labels: t.Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from ..protocol.errors import StoreError
 from ..protocol.fork_safe import ForkSafe
-from .base import ENDED, Outcome, SharedStore, Stored
+from .base import ENDED, ENDINGS, Outcome, SharedStore, Stored
 from .local_file import find_file, is_unusable
 from .shared_file import SharedFile
 from .sqlite import BUSY_TIMEOUT, CHECK_INTERVAL, SQLiteStore
@@ -90,6 +90,7 @@ class LocalStore(ForkSafe):
         self._notes: dict[str, _Note] = {}
         #: The ids of the notes that are not in the file yet.
         self._unwritten: set[str] = set()
+        self._has_put_endings = False
         #: Why this process had no file at first; None if it always had one.
         self.no_file_reason: str | None = None
         super().__init__()
@@ -158,9 +159,20 @@ class LocalStore(ForkSafe):
             is_stored, is_written = True, False
             if not self._unwritten:
                 log.warning(FILE_NOT_WRITTEN, error)
+        self._has_put_endings = self._has_put_endings or id.startswith(ENDINGS)
         if is_stored:
             self._remember(id, _Note(sealed, expires_at), is_written)
         return is_stored
+
+    @property
+    def path(self) -> str | None:
+        """The path of the file; None if there is none, or before the first call."""
+        return self._file.path if self._file is not None else None
+
+    @property
+    def has_endings(self) -> bool:
+        """False if the last call of :meth:`read` proves that no id begins with `ENDINGS`."""
+        return self._has_put_endings or (self._file is not None and self._file.has_endings)
 
     def _live_note(self, id: str) -> _Note | None:
         note = self._notes.get(id)

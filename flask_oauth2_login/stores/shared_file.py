@@ -37,6 +37,11 @@ class SharedFile(SQLiteStore):
         self._mapped: sqlite3.Connection | None = None
         #: When to try again to make the map, by the monotonic clock.
         self._next_try = 0.0
+        #: False if the file had no note that begins with `ENDINGS` when it was last read. It stays
+        #: True after the last note has expired.
+        self.has_endings = False
+        #: What :meth:`_look` returned before the file was last searched for such notes.
+        self._searched: object = None
         super().__init__(path, limit=limit)
 
     def read(self, id: str) -> Stored | None:
@@ -45,6 +50,11 @@ class SharedFile(SQLiteStore):
             return None
         is_new = self._mapped is not None and self._seen != looks
         found = self._run(lambda connection: self._read(connection, id, is_new=is_new))
+        if not self.has_endings and (looks is None or self._searched != looks):
+            if self._all(sql.HAS_ENDINGS):
+                # Never set back, because another thread may have found a newer note meanwhile.
+                self.has_endings = True
+            self._searched = looks
         # The look is from before the query, so the next call notices what is written during it.
         self._seen = looks if self._mapped is not None else None
         return found

@@ -7,7 +7,7 @@ The tables are the same as those of `SQLAlchemyStore`, so each store opens files
 
 from __future__ import annotations
 
-from .base import ENDED, INDEXES, LABELS
+from .base import ENDED, ENDINGS, INDEXES, LABELS
 
 TABLES = ("oauth2_login_records", "oauth2_login_records_leases")
 COLUMNS = ("id", "sealed", "version", "expires_at", *LABELS)
@@ -79,11 +79,13 @@ SWEEP = f"DELETE FROM {RECORDS} WHERE expires_at <= :unix_time"
 SWEEP_LEASES = f"""
 DELETE FROM {LEASES} WHERE ends_at <= :unix_time AND NOT (ticket LIKE '%@%~%' AND {_HELD})
 """
+HAS_ENDINGS = f"SELECT 1 FROM {RECORDS} WHERE id > '{ENDINGS}' AND id < '{ENDINGS}~' LIMIT 1"
 # A store with a limit deletes its surplus, and a tenth of the limit more: the records that were
 # written longest ago. Ended logins are not counted, and are kept until they expire.
+_TRIMMED = f"sealed <> '{ENDED}' AND NOT (id > '{ENDINGS}' AND id < '{ENDINGS}~')"
 TRIM = f"""
 DELETE FROM {RECORDS} WHERE id IN (
-    SELECT id FROM {RECORDS} WHERE sealed <> '{ENDED}' ORDER BY version LIMIT :surplus)
+    SELECT id FROM {RECORDS} WHERE {_TRIMMED} ORDER BY version LIMIT :surplus)
 """
 TRIM_LEASES = f"""
 DELETE FROM {LEASES} WHERE name IN (
@@ -91,7 +93,7 @@ DELETE FROM {LEASES} WHERE name IN (
 """
 #: Pairs of statements: one counts rows that a limit is for, the other deletes the oldest of them.
 COUNT_AND_TRIM = (
-    (f"SELECT count(*) FROM {RECORDS} WHERE sealed <> '{ENDED}'", TRIM),
+    (f"SELECT count(*) FROM {RECORDS} WHERE {_TRIMMED}", TRIM),
     (f"SELECT count(*) FROM {LEASES} WHERE name LIKE 'once:%'", TRIM_LEASES),
 )
 #: Pairs of statements that copy all rows of a store to another one.

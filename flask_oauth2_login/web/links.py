@@ -21,9 +21,8 @@ from ..protocol.urls import json_param
 from ..session.context import this_request
 from ..session.current_login import find_identity, find_login, find_registration
 from ..session.extension import current_extension
-from ..session.registration import Registration
+from ..session.registration import Registration, server_store
 from ..session.request_scope import read_entries
-from ..session.stored_login import server_store
 from ..session.tenants import find_here, registration_there
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next

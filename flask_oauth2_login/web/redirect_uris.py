@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, current_app, request
+from werkzeug.routing import BuildError
 
 from ..config import prefers_https, server_name
 from ..protocol.errors import ConfigurationError
@@ -35,6 +36,28 @@ def redirect_uri(registration: Registration) -> str:
     values = url_values(registration, endpoint)
     current_app.inject_url_defaults(endpoint, values)
     return adapter.build(endpoint, values, force_external=True)
+
+
+def planned_redirect_uri(app: Flask, registration: Registration) -> str:
+    """Return the redirect URI that will be sent, without a request.
+
+    :returns: a URI with ``<host>`` in it if each request's own host counts, and with the names of
+        the URL rule's variables where it has some.
+    """
+    rule = next(app.url_map.iter_rules(f"{registration.name}.callback"))
+    path = app.config["APPLICATION_ROOT"].rstrip("/") + rule.rule
+    with app.test_request_context():
+        if depends_on_host(registration, app):
+            return f"{request.scheme}://<host>{path}"
+        try:
+            return redirect_uri(registration)
+        except BuildError:
+            return f"{request.scheme}://{server_name()}{path}"
+
+
+def depends_on_host(registration: Registration, app: Flask) -> bool:
+    """Return True if the redirect URI is made of each request's own host."""
+    return not (registration.handler.redirect_uri or app.config["SERVER_NAME"])
 
 
 def callback_path(app: Flask, registration: Registration) -> str | None:

@@ -6,13 +6,15 @@ import enum
 import re
 import typing as t
 
-from flask import Request
+from flask import Request, request
 
 _NOTHING = re.compile(r"q=0(\.0*)?")
 
 #: The headers by which browsers announce a prefetch, now or formerly.
 PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 _PURPOSES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in PURPOSES)
+#: The most characters of a browser's ``User-Agent`` that are kept.
+MAX_NAME = 200
 
 
 class UserAgent(enum.Enum):
@@ -108,3 +110,9 @@ def is_same_origin(request: Request) -> bool | None:
     if origin is None or origin == "null":
         return None
     return origin == own_origin(request)
+
+
+def browser_name() -> str | None:
+    """Return the ``User-Agent`` of this request, shortened and printable; None if it has none."""
+    sent = read_header(request.environ, "User-Agent") or ""
+    return "".join(filter(str.isprintable, sent[:MAX_NAME])) or None

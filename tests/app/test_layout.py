@@ -20,8 +20,9 @@ ROOT = Path(flask_oauth2_login.__file__).parent
 #: Other modules beside them are to be put in here.
 ORDER = (
     "",  # the package itself: public names
-    "testing",
-    "blueprint", "registering", "views", "hooks", "checks", "jobs", "key_rotation", "globals",
+    "cli", "testing",
+    "doctor", "blueprint", "arguments", "registering", "views", "hooks", "checks",
+    "jobs", "sign_ins", "key_rotation", "globals",
     "providers", "signin", "signout", "web", "session", "config", "client", "stores", "signals",
     "protocol", "later",
 )  # fmt: skip

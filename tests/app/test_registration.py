@@ -26,7 +26,7 @@ from flask_oauth2_login import (
     SQLAlchemyStore,
     login_required,
 )
-from flask_oauth2_login.blueprint import BlueprintOptions
+from flask_oauth2_login.arguments import BlueprintOptions
 from flask_oauth2_login.client.options import HandlerOptions
 from flask_oauth2_login.client.options import Options as HandlerDefaults
 from tests.conftest import MakeApp

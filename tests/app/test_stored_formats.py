@@ -90,4 +90,7 @@ def test_what_an_earlier_version_stored_still_opens(
     assert browser.get("/both").json == expected
     with app.app_context():
         (account,) = sso.accounts("sso::ada")
+        (sign_in,) = sso.sign_ins("sso::ada")
     assert (account.id, account.email) == ("ada", "ada@example.com")
+    # What was stored before user agents were has none.
+    assert (sign_in.user_agent, sign_in.current) == ("", False)

@@ -425,6 +425,7 @@ def test_what_was_written_longest_ago_goes_first_and_never_that_a_login_has_ende
     path = place if place == ":memory:" else tmp_path / place
     store = SQLiteStore(path, limit=100)
     assert store.put("ended", "", soon())
+    assert store.put("ended:all-of-a-person", "note", soon())
     for number in range(300):
         # Whatever ends first.
         store.create(f"{number:03}", "sealed", {}, soon() - number)
@@ -433,6 +434,7 @@ def test_what_was_written_longest_ago_goes_first_and_never_that_a_login_has_ende
     assert 80 <= len(kept) <= 150
     assert kept == [f"{number:03}" for number in range(300 - len(kept), 300)]
     assert store.read("ended") is not None
+    assert store.read("ended:all-of-a-person") is not None
     assert not store.put("ended", "sealed", soon())
     assert sum(not store.once(f"{number:03}", 60) for number in range(300)) <= 150
     store.close()

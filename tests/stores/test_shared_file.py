@@ -236,6 +236,21 @@ def test_a_sign_out_while_the_file_is_locked_counts_here_and_later_everywhere(
 
 @pytest.mark.slow
 @pytest.mark.security("D3")
+def test_an_ending_of_all_while_the_file_is_locked_counts_here_and_later_everywhere(
+    provider: Provider, instance: Path, make_process: MakeProcess
+) -> None:
+    one, two = make_process(), make_process()
+    browser = sign_in(one, provider)
+    with locked(shared_file(instance)), one.app_context():
+        t.cast(OAuth2Login, one.blueprints["oauth2"]).end_sign_ins("oauth2::ada")
+        assert visit(one, browser) == 401
+    assert Browser(one).get("/").status_code == 200
+    assert [visit(one, browser), visit(two, browser)] == [401, 401]
+    assert visit(make_process(), browser) == 401
+
+
+@pytest.mark.slow
+@pytest.mark.security("D3")
 def test_what_waits_for_a_locked_file_holds_up_no_reader(
     provider: Provider, instance: Path, make_process: MakeProcess
 ) -> None:

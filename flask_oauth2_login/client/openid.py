@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import typing as t
@@ -259,6 +260,10 @@ class OpenIDConnect(OAuth2):
                 known = userinfo.merge_claims(known, more, numeric_sub=self.numeric_sub)
                 self._unsent.note(id_claims, more, of_scope)
                 token.found_roles = roles.find(more, USERINFO, found)
+        if known is id_claims and token.identity is not None:
+            # The ID token's, which `get_token` has read already.
+            kept = {name: known[name] for name in claims if name in known}
+            return dataclasses.replace(token.identity, claims=kept)
         return make_identity(known, fields=self.identity, token=token, claims=claims)
 
     @without_locals

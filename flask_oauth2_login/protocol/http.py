@@ -31,8 +31,8 @@ _DEFAULT_HEADERS = {
     "Accept-Encoding": "identity",
 }
 
-#: A URL that requests would not change. Most endpoints have one, and parsing it takes a twentieth of
-#: a request's CPU time.
+#: A URL that requests would not change. Most endpoints have one, and parsing it takes a twentieth
+#: of a request's CPU time.
 PLAIN_URL = re.compile(
     r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{1,3}|:[1-5][0-9]{4})?(?:/(?!\.)[A-Za-z0-9_.~-]*)+"
 )

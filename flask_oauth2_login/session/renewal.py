@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from contextlib import suppress
 
 from ..client.asked_again import ask_again
+from ..client.backoff import MAX_BACKOFF_SECONDS
 from ..client.revocation import revoke
-from ..protocol.errors import IDTokenError, ProviderError, UserInfoRefusedError
+from ..protocol.errors import (
+    IDTokenError,
+    OAuth2Error,
+    ProviderError,
+    ProviderUnavailableError,
+    StoreError,
+    UserInfoRefusedError,
+)
 from ..protocol.roles import ID_TOKEN, USERINFO
 from ..protocol.token import Token
+from ..stores.local import overwrite
+from ..stores.sealing import hashed_name
 from .record import Record
 from .registration import Registration
 
 log = logging.getLogger("flask_oauth2_login")
+
+#: How long (s) after a failure a login is to be confirmed again, if the provider does not say.
+CONFIRM_AGAIN_SECONDS = 30
 
 
 def renew(registration: Registration, record: Record, token: Token) -> Token | None:
@@ -51,6 +67,30 @@ def renew(registration: Registration, record: Record, token: Token) -> Token | N
         log.warning("%s: UserInfo can't be asked again just now. %s", registration.log_name, error)
         renewed.is_confirmed = False
     return renewed
+
+
+def confirm(registration: Registration, record: Record, token: Token) -> Token | None:
+    """Renew a login as `renew` does, unless a process has failed to a short time ago.
+
+    Nobody needs the new token yet, so no process asks a provider that fails before the pause ends.
+
+    :raises OAuth2Error: as `renew`, and in the pause.
+    """
+    store, name = registration.shared_store, hashed_name("unconfirmed", record.id)
+    note = store.read(name)
+    if note is not None and (left := float(note.sealed) - time.time()) > 0:
+        raise ProviderUnavailableError(
+            "The provider could not confirm this login a short time ago.",
+            retry_after=math.ceil(left),
+        )
+    try:
+        return renew(registration, record, token)
+    except OAuth2Error as error:
+        seconds = getattr(error, "retry_after", None) or CONFIRM_AGAIN_SECONDS
+        end = time.time() + min(seconds, MAX_BACKOFF_SECONDS)
+        with suppress(StoreError):
+            overwrite(store, name, repr(end), end)
+        raise
 
 
 def can_confirm(registration: Registration, token: Token) -> bool:

@@ -23,12 +23,10 @@ from .last_use import note_use
 from .lifetime import expires_at, is_over
 from .record import Record, pack, unpack, with_refreshed_claims
 from .registration import Registration, server_store
-from .renewal import renew
+from .renewal import CONFIRM_AGAIN_SECONDS, confirm, renew
 
 log = logging.getLogger("flask_oauth2_login")
 
-#: How long (s) after UserInfo failed a login is to be confirmed again.
-CONFIRM_AGAIN_SECONDS = 30
 #: How long (s) a refreshed token waits on this machine for a store that is down.
 FALLBACK_SECONDS = 7 * 24 * 3600
 
@@ -190,7 +188,8 @@ class StoredLogin(TokenSource):
         return self._stored
 
     def refresh(self, token: Token) -> Token | None:
-        return renew(self.registration, self.record, token)
+        ask = renew if self.confirming_since is None else confirm
+        return ask(self.registration, self.record, token)
 
     def is_newer(self, stored: StoredToken, former: Token) -> bool:
         since = self.confirming_since

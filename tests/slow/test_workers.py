@@ -15,7 +15,8 @@ import requests
 
 from tests.support import ROOT
 from tests.support.assertions import refreshes
-from tests.support.provider import Browser, Provider
+from tests.support.clock import SharedClock
+from tests.support.provider import Answer, Browser, Provider
 from tests.support.servers import free_port, wait_until
 from tests.support.threads import at_once
 from tests.support.visitors import call_as
@@ -28,7 +29,7 @@ ROUNDS = 10
     params=["cookie", "cookie --preload", "session", "sqlite", "redis_server", "postgresql"]
 )
 def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) -> t.Iterator[str]:
-    """An app on four gunicorn workers with eight threads each; its URL."""
+    """An app on four workers; its URL."""
     port = free_port()
     environment = {**os.environ, "PROVIDER": provider.url, "INSTANCE": str(tmp_path)}
     kind, *options = request.param.split()
@@ -42,10 +43,15 @@ def workers(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) 
         tables = SQLAlchemyStore(environment["STORE"])
         tables.create_tables()
         tables.close()
+    yield from serve(environment, port, "make_worker()", *options)
+
+
+def serve(environment: dict[str, str], port: int, factory: str, *options: str) -> t.Iterator[str]:
+    """An app of ``tests.support.worker`` on four workers with eight threads each; its URL."""
     command = [
         sys.executable, "-m", "gunicorn", "--workers", "4", "--threads", "8",
         "--log-level", "error", "--bind", f"127.0.0.1:{port}",
-        *options, "tests.support.worker:make_worker()",
+        *options, f"tests.support.worker:{factory}",
     ]  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
         url = f"http://127.0.0.1:{port}"
@@ -95,3 +101,90 @@ def test_a_state_and_a_sign_out_count_in_every_worker(workers: str, provider: Pr
     for _ in range(12):
         browser.jar = signed_in.copy()
         assert browser.fetch("/me").status_code == 401
+
+
+class Confirmed(t.NamedTuple):
+    """An app that has logins confirmed each 900 seconds, its visitor, and the workers' clock."""
+
+    browser: Browser
+    clock: SharedClock
+
+    def visit(self) -> list[int]:
+        """Open a guarded page by 32 copies of the browser at the same time."""
+        return at_once(functools.partial(call_as, self.browser, self.browser.base_url, "/me"), 32)
+
+    @property
+    def roles(self) -> list[str]:
+        return t.cast("list[str]", (self.browser.get("/me").json or {})["roles"])
+
+
+@pytest.fixture(params=["cookie", "sqlite", "redis_server"])
+def confirmed(
+    request: pytest.FixtureRequest, provider: Provider, tmp_path: Path
+) -> t.Iterator[Confirmed]:
+    stores = {"cookie": "cookie", "sqlite": f"sqlite:///{tmp_path}/logins.db"}
+    store = stores.get(request.param) or request.getfixturevalue(request.param).url
+    # Nothing but `revalidate` renews these.
+    provider.expires_in = 30 * 24 * 3600
+    clock = SharedClock(tmp_path / "clock")
+    more = {
+        "PROVIDER": provider.url,
+        "INSTANCE": str(tmp_path),
+        "STORE": store,
+        "CLOCK": str(tmp_path / "clock"),
+    }
+    served = serve({**os.environ, **more}, free_port(), "make_revalidating_worker()")
+    for url in served:
+        browser = Browser(url, provider)
+        say_groups(provider, "admins")
+        browser.sign_in()
+        yield Confirmed(browser, clock)
+
+
+def say_groups(provider: Provider, *groups: str) -> None:
+    """Have UserInfo say this of the person, for grants that exist too."""
+    assert provider.person is not None
+    for person in (provider.person, *(grant.person for grant in provider.grants.all)):
+        person["groups"] = list(groups)
+
+
+@pytest.mark.security("C6")
+def test_four_workers_confirm_a_login_once_each_interval(
+    confirmed: Confirmed, provider: Provider
+) -> None:
+    for number in range(1, 4):
+        assert confirmed.visit() == [200] * 32
+        assert refreshes(provider) == number - 1
+        say_groups(provider, f"group-{number}")
+        confirmed.clock.ahead += 901
+        assert confirmed.visit() == [200] * 32
+        assert refreshes(provider) == number
+        assert len(provider.calls("/userinfo")) == number + 1
+        assert confirmed.roles == [f"group-{number}"]
+
+
+@pytest.mark.security("C9")
+def test_an_outage_leaves_logins_and_four_workers_ask_once_again_later(
+    confirmed: Confirmed, provider: Provider
+) -> None:
+    provider.on("/token", Answer(503))
+    confirmed.clock.ahead += 901
+    for number in range(1, 4):
+        assert confirmed.visit() == [200] * 32
+        assert confirmed.visit() == [200] * 32
+        assert refreshes(provider) == number
+        confirmed.clock.ahead += 60
+    say_groups(provider, "staff")
+    provider.off()
+    assert confirmed.visit() == [200] * 32
+    assert refreshes(provider) == 4
+    assert confirmed.roles == ["staff"]
+
+
+@pytest.mark.security("D1")
+def test_a_refusal_ends_a_login_in_four_workers(confirmed: Confirmed, provider: Provider) -> None:
+    provider.grants.revoke_all()
+    confirmed.clock.ahead += 901
+    assert confirmed.visit() == [401] * 32
+    assert confirmed.visit() == [401] * 32
+    assert refreshes(provider) == 1

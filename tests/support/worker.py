@@ -10,6 +10,7 @@ from flask import Flask
 from flask_oauth2_login import OAuth2Login
 
 from .apps import make_site
+from .clock import SharedClock
 
 #: Seconds to connect to the provider, and to wait for its answer. There are many at a time.
 TIMEOUT = (5.0, 15.0)
@@ -21,6 +22,19 @@ def make_worker() -> Flask:
     offline = store not in {None, "session"}
     return make_site(
         os.environ["PROVIDER"], os.environ["INSTANCE"], store, TIMEOUT, offline=offline
+    )
+
+
+def make_revalidating_worker() -> Flask:
+    """An app whose logins are confirmed each quarter of an hour, by the clock of the test."""
+    SharedClock.follow(os.environ["CLOCK"])
+    return make_site(
+        os.environ["PROVIDER"],
+        os.environ["INSTANCE"],
+        os.environ.get("STORE"),
+        TIMEOUT,
+        roles="groups",
+        revalidate=900,
     )
 
 

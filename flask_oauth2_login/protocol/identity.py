@@ -57,7 +57,9 @@ class Identity:
     tenant: str | None = None
     #: The claims that the login keeps: ``OAuth2Login(…, claims=[…])``.
     claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    #: The app's own key for this person, as ``on_login`` has set it.
+    #: The app's own key for this person, as ``on_login`` has set it. Without that it is made of
+    #: ``provider``, ``tenant`` and ``id``: ``github::42``. It is None in ``on_login`` before it is
+    #: set, and where ``id`` is None.
     owner: str | None = None
     #: The person's roles, where the login says where they are: ``OAuth2Login(…, roles="path")``.
     roles: list[str] = dataclasses.field(default_factory=list)

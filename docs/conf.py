@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import runpy
 import tomllib
+import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 
 project = "Flask-OAuth2-Login"
 author = copyright = "The Flask-OAuth2-Login developers"  # noqa: A001  (Sphinx's name)
@@ -28,7 +31,6 @@ myst_enable_extensions = ["colon_fence"]
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_class_signature = "separated"
 python_maximum_signature_line_length = 88
 
 html_theme = "flask"
@@ -37,3 +39,9 @@ html_static_path = ["_static"]
 html_css_files = ["docs.css"]
 html_show_sourcelink = False
 html_copy_source = False
+
+
+def setup(app: t.Any) -> None:
+    """Write the pages of the providers before Sphinx looks for pages."""
+    write_pages = runpy.run_path(str(DOCS / "make_provider_pages.py"))["write_pages"]
+    app.connect("builder-inited", lambda _: write_pages(DOCS / "providers"))

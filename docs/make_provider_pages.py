@@ -15,6 +15,7 @@ import typing as t
 from pathlib import Path
 
 from flask_oauth2_login.providers.described import Description, Setting, describe
+from flask_oauth2_login.providers.oddities import listed, show_places
 from flask_oauth2_login.providers.presets import preset_names
 from flask_oauth2_login.providers.rows import all_rows
 
@@ -54,7 +55,7 @@ def is_by_hand(page: Path) -> bool:
 def make_page(told: Description) -> str:
     parts = [MARK, f"# {told.label}", _register(told), _configure(told), _scopes(told)]
     if told.roles:
-        paths = ", ".join(f"`{path}`" for path in told.roles)
+        paths = listed([f"`{show_places(path)}`" for path in told.roles])
         parts.append(f"## Roles\n\n`identity.roles` is what its answers have at {paths}.")
     if told.oddities:
         parts.append("## What is particular\n\n" + "\n".join(f"- {line}" for line in told.oddities))

@@ -84,6 +84,9 @@ class OAuth2Login(Blueprint):
     :param tenant_cache_seconds: after how many seconds a handler is made anew.
     :param host: the host of the login's URLs, in an app with ``host_matching=True``. It may have
         variables: ``host="<host>"`` is any.
+    :param label: what people call the provider: "Sign in with <label>". By default the preset's,
+        or the handler's option ``label``.
+    :param logo: the URL of an image for the button: a path of this site, or an https URL.
     :param blueprint: the keyword arguments of ``flask.Blueprint``: ``url_prefix``, ``subdomain``, …
     :raises ConfigurationError: at registration, if an option or a setting can't work.
     """
@@ -107,6 +110,8 @@ class OAuth2Login(Blueprint):
         tenant_cache_size: int = 256,
         tenant_cache_seconds: float = 600,
         host: str | None = None,
+        label: str | None = None,
+        logo: str | None = None,
         **blueprint: t.Unpack[BlueprintOptions],
     ) -> None:
         check_provider(provider, preset, tenant)
@@ -122,6 +127,8 @@ class OAuth2Login(Blueprint):
             authorize_params=check_params("authorize_params", authorize_params or {}),
             roles=read_rules(roles, role_names),
             revalidate=read_seconds("revalidate", revalidate),
+            label=label,
+            logo=logo,
         )
         self._plan = LoginPlan(provider, preset, self.name, scope, store, options, tenant, limits)
         self._hooks = LoginHooks()

@@ -6,7 +6,7 @@ import typing as t
 
 from flask import Flask
 
-from .config import NO_SECRET_KEY, Config
+from .config import NO_SECRET_KEY, Config, is_image_url
 from .protocol.errors import ConfigurationError
 from .session.extension import extension_of
 from .session.registration import Login, Registration
@@ -103,7 +103,9 @@ def check_settings(app: Flask, login: Login) -> None:  # noqa: ARG001
 
     :raises ConfigurationError: one is not valid.
     """
-    _ = Config(app).lifetime
+    config = Config(app)
+    _ = config.lifetime
+    config.check_pages()
 
 
 def check_offline(app: Flask, login: Login) -> None:  # noqa: ARG001
@@ -139,6 +141,19 @@ def check_roles(app: Flask, login: Login) -> None:  # noqa: ARG001
         )
 
 
+def check_logo(app: Flask, login: Login) -> None:  # noqa: ARG001
+    """Check the image of the login's button.
+
+    :raises ConfigurationError: ``logo`` is not the URL of an image.
+    """
+    logo = login.options.logo
+    if logo is not None and not is_image_url(logo):
+        raise ConfigurationError(
+            f"logo={logo!r} of the login {login.name!r} is not the URL of an image: a path"
+            " such as '/static/sso.svg', or an https URL."
+        )
+
+
 #: The checks before a login's blueprint is registered under a name.
 BEFORE: t.Sequence[t.Callable[[Flask, str], None]] = (check_secret_key, check_name)
 #: The checks of a registered login.
@@ -147,6 +162,7 @@ CHECKS: t.Sequence[t.Callable[[Flask, Login], None]] = (
     check_settings,
     check_offline,
     check_roles,
+    check_logo,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from datetime import timedelta
 from types import NoneType
@@ -16,6 +17,11 @@ NO_SECRET_KEY = (
     ' with it. Make one with `python -c "import secrets; print(secrets.token_hex())"` and set'
     " app.config['SECRET_KEY'], or FLASK_SECRET_KEY with app.config.from_prefixed_env()."
 )
+
+#: Characters that a Content-Security-Policy can't have, or that would begin another header.
+_NOT_IN_POLICY = re.compile(r"[^\x20-\x7e]|,")
+_COLOR = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
+_LOGO = re.compile(r"(https?://[^\s/?#;,'\"]+)?/[!-~]*")
 
 
 class Config:
@@ -57,6 +63,16 @@ class Config:
         raise ConfigurationError(
             f"OAUTH2_LOGIN_LIFETIME={given!r} is neither a number of seconds nor a timedelta."
         )
+
+    def check_pages(self) -> None:
+        """Check the settings of our pages.
+
+        :raises ConfigurationError: one is not valid.
+        """
+        for key, (is_valid, expected) in _PAGE_SETTINGS.items():
+            value = self._app.config.get(key)
+            if value is not None and not is_valid(value):
+                raise ConfigurationError(f"{key}={value!r} is not {expected}.")
 
     @property
     def touch_seconds(self) -> float:
@@ -121,6 +137,30 @@ def default_next() -> str:
     return str(current_app.config.get("OAUTH2_LOGIN_DEFAULT_NEXT") or f"{request.script_root}/")
 
 
+def app_name() -> str | None:
+    """``OAUTH2_LOGIN_APP_NAME``: what our pages call the app."""
+    return t.cast("str | None", current_app.config.get("OAUTH2_LOGIN_APP_NAME"))
+
+
+def app_logo() -> str | None:
+    """``OAUTH2_LOGIN_APP_LOGO``: the URL of the app's logo."""
+    return t.cast("str | None", current_app.config.get("OAUTH2_LOGIN_APP_LOGO"))
+
+
+def accent_color() -> str:
+    """``OAUTH2_LOGIN_ACCENT_COLOR``: the background of the primary button."""
+    return str(current_app.config.get("OAUTH2_LOGIN_ACCENT_COLOR") or "#2457d6")
+
+
+def content_security_policy(own: str) -> str | None:
+    """``OAUTH2_LOGIN_CONTENT_SECURITY_POLICY``: the header of our pages; None to send none.
+
+    :param own: the policy for our own layout, where the setting is missing.
+    """
+    key = "OAUTH2_LOGIN_CONTENT_SECURITY_POLICY"
+    return t.cast("str | None", current_app.config.get(key, own))
+
+
 def server_name() -> str | None:
     """``SERVER_NAME``: the app's host, for redirect URIs."""
     return t.cast("str | None", current_app.config["SERVER_NAME"])
@@ -143,3 +183,30 @@ def csrf_field() -> str:
 
 def _as_text(value: t.Any) -> t.Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def is_image_url(value: t.Any) -> bool:
+    """Return True for a path of this site, or an http or https URL, of an image."""
+    return isinstance(value, str) and _LOGO.fullmatch(value) is not None
+
+
+def _is_policy(value: t.Any) -> bool:
+    return isinstance(value, str) and _NOT_IN_POLICY.search(value) is None
+
+
+#: The settings of our pages: what they are checked by, and what is expected of them.
+_PAGE_SETTINGS: t.Mapping[str, tuple[t.Callable[[t.Any], bool], str]] = {
+    "OAUTH2_LOGIN_APP_NAME": (lambda value: isinstance(value, str), "a string"),
+    "OAUTH2_LOGIN_APP_LOGO": (
+        is_image_url,
+        "the URL of an image: a path such as '/static/logo.svg', or an https URL",
+    ),
+    "OAUTH2_LOGIN_ACCENT_COLOR": (
+        lambda value: isinstance(value, str) and _COLOR.fullmatch(value) is not None,
+        "a colour such as '#2457d6' or '#25d': the contrast of the text on it is computed",
+    ),
+    "OAUTH2_LOGIN_CONTENT_SECURITY_POLICY": (
+        _is_policy,
+        "a policy: a string of ASCII characters without commas, or None to send none",
+    ),
+}

@@ -22,6 +22,7 @@ from .session.superseded import was_superseded
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.links import login_url, logout_button
 from .web.login_required import refuse_unguarded
+from .web.macros import add_template_global
 from .web.pages import render_error, set_no_store
 from .web.view_urls import is_own_view
 
@@ -179,6 +180,8 @@ class _Unsaved(NullSession):
 
 
 def _template_context() -> dict[str, t.Any]:
+    # The environment is there by now. Making it at registration would fix the app's options.
+    add_template_global()
     return {
         "current_identity": current_identity,
         "login_url": login_url,

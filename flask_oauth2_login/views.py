@@ -19,6 +19,7 @@ from .protocol.errors import (
     OAuth2Error,
     StoreError,
 )
+from .protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 from .protocol.tracebacks import without_locals
 from .session.context import this_request
 from .session.current_login import find_login
@@ -30,7 +31,7 @@ from .signin import flow, samesite
 from .signin.attempt import answers_by_form
 from .signin.response import read_response
 from .signin.session_setup import linking_owner
-from .signin.unknown_attempt import UnknownAttemptError
+from .signin.unknown_attempt import NOT_AS_BEFORE, USED_BEFORE, UnknownAttemptError
 from .signout import provider_logout
 from .signout.logout import ask, sign_out
 from .web.links import ask_to_link, read_link
@@ -74,7 +75,7 @@ def login(**_variables: object) -> Response:
     except ConfigurationError as error:
         # Developers get this error from `login_url(link=True)`. A visitor may follow any link.
         log.warning("%s: an account can't be added. %s", registration.log_name, error)
-        raise error_page(400, "Accounts can't be added here.") from None
+        raise error_page(400, N_("Accounts can't be added here.")) from None
 
 
 def _login_for_provider(registration: Registration) -> Response:
@@ -83,7 +84,7 @@ def _login_for_provider(registration: Registration) -> Response:
         raise MethodNotAllowed(["GET"])
     given = request.values
     if given.getlist("iss") != [registration.handler.issuer]:
-        raise error_page(400, "This sign-in is for another provider.")
+        raise error_page(400, N_("This sign-in is for another provider."))
     hint = given.get("login_hint")
     target = given.get("target_link_uri")
     if request.method == "POST":
@@ -108,7 +109,7 @@ def require_navigation(request: Request) -> None:
         abort(set_no_store(Response(status=503)))
     mode = read_header(request.environ, "Sec-Fetch-Mode")
     if mode not in {None, "navigate"} or not is_navigation(request):
-        raise error_page(400, "A sign-in is begun by going to it, in a window.")
+        raise error_page(400, N_("A sign-in is begun by going to it, in a window."))
 
 
 @without_locals
@@ -130,7 +131,8 @@ def finish_sign_in(take: t.Callable[[Registration], Response]) -> Response:
         return take(registration)
     except LoginRequired as error:
         # The sign-in that needs a login has just been tried. Another redirect would go in circles.
-        raise _login_failed(registration, AuthorizationError("invalid_state", str(error))) from None
+        refusal = AuthorizationError("invalid_state", str(error), sentence=NOT_AS_BEFORE)
+        raise _login_failed(registration, refusal) from None
     except OAuth2Error as error:
         if _is_repeated(registration, error):
             target = safe_next(request_scope().attempted_next) or default_next()
@@ -179,6 +181,7 @@ def _take_response(registration: Registration) -> Response:
         raise UnknownAttemptError(
             "it was answered before, or more than a minute ago; start again",
             "no cookie of a held response came",
+            USED_BEFORE,
         )
     if not response:
         raise AuthorizationError("invalid_request", "there is no answer; start again")

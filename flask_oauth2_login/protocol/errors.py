@@ -17,6 +17,9 @@ from .json_input import to_one_line
 class OAuth2Error(Exception):
     """The base class of every error that this extension raises."""
 
+    #: What a visitor may read of it, in English. Without it, a page says what it says of the class.
+    sentence: str | None = None
+
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else type(self).__name__
 
@@ -41,6 +44,7 @@ class _Refusal(OAuth2Error, BadRequest):
     :param status_code: the status of the HTTP response that had the error; None if it was not in a
         response to one of our requests.
     :param detail: a sentence for developers, which is in the error's text only.
+    :param sentence: a sentence for visitors, in place of the general one for this error.
     """
 
     _what: t.ClassVar[str]
@@ -52,17 +56,19 @@ class _Refusal(OAuth2Error, BadRequest):
         status_code: int | None = None,
         *,
         detail: str = "",
+        sentence: str | None = None,
     ) -> None:
         # A provider may send characters that RFC 6749, sections 4.1.2.1 and 5.2 forbid.
         error = to_one_line(error)
         error_description = to_one_line(error_description) if error_description else None
-        sentence = f"{self._what}: {error}"
+        text = f"{self._what}: {error}"
         if error_description:
-            sentence += f" ({error_description})"
+            text += f" ({error_description})"
         if detail:
-            sentence += f". {to_one_line(detail)}"
-        super().__init__(sentence)
-        self.args = (sentence,)
+            text += f". {to_one_line(detail)}"
+        super().__init__(text)
+        self.args = (text,)
+        self.sentence = sentence
         self.error = error
         self.error_description = error_description
         self.status_code = status_code

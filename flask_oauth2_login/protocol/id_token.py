@@ -19,6 +19,7 @@ from .json_input import is_intact, to_one_line
 from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
 from .scope import split_scope
+from .texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -85,7 +86,7 @@ def validate_id_token(
         raise UnmetDemandError(
             f"its acr is {str(claims.get('acr'))[:100]!r}, and the request demanded"
             f" {' or '.join(wanted)}",
-            "A stronger sign-in is needed, and the sign-in service did not offer one.",
+            N_("A stronger sign-in is needed, and the sign-in service did not offer one."),
         )
     # Point 13: auth_time.
     if max_age is not None:
@@ -259,7 +260,7 @@ def _check_auth_time(
     if age > allowed:
         raise UnmetDemandError(
             f"the person signed in too long ago: {age:.0f} seconds, and max_age is {most:g}",
-            "A more recent sign-in is needed, and the sign-in service did not ask for one.",
+            N_("A more recent sign-in is needed, and the sign-in service did not ask for one."),
         )
 
 

@@ -28,6 +28,8 @@ class LoginOptions:
     authorize_params: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     roles: RoleRules = NO_ROLES
     revalidate: float | None = None
+    label: str | None = None
+    logo: str | None = None
 
 
 class LoginPlan(t.NamedTuple):

@@ -38,9 +38,14 @@ class Login:
     sealer: Sealer
 
     @property
+    def given_label(self) -> str | None:
+        """What people call the provider; None if no option says it."""
+        return self.options.label or None
+
+    @property
     def label(self) -> str:
-        """The login's name on buttons."""
-        return self.name.rpartition(".")[2].replace("_", " ").title()
+        """What a menu of several logins calls this one."""
+        return self.given_label or self.name.rpartition(".")[2].replace("_", " ").title()
 
     @property
     def attempt_context(self) -> tuple[str, ...]:
@@ -71,9 +76,10 @@ class Registration(Login):
     variable: str | None = None
 
     @property
-    def label(self) -> str:
-        """The login's name on buttons."""
-        return self.handler.label or super().label
+    def given_label(self) -> str | None:
+        """What people call the provider; None if neither an option nor a preset says it."""
+        # What presets have in brackets tells developers which of several they are.
+        return self.options.label or (self.handler.label or "").partition(" (")[0] or None
 
     @property
     def attempt_context(self) -> tuple[str, ...]:

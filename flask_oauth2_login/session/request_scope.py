@@ -55,6 +55,8 @@ class RequestScope:
     url_values: t.Mapping[str, t.Any] | None = None
     #: True if the request names a tenant that does not exist.
     is_unknown_tenant: bool = False
+    #: A locale, and the texts of our pages in its language.
+    translator: tuple[t.Any, t.Any] | None = None
     _parsed: tuple[t.Any, SessionEntries] | None = None
 
     def __init__(self) -> None:

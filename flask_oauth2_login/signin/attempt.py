@@ -14,7 +14,6 @@ from hashlib import sha256
 from flask import Response, after_this_request, request
 
 from ..protocol.base64url import encode
-from ..protocol.errors import AuthorizationError
 from ..protocol.pkce import make_code_verifier
 from ..protocol.urls import is_secure_url
 from ..session.context import this_request
@@ -33,7 +32,15 @@ from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
 from ..web.next_url import safe_next
 from .remembered_next import common_path, find_next, remember_next
-from .unknown_attempt import NOT_OURS, UnknownAttemptError, explain_missing, note_host
+from .unknown_attempt import (
+    TOO_OLD,
+    USED_BEFORE,
+    UnknownAttemptError,
+    explain_missing,
+    not_ours,
+    note_host,
+    too_long,
+)
 
 #: How long (s) a person may take at the provider.
 LIFETIME = 600
@@ -42,7 +49,6 @@ MAX_PARALLEL = 8
 #: The most bytes that the cookies of all attempts may take in a request. On https they are sent
 #: with every request, and servers refuse requests with more than about 8,000 bytes of cookies.
 MAX_BYTES = 3000
-
 
 # Bytes that each cookie adds to a Cookie header besides name and value: "=" and "; ".
 _AROUND = 3
@@ -118,7 +124,7 @@ def begin_attempt(
         attempt.next = None
         cookie = _make_cookie(registration, attempt)
     if _size(cookie) > most:
-        raise AuthorizationError("invalid_request", "the link to it is too long")
+        raise too_long()
     surplus = _find_surplus(under_way, most - _size(cookie))
     kept = [former for _, former in under_way if former not in surplus]
     room = most - _size(cookie) - sum(map(_size_of_sent, kept)) - _AROUND
@@ -149,7 +155,7 @@ def find_attempt(registration: Registration, state: str | None) -> Attempt:
         request_scope().take_up_attempt(safe_next(attempt.next), is_linking=is_linking)
         return attempt
     if not state or not _STATE.fullmatch(state):
-        raise UnknownAttemptError(NOT_OURS, "its state is missing, or is not one of this app's")
+        raise not_ours("its state is missing, or is not one of this app's")
     request_scope().take_up_attempt(safe_next(find_next(registration, state)), is_linking=False)
     raise _explain_missing(registration, state)
 
@@ -161,9 +167,7 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
     if dated is not None:
         made_at, (binding, *values) = dated[0], _split(registration, dated[1])
         if binding != _binding(registration):
-            return UnknownAttemptError(
-                NOT_OURS, "it was begun at another tenant, or at another provider of this tenant"
-            )
+            return not_ours("it was begun at another tenant, or at another provider of this tenant")
         age = time.time() - made_at
         with suppress(TypeError):
             former = Attempt(*values)
@@ -173,6 +177,7 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
                 return UnknownAttemptError(
                     "it was begun more than ten minutes ago; start again",
                     f"its cookie is {age:.0f} seconds old, and at most {LIFETIME} are accepted",
+                    TOO_OLD,
                 )
     return explain_missing(registration, cookie)
 
@@ -198,7 +203,7 @@ def use_attempt(registration: Registration, attempt: Attempt) -> None:
 
     if not is_first:
         raise UnknownAttemptError(
-            "it was used before; start again", "its state has been used already"
+            "it was used before; start again", "its state has been used already", USED_BEFORE
         )
 
 

@@ -16,13 +16,14 @@ import typing as t
 
 from flask import Response, after_this_request, request
 
+from ..config import app_name
 from ..protocol.errors import AuthorizationError
 from ..session.context import this_app, this_request
 from ..session.cookies import SealedCookie, cookie_name, fits, send_cookie
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..stores.sealing import hashed_name
-from ..web.pages import redirect_page
+from ..web.pages import redirect_page, translate
 from ..web.view_urls import url_of
 from .attempt import attempts_come_by_post, find_attempt
 from .response import further_params
@@ -66,7 +67,9 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
         cookie = _cookie(registration, waiting).make([params.get("code"), rest])
     if not fits(cookie):
         raise AuthorizationError("invalid_request", "the answer is too long to be kept")
-    response = redirect_page(url_of(registration, "callback", waiting=waiting))
+    app = app_name()
+    title = translate("Taking you back to %(app)s …", app=app) if app else translate("One moment …")
+    response = redirect_page(url_of(registration, "callback", waiting=waiting), title)
     send_cookie(response, cookie)
     return response
 

@@ -38,6 +38,7 @@ from ..session.superseded import mark_superseded
 from ..stores.sealing import hashed_name
 from .attempt import Attempt
 from .tenants_kept import keep_tenants
+from .unknown_attempt import NOT_AS_BEFORE
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -142,7 +143,9 @@ def set_up_session(
     """
     identity, linking = record.identity, attempt.link_owner is not None
     if linking and linking_owner() != attempt.link_owner:
-        raise AuthorizationError("invalid_state", "somebody else is signed in by now")
+        raise AuthorizationError(
+            "invalid_state", "somebody else is signed in by now", sentence=NOT_AS_BEFORE
+        )
     hashes = subject_hashes(registration, identity)
     name, tenant = registration.name, registration.tenant
     same_login = [entry for entry in former.all if (entry.login, entry.tenant) == (name, tenant)]

@@ -11,7 +11,10 @@ import typing as t
 from flask import Response, redirect, request, session
 
 from ..client.revocation import revoke
+from ..config import app_name, default_next
+from ..look.explanations import SOME_PROVIDER
 from ..protocol.errors import StoreError
+from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 from ..session.current_login import find_login, find_logins
 from ..session.flask_session import SessionEntries, restore_session, write_entries
 from ..session.registration import Registration
@@ -19,8 +22,9 @@ from ..session.request_scope import read_entries, request_scope
 from ..session.stored_login import StoredLogin
 from ..session.superseded import mark_superseded, was_superseded
 from ..web.links import login_links, logout_token
-from ..web.next_url import safe_next
-from ..web.pages import error_page, redirect_page, render_page, set_no_store
+from ..web.next_url import own_path, safe_next
+from ..web.not_allowed import describe
+from ..web.pages import error_page, redirect_page, render_page, set_no_store, translate
 from ..web.user_agent import UserAgent, find_user_agent, is_same_origin
 from ..web.view_urls import url_of
 from .provider_logout import (
@@ -30,6 +34,12 @@ from .provider_logout import (
     remember_round_trip,
 )
 
+_FROM_ELSEWHERE = N_("A request to sign out must come from a page of this site.")
+_SIGNED_OUT_THERE = N_("%(provider)s has signed you out, too.")
+_NOT_THERE = N_(
+    "%(provider)s may still know who you are. If other people use this device, sign out there, too."
+)
+
 log = logging.getLogger("flask_oauth2_login")
 
 
@@ -37,25 +47,44 @@ def ask(registration: Registration) -> Response:
     """Return the page at ``/logout``: it asks, or says that nobody is signed in any more."""
     if "clear" in request.args and is_same_origin(request):
         return _clear_cache(Response(status=204))
-    if "state" in request.args and (target := safe_next(finish_round_trip(registration))):
+    is_back, target = finish_round_trip(registration)
+    if target := safe_next(target):
         response = set_no_store(t.cast(Response, redirect(target)))
         return forget_round_trip(registration, _clear_cache(response))
-    if find_login(registration) is None:
-        page = render_page(
-            "signed_out.html",
-            200,
-            links=login_links(registration.name),
-            clear_url=url_of(registration, "logout", clear="1"),
-        )
-        return forget_round_trip(registration, page)
+    login = find_login(registration)
+    if login is None:
+        return forget_round_trip(registration, _signed_out_page(registration, is_back))
+    target = safe_next(request.args.get("next"))
+    app = app_name()
     return render_page(
         "sign_out.html",
         200,
         has_form=True,
+        title=translate("Sign out of %(app)s?", app=app) if app else translate("Sign out?"),
+        who=describe(login.record.identity),
+        provider=registration.given_label,
         url=url_of(registration, "logout"),
-        label=registration.label,
-        target=safe_next(request.args.get("next")),
+        target=target,
+        cancel=own_path(request.referrer) or target or default_next(),
         token=logout_token(),
+    )
+
+
+def _signed_out_page(registration: Registration, is_signed_out_there: bool) -> Response:
+    """Return the page for somebody who is not signed in any more.
+
+    :param is_signed_out_there: whether the provider has just sent the browser back from a sign-out.
+    """
+    app, provider = app_name(), registration.given_label or translate(SOME_PROVIDER)
+    text = translate(_SIGNED_OUT_THERE if is_signed_out_there else _NOT_THERE, provider=provider)
+    return render_page(
+        "signed_out.html",
+        200,
+        title=translate("Signed out of %(app)s", app=app) if app else translate("Signed out"),
+        text=text,
+        provider=registration.given_label,
+        links=login_links(registration.name),
+        clear_url=url_of(registration, "logout", clear="1"),
     )
 
 
@@ -79,7 +108,7 @@ def _clear_cache(response: Response) -> Response:
 
 
 def _sign_out(registration: Registration) -> Response:
-    require_own_post()
+    require_own_post(registration)
     ended = [registration.key]
     if request.form.get("every"):
         ended = [entry.key for entry in read_entries().live]
@@ -90,16 +119,17 @@ def _sign_out(registration: Registration) -> Response:
         return set_no_store(Response(status=204))
     state = secrets.token_urlsafe(16)
     if login is not None and (url := provider_logout_url(registration, login, state)):
-        page = redirect_page(url)
+        page = redirect_page(url, translate("Signing you out …"))
         remember_round_trip(registration, page, state, target)
         return page
     response = redirect(target or url_of(registration, "logout"), 303)
     return set_no_store(t.cast(Response, response))
 
 
-def require_own_post() -> None:
+def require_own_post(registration: Registration) -> None:
     """Check that a page of this origin sent a POST.
 
+    :param registration: the login that it is sent to.
     :raises werkzeug.exceptions.Forbidden: it is from elsewhere, or nothing proves that it is not.
     """
     own = is_same_origin(request)
@@ -109,7 +139,7 @@ def require_own_post() -> None:
             given.encode(), logout_token().encode()
         )
     if not own:
-        raise error_page(403, "A request to sign out must come from a page of this site.")
+        raise error_page(403, _FROM_ELSEWHERE, again_url=url_of(registration, "logout"))
 
 
 def end_logins(

@@ -23,7 +23,7 @@ from ..session.cookies import SealedCookie, cookie_name
 from ..session.registration import Registration, server_store
 from ..session.stored_login import StoredLogin, end_and_revoke, find_stored_logins
 from ..stores.base import TokenStore
-from ..web.pages import render_page, set_no_store
+from ..web.pages import render_page, set_frame_ancestors, set_no_store, translate
 from ..web.redirect_uris import post_logout_redirect_uri
 from ..web.view_urls import url_of
 
@@ -82,13 +82,14 @@ def remember_round_trip(
     response.set_cookie(**_cookie(registration).make([state, next]))
 
 
-def finish_round_trip(registration: Registration) -> str | None:
-    """Return the page to go to, if the browser is back with the right ``state``."""
-    kept = _cookie(registration).read()
-    state = request.args.get("state", "")
+def finish_round_trip(registration: Registration) -> tuple[bool, str | None]:
+    """Return whether the browser is back with the right ``state``, and the page to go to then."""
+    if "state" not in request.args:
+        return False, None
+    kept, state = _cookie(registration).read(), request.args["state"]
     if kept is None or not secrets.compare_digest(state.encode(), kept[0].encode()):
-        return None
-    return t.cast("str | None", kept[1])
+        return False, None
+    return True, t.cast("str | None", kept[1])
 
 
 def forget_round_trip(registration: Registration, response: Response) -> Response:
@@ -224,11 +225,9 @@ def front_channel(registration: Registration) -> Response:
         if login.record.id_claims.get("iss") == iss[0]
     ]
     if not logins and not (well_formed and iss[0] == handler.issuer):
-        return render_page("error.html", 400, title="Not signed out", text="Nothing has changed.")
+        title, text = translate("Not signed out"), translate("Nothing has changed.")
+        return render_page("error.html", 400, title=title, text=text)
     end_and_revoke(logins, "front-channel")
-    response = render_page("signed_out.html", 200, links=[], clear_url=None)
-    policy = response.headers["Content-Security-Policy"]
-    response.headers["Content-Security-Policy"] = policy.replace(
-        "frame-ancestors 'none'", f"frame-ancestors {origin(handler.issuer)}"
-    )
+    response = render_page("signed_out.html", 200, title=translate("Signed out"), links=[])
+    set_frame_ancestors(response, origin(handler.issuer))
     return response

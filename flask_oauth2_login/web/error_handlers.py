@@ -10,7 +10,8 @@ from flask import Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable
 from werkzeug.http import quote_header_value
 
-from ..config import default_next
+from ..config import app_name, default_next
+from ..look.explanations import BY_STATUS
 from ..protocol.errors import (
     ConfigurationError,
     LoginRequired,
@@ -19,6 +20,7 @@ from ..protocol.errors import (
     StoreError,
 )
 from ..protocol.json_input import to_one_line
+from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 from ..protocol.urls import json_param
 from ..session.current_login import find_login, find_registration
 from ..session.extension import current_extension
@@ -28,17 +30,23 @@ from .demands import COMING_BACK, read_demands
 from .links import Link, login_links
 from .next_url import current_page, safe_next
 from .pages import (
-    EXPLANATIONS,
     allow_own_frames,
     error_page,
     render_error,
     render_page,
     render_problem,
     set_no_store,
+    translate,
 )
 from .user_agent import UserAgent, find_user_agent
 
 log = logging.getLogger("flask_oauth2_login")
+
+_ASKED_IN_VAIN = N_("The sign-in service was asked for this just now, and answered with less.")
+_IN_A_NEW_TAB = N_(
+    "Nothing was saved or sent. Sign in in a new tab and close it. Then go back to your page in"
+    " this tab, and try again."
+)
 
 #: How long (s) after a sign-in the provider is not asked again for what it did not give.
 JUST_NOW = 60
@@ -114,8 +122,7 @@ def handle_login_required(error: LoginRequired) -> t.Any:
         # A prefetch must not start a sign-in, and its response must not be reused.
         return set_no_store(t.cast(Response, ServiceUnavailable().get_response()))
     if _was_just_requested(error):
-        text = "The sign-in service was asked for this just now, and answered with less."
-        return current_app.handle_http_exception(error_page(403, text))
+        return current_app.handle_http_exception(error_page(403, _ASKED_IN_VAIN))
     name = error.login
     if name is None and error.params and (registration := find_registration()):
         # A login without ID tokens can't prove that the demands are fulfilled.
@@ -136,9 +143,15 @@ def handle_login_required(error: LoginRequired) -> t.Any:
         return response
     if client is UserAgent.NAVIGATION and len(links) == 1:
         return set_no_store(t.cast(Response, redirect(links[0].url)))
-    title, text = EXPLANATIONS[401]
+    apart = client is UserAgent.PAGE
+    title, text = BY_STATUS[401]
     page = render_page(
-        "choose.html", 401, title=title, text=text, links=links, apart=client is UserAgent.PAGE
+        "choose.html",
+        401,
+        title=_title(title),
+        text=translate(_IN_A_NEW_TAB if apart else text),
+        links=links,
+        apart=apart,
     )
     if request.headers.get("Sec-Fetch-Dest") in {"iframe", "frame"}:
         allow_own_frames(page)
@@ -154,6 +167,11 @@ def _find_links(error: LoginRequired, name: str | None, next: str | None = None)
             request.endpoint,
         )
     return links
+
+
+def _title(title: str) -> str:
+    app = app_name()
+    return translate("Sign in to %(app)s", app=app) if app else translate(title)
 
 
 def _problem(error: LoginRequired, name: str | None) -> Response:

@@ -19,8 +19,7 @@ from ..session.stored_login import StoredLogin
 from ..session.tenants import find_here, registrations_here
 from .demands import COMING_BACK, Demands, Params, require_id_tokens
 from .guard_arguments import Check, Guard
-from .not_allowed import not_allowed
-from .pages import error_page
+from .not_allowed import not_allowed, not_granted
 from .view_urls import is_own_view
 
 
@@ -116,7 +115,7 @@ def _demand_scope(registration: Registration, login: StoredLogin, guard: Guard) 
     if not missing:
         return
     if set(missing) <= set(login.record.requested.get("scope", ())):
-        raise error_page(403, f"Your account did not grant: {' '.join(missing)}.")
+        raise not_granted(registration, login.record.identity, missing)
     text = "This page needs more of your account."
     raise LoginRequired(
         text, login=registration.name, params={**guard.params, "scope": " ".join(missing)}

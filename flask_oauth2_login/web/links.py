@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from flask import Response, render_template
 from markupsafe import Markup
 
+from ..look.marks import make_mark
 from ..protocol.errors import ConfigurationError
 from ..protocol.urls import json_param
 from ..session.context import this_request
@@ -26,7 +27,7 @@ from ..session.request_scope import read_entries
 from ..session.tenants import find_here, registration_there
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next
-from .pages import render_page
+from .pages import render_page, translate
 from .view_urls import login_url_of, url_of
 
 #: Parameters for the provider that a link may have without a signature.
@@ -39,6 +40,9 @@ class Link(t.NamedTuple):
     name: str
     label: str
     url: str
+    #: The words and the image on its button.
+    text: str
+    mark: Markup
 
 
 def login_url(
@@ -81,10 +85,20 @@ def login_links(name: str | None, next: str | None = None, /, **params: t.Any) -
         registrations = [
             registration for registration in registrations if registration.handler.openid
         ] or registrations
-    return [
-        Link(registration.name, registration.label, _url(registration, next, **params))
-        for registration in registrations
-    ]
+    return [make_link(each, _url(each, next, **params)) for each in registrations]
+
+
+def make_link(registration: Registration, url: str, text: str | None = None) -> Link:
+    """Return a link with what its button shows.
+
+    :param text: other words than "Sign in with …".
+    """
+    label = registration.label
+    if registration.given_label is None and len(current_extension().logins) == 1:
+        # The name of the only login is the developer's affair.
+        return Link(registration.name, label, url, text or translate("Sign in"), Markup())
+    text = text or translate("Sign in with %(provider)s", provider=label)
+    return Link(registration.name, label, url, text, make_mark(label, registration.options.logo))
 
 
 def _registrations(name: str | None, params: t.Mapping[str, t.Any]) -> list[Registration]:
@@ -112,11 +126,19 @@ def _ambiguous(name: str | None) -> ConfigurationError:
     )
 
 
-def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
+def logout_button(text: str | None = None, name: str | None = None) -> Markup:
     """Return a form with a button that signs out; empty if nobody is signed in.
 
-    :param text: the button's text.
+    :param text: the button's text; by default "Sign out", in the visitor's language.
     :param name: the name of the login to end; None to end all of them.
+    """
+    return logout_form(text, name)
+
+
+def logout_form(text: str | None, name: str | None, button_class: str | None = None) -> Markup:
+    """Return the form of :func:`logout_button`.
+
+    :param button_class: the class of the button.
     """
     registration = find_registration() if name is None else find_here(name)
     if registration is None or find_login(registration) is None:
@@ -124,7 +146,8 @@ def logout_button(text: str = "Sign out", name: str | None = None) -> Markup:
     url = url_of(registration, "logout")
     form = render_template(
         "oauth2_login/logout_button.html",
-        text=text,
+        text=translate("Sign out") if text is None else text,
+        button_class=button_class,
         url=url,
         every=name is None,
         token=logout_token(),

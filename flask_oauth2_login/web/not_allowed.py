@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import Response, request
+from flask import request
 from werkzeug.exceptions import Forbidden, HTTPException
 
+from ..look.explanations import BY_STATUS
 from ..protocol.identity import Identity
+from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 from ..session.registration import Registration
 from ..session.tenants import registrations_here
-from .links import login_url, logout_token
+from .links import Link, login_url, logout_token, make_link
 from .next_url import current_page
-from .pages import EXPLANATIONS, render_page, render_problem
+from .pages import render_page, render_problem, translate
 from .user_agent import UserAgent, find_user_agent
 from .view_urls import url_of
+
+_NOT_GRANTED = N_("This page needs more than you allowed this site at the sign-in: %(scope)s.")
 
 
 def not_allowed(
@@ -26,34 +30,54 @@ def not_allowed(
 
     :param needs_roles: whether the page is for people with certain roles.
     """
-    error = Forbidden(EXPLANATIONS[403][1])
-    error.response = _respond(registration, identity, needs_roles=needs_roles)
-    return error
-
-
-def _respond(registration: Registration, identity: Identity, *, needs_roles: bool) -> Response:
-    title, text = EXPLANATIONS[403]
-    if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
-        return render_problem(403, text)
+    title, text = BY_STATUS[403]
     knows_roles = bool(registration.options.roles.paths) or not needs_roles
     if knows_roles:
-        offered = [registration]
+        links = [_another_account(registration)]
     else:
         # An account there has no roles at all.
-        offered = [each for each in registrations_here() if each.options.roles.paths]
-    links = [("another account" if knows_roles else each.label, _url(each)) for each in offered]
-    return render_page(
+        able = [each for each in registrations_here() if each.options.roles.paths]
+        links = [make_link(each, _url(each)) for each in able]
+    return _refuse(registration, identity, translate(title), translate(text), links)
+
+
+def not_granted(registration: Registration, identity: Identity, scopes: list[str]) -> HTTPException:
+    """Return a 403 to raise, whose page offers to allow what was not allowed before.
+
+    :param scopes: the scopes that the access token lacks.
+    """
+    scope = " ".join(scopes)
+    again = login_url(registration.name, next=current_page(), scope=scope)
+    links = [make_link(registration, again, translate("Allow it")), _another_account(registration)]
+    text = translate(_NOT_GRANTED, scope=scope)
+    return _refuse(registration, identity, translate(BY_STATUS[403][0]), text, links)
+
+
+def _refuse(
+    registration: Registration, identity: Identity, title: str, text: str, links: list[Link]
+) -> HTTPException:
+    error = Forbidden(text)
+    if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
+        error.response = render_problem(403, text)
+        return error
+    error.response = render_page(
         "not_allowed.html",
         403,
         has_form=True,
         title=title,
         text=text,
-        who=_describe(identity),
-        label=registration.label,
+        who=describe(identity),
+        provider=registration.given_label,
         links=links,
         logout_url=url_of(registration, "logout"),
         token=logout_token(),
     )
+    return error
+
+
+def _another_account(registration: Registration) -> Link:
+    link = make_link(registration, _url(registration))
+    return link._replace(text=translate("Sign in with another account"))
 
 
 def _url(registration: Registration) -> str:
@@ -62,7 +86,7 @@ def _url(registration: Registration) -> str:
     return login_url(registration.name, next=current_page(), **params)
 
 
-def _describe(identity: Identity) -> str | None:
+def describe(identity: Identity) -> str | None:
     """Return the name and the address of an account, as far as they are known, else its id."""
     if identity.name and identity.email:
         return f"{identity.name} ({identity.email})"

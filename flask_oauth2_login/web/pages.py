@@ -3,62 +3,112 @@
 from __future__ import annotations
 
 import re
-import secrets
 import typing as t
+from base64 import b64encode
+from hashlib import sha256
+from urllib.parse import urlsplit
 
 from flask import Response, json, make_response, render_template, request
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, default_exceptions
+from markupsafe import Markup
+from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.urls import iri_to_uri
 
-from ..config import default_next
-from ..protocol.errors import AuthorizationError, ProviderError, StoreError, UnmetDemandError
-from .user_agent import UserAgent, find_user_agent
+from ..config import accent_color, app_logo, app_name, content_security_policy, default_next
+from ..look.colors import text_color_on
+from ..look.explanations import explain
+from ..look.translator import current_translator
+from ..protocol.errors import ProviderError, StoreError, UnmetDemandError
+from ..session.extension import current_extension
+from ..session.request_scope import request_scope
+from .next_url import current_page
+from .user_agent import UserAgent, find_user_agent, is_navigation, is_safe_method
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.datastructures import Headers
 
+#: What older browsers call the sources of ``frame-ancestors``.
+_FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
 # A URL that can be sent as it is.
 _ENCODED = re.compile(r"[!-~]+")
-
-#: The error codes with which this extension, not the provider, refuses a sign-in.
-OWN_CODES = frozenset({"invalid_state", "invalid_issuer", "invalid_request", "invalid_id_token"})
-
-#: The title and the sentence that a visitor reads, by status. The cause is in the log.
-EXPLANATIONS: t.Mapping[int, tuple[str, str]] = {
-    400: (
-        "Signing in did not work",
-        "The answer that came back does not belong to a sign-in here.",
-    ),
-    401: ("Please sign in", "This page is for people who have signed in."),
-    403: ("Not allowed", "Your account may not open this page."),
-    502: ("Signing in is not possible", "The sign-in service answered with something odd."),
-    503: ("Not available right now", "A service that this page needs does not answer."),
-}
 
 
 def render_page(
     template: str, status: int, *, has_form: bool = False, **context: t.Any
 ) -> Response:
     """Return one of our pages, with a Content-Security-Policy that allows nothing else."""
-    nonce = secrets.token_urlsafe(16)
-    html = render_template(f"oauth2_login/{template}", csp_nonce=nonce, **context)
-    response = make_response(html, status)
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:;"
-        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    accent = accent_color()
+    style = render_template(
+        "oauth2_login/style.css", accent=accent, accent_text=text_color_on(accent)
     )
+    translator = current_translator()
+    html = render_template(
+        f"oauth2_login/{template}",
+        lang=translator.lang,
+        dir=translator.dir,
+        app_name=app_name(),
+        app_logo=app_logo(),
+        style=Markup(style),  # noqa: S704  (of our template and colours that were checked)
+        home=home_url(),
+        status=status,
+        **context,
+    )
+    response = make_response(html, status)
+    policy = content_security_policy(_own_policy(style))
+    if policy is not None:
+        response.headers["Content-Security-Policy"] = policy
+    if "frame-ancestors" not in (policy or ""):
+        set_frame_ancestors(response, "'none'")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return set_no_store(response, has_form)
 
 
+def _own_policy(style: str) -> str:
+    """Return the policy for our own layout: one stylesheet, and images of logos."""
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    logos = [app_logo(), *(each.options.logo for each in current_extension().logins.values())]
+    hosts = {f" {parts.scheme}://{parts.netloc}" for parts in map(urlsplit, filter(None, logos))}
+    images = "".join(sorted(hosts - {" ://"}))
+    return (
+        f"default-src 'none'; style-src 'self' 'sha256-{digest}'; img-src 'self' data:{images};"
+        " form-action 'self'; base-uri 'none'"
+    )
+
+
+def set_frame_ancestors(page: Response, ancestors: str) -> None:
+    """Say which origins may show a page of ours in a frame.
+
+    :param ancestors: the sources of the directive ``frame-ancestors``.
+    """
+    headers = page.headers
+    policy = headers.get("Content-Security-Policy")
+    if policy is None and ancestors in _FRAME_OPTIONS:
+        # The app's own policy, which comes later, must not meet one of ours.
+        headers["X-Frame-Options"] = _FRAME_OPTIONS[ancestors]
+        return
+    headers.pop("X-Frame-Options", None)
+    kept = [each.strip() for each in (policy or "").split(";") if each.strip()]
+    kept = [each for each in kept if each.split()[0] != "frame-ancestors"]
+    headers["Content-Security-Policy"] = "; ".join([*kept, f"frame-ancestors {ancestors}"])
+
+
 def allow_own_frames(page: Response) -> None:
     """Allow pages of the same origin to show a page of ours in a frame."""
-    policy = page.headers["Content-Security-Policy"]
-    page.headers["Content-Security-Policy"] = policy.replace(
-        "frame-ancestors 'none'", "frame-ancestors 'self'"
-    )
+    policy = page.headers.get("Content-Security-Policy", "")
+    if "frame-ancestors" not in policy or "frame-ancestors 'none'" in policy:
+        set_frame_ancestors(page, "'self'")
+
+
+def home_url() -> str | None:
+    """Return where a page of ours leads who does not go on; None at that place itself."""
+    home = default_next()
+    return None if request.script_root + request.path == home else home
+
+
+def translate(text: str, /, **values: object) -> str:
+    """Return a text of ours in the language of this request."""
+    return current_translator().gettext(text, **values)
 
 
 class _Redirect(Response):
@@ -74,13 +124,13 @@ def redirect_to(url: str) -> Response:
     return _Redirect(status=302, headers=[("Location", location), ("Content-Length", "0")])
 
 
-def redirect_page(url: str) -> Response:
+def redirect_page(url: str, title: str) -> Response:
     """Return a page that goes on to ``url`` at once, as a request from our own origin.
 
     It replaces a redirect after a cross-site request, and after a POST, where
     ``form-action 'self'`` blocks a redirect to another host.
     """
-    return render_page("continue.html", 200, url=url)
+    return render_page("continue.html", 200, url=url, title=title)
 
 
 def set_no_store(response: Response, has_form: bool = False) -> Response:
@@ -105,55 +155,51 @@ def render_error(error: HTTPException, again_url: str | None = None) -> Response
     :param again_url: the URL at which a visitor can try again.
     """
     status = error.code or 500
-    title, text, detail = _explain(error, status)
-    # The same request again would lead to the same response.
-    home = default_next() if isinstance(error, UnmetDemandError) else None
+    provider = _find_provider()
+    said = explain(error, current_translator(), provider)
     if find_user_agent(request) in {UserAgent.API, UserAgent.HTMX}:
-        response = render_problem(status, detail or text)
+        response = render_problem(status, said.detail or said.text)
     else:
         response = render_page(
             "error.html",
             status,
-            title=title,
-            text=text,
-            detail=detail,
-            url=None if home else again_url,
-            home=home,
+            title=said.title,
+            text=said.text,
+            detail=said.detail,
+            # The same request again would lead to the same response.
+            url=None if isinstance(error, UnmetDemandError) else again_url or _same_page(status),
+            error=getattr(error, "error", None),
+            error_class=type(error).__name__,
+            provider=provider,
         )
     if isinstance(error, (ProviderError, StoreError)) and isinstance(error.retry_after, int):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def error_page(status: int, text: str | None = None) -> HTTPException:
+def error_page(status: int, text: str | None = None, again_url: str | None = None) -> HTTPException:
     """Return an HTTP error to raise, whose response is our page, or problem details.
 
     :param text: a sentence for the visitor, in place of the general one for the status.
+    :param again_url: the URL at which a visitor can try again.
     """
     error: HTTPException = default_exceptions[status](text)
-    error.response = render_error(error)
+    error.response = render_error(error, again_url)
     return error
 
 
-def _explain(error: HTTPException, status: int) -> tuple[str, str, str | None]:
-    """Return the title, the sentence and the provider's own words for an error."""
-    phrase = HTTP_STATUS_CODES[status]
-    title, text = EXPLANATIONS.get(status, (phrase, phrase))
-    code, own_words = getattr(error, "error", None), _own_words(error)
-    if code == "access_denied":
-        return "Sign-in cancelled", "You are not signed in, and nothing has changed.", own_words
-    if code is not None and code not in OWN_CODES:
-        return title, f"The sign-in service refused: {code}.", own_words
-    return title, own_words or text, None
+def _same_page(status: int) -> str | None:
+    """Return this page's path if it may work in a while."""
+    is_passing = status in {502, 503} and is_safe_method(request) and is_navigation(request)
+    return current_page() if is_passing else None
 
 
-def _own_words(error: HTTPException) -> str | None:
-    """Return the error's own sentence if a visitor may read it."""
-    words = error.description if type(error) in {BadRequest, Forbidden} else None
-    if isinstance(error, UnmetDemandError):
-        words = error.sentence
-    if isinstance(error, AuthorizationError):
-        words = error.error_description
-    if not words or words == type(error).description:
-        return None
-    return words[0].upper() + words[1:].rstrip(".") + "."
+def _find_provider() -> str | None:
+    """Return the name of the provider that this request is about; None if it is not known.
+
+    The store may be down, so nobody is looked up.
+    """
+    logins = current_extension().logins
+    names = [name for name in (request.blueprint, request_scope().admitted) if name in logins]
+    registrations = [logins[name] for name in names] or list(logins.values())
+    return registrations[0].given_label if names or len(registrations) == 1 else None

@@ -120,7 +120,7 @@ def test_without_a_provider_the_home_page_works_and_the_profile_says_what_is_wro
     assert visitor.get("/").status_code == 200
     answer = visitor.follow(visitor.get("/profile"))
     assert answer.status_code == 503
-    assert "does not answer" in answer.text
+    assert "is not responding" in answer.text
 
 
 @pytest.mark.parametrize("prefix", ["", "FLASK_"])

@@ -23,8 +23,8 @@ ORDER = (
     "cli", "testing",
     "doctor", "blueprint", "arguments", "registering", "views", "hooks", "checks",
     "jobs", "sign_ins", "key_rotation", "globals",
-    "providers", "signin", "signout", "web", "session", "config", "client", "stores", "signals",
-    "protocol", "later",
+    "providers", "signin", "signout", "web", "look", "session", "config", "client", "stores",
+    "signals", "protocol", "later",
 )  # fmt: skip
 
 #: The most lines of a module, so that it can be read at one go.

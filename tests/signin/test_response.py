@@ -291,13 +291,14 @@ def test_a_text_for_people_does_not_hide_the_refusal(
 @pytest.mark.security("A6")
 @pytest.mark.parametrize("part", ["error=a%0D%0Ab", "error=%FF", "error=a&iss=%FF", "error="])
 def test_what_decides_stays_strict_in_a_refusal(
-    browser: Browser, provider: Provider, part: str
+    browser: Browser, provider: Provider, part: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = query_of(browser.begin())["state"]
     query = f"{part}&error_description=%FF&state={state}"
     response = browser.get(f"/callback?{query}", site="cross-site")
     assert_rejected(browser, provider, response)
-    assert "not well-formed" in response.text
+    assert "not well-formed" in caplog.text
+    assert "sent no answer that we could use" in response.text
 
 
 @pytest.mark.parametrize("samesite", ["Lax", "Strict"])

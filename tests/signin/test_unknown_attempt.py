@@ -84,7 +84,7 @@ def test_the_log_says_that_it_was_used_before(
     copy = browser.jar.copy()
     browser.finish(url)
     browser.jar = copy
-    assert "it was used before" in browser.finish(url).text.lower()
+    assert "This answer was used before." in browser.finish(url).text
     assert "its state has been used already" in caplog.text
 
 

@@ -48,7 +48,7 @@ def test_a_forged_state_leads_nowhere_after_signing_out(sso: SSO, state: str) ->
     back = browser.get(f"/logout?state={state}", site="cross-site")
     assert back.status_code == 200
     assert not back.location
-    assert "signed out" in back.text
+    assert "Signed out" in back.text
 
 
 def test_a_provider_that_is_down_keeps_nobody_from_signing_out(

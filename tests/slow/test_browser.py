@@ -60,7 +60,7 @@ def test_from_the_examples_home_page_to_the_provider_and_back(page: Page, exampl
     assert "ada@example.com" in page.content()
     page.click("text=Sign out")
     page.wait_for_url("**/logout?state=*")
-    assert "signed out" in page.content()
+    assert "Signed out" in page.content()
     screenshot(page, "signed-out")
     page.goto(example)
     assert "Nobody is signed in" in page.content()
@@ -119,7 +119,7 @@ def test_an_app_that_restricts_form_action_can_sign_out_at_the_provider(
         screenshot(page, "sign-out")
         page.click("text=Sign out >> nth=-1")
         page.wait_for_url(f"{url}/logout?state=*")
-        assert "signed out" in page.content()
+        assert "Signed out" in page.content()
         assert provider.sign_outs
 
 

@@ -101,7 +101,7 @@ def test_signing_out_of_the_app_signs_out_at_the_provider(page: Page, site: Site
     page.wait_for_url(f"{site.issuer}/session/end*")
     page.click("button[value=yes]")
     page.wait_for_url(f"{site.url}/logout?state=*")
-    assert "signed out" in page.content()
+    assert "Signed out" in page.content()
     page.goto(f"{site.url}/me")
     assert page.locator("input[name=login]").count() == 1, "the provider asks who it is again"
 

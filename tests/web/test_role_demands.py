@@ -87,7 +87,7 @@ def test_the_page_says_who_is_signed_in_and_offers_two_ways_on(
     assert "You are signed in as Ada" in page.text
     assert "ada@example.com" in page.text
     assert "no-store" in page.headers["Cache-Control"]
-    link = page.text.partition('class="button" href="')[2].partition('"')[0].replace("&amp;", "&")
+    link = page.text.partition('oauth2-primary" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert provider.person is not None
     provider.person.update(sub="eve", name="Eve", groups=["admin"])
     sent = sso.browser.begin(link)

@@ -222,7 +222,6 @@ def make_record(
     registration: Registration, attempt: Attempt, token: Token, identity: Identity
 ) -> Record:
     """Return the record to store for this login."""
-    # RFC 6749, section 5.1: a response without scope grants the requested scope.
     granted = token.get("scope")
     claims = token.id_claims or {}
     return Record(
@@ -230,7 +229,9 @@ def make_record(
         token=token,
         identity=identity,
         signed_in_at=int(time.time()),
-        scopes=attempt.scopes if granted is None else registration.handler.split_granted(granted),
+        scopes=_left_ticked(registration, attempt, identity)
+        if granted is None
+        else registration.handler.split_granted(granted),
         requested=attempt.requested | {"scope": attempt.scopes},
         id_claims={name: claims[name] for name in KEPT_CLAIMS if name in claims},
         id_token=token.get("id_token") if keeps_id_token(registration, token) else None,
@@ -238,6 +239,16 @@ def make_record(
         roles=token.found_roles or {},
         user_agent=browser_name() if registration.store is not None else None,
     )
+
+
+def _left_ticked(registration: Registration, attempt: Attempt, identity: Identity) -> list[str]:
+    """Return what is granted by a token response that does not say it.
+
+    It is what was requested: RFC 6749, section 5.1. Strava lets people untick scopes, and names
+    those that are left in the authorization response.
+    """
+    left = registration.handler.split_granted(identity.answer.get("scope", ""))
+    return left if left and set(left) < set(attempt.scopes) else attempt.scopes
 
 
 def keeps_id_token(registration: Registration, token: Token) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from flask_oauth2_login import login_required
 from tests.support.any_host import AnyHost, Call, Reply
 from tests.support.clock import Clock
 from tests.support.odd_provider import (
@@ -729,6 +730,24 @@ class TestStrava:
             clock.ahead += 21601
             assert visitor.ask("athlete")["id"] == 134815
         assert visitor.provider.refused == []
+
+    def test_a_scope_that_the_person_unticks_is_not_granted(
+        self, hosts: AnyHost, tmp_path: Path
+    ) -> None:
+        provider = Strava()
+        visitor = Visitor(provider, hosts, tmp_path, scope="read activity:read")
+
+        @visitor.app.get("/rides")
+        @login_required(scope="activity:read")
+        def rides() -> str:
+            return "All rides."
+
+        provider.ticked = "read"
+        assert visitor.sign_in().status_code == 302
+        assert visitor.get("/rides").status_code == 403
+        provider.ticked = "read,activity:read"
+        assert visitor.sign_in().status_code == 302
+        assert visitor.get("/rides").text == "All rides."
 
     def test_refuses_with_a_list_of_fields(
         self, hosts: AnyHost, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture

@@ -50,6 +50,8 @@ class RefreshedIDTokens:
                 id_token, make_verifier(), former, newer.access_token
             )
         except (IDTokenError, ProviderError) as error:
+            # Keys that can't be fetched now are there later.
+            newer.is_confirmed = not isinstance(error, ProviderError)
             del newer["id_token"]
             self._log(error)
 

@@ -116,7 +116,8 @@ def with_refreshed_roles(
     Roles that only a former token had are gone. Those of UserInfo stay, unless a token has them.
 
     :param found: the roles in the refreshed ID token and access token.
-    :param has_id_token: False if there is no refreshed ID token. The former one's roles stay then.
+    :param has_id_token: False if there is no refreshed ID token. The former one's roles stay then,
+        unless UserInfo has them.
     :param was_checked: False if the new access token could not be checked because the provider's
         keys can't be fetched. The former one's roles stay then.
     :param has_userinfo: True if UserInfo was asked again, and ``found`` has its roles.
@@ -127,9 +128,6 @@ def with_refreshed_roles(
         USERINFO: not has_userinfo,
     }
     kept = {path: roles for path, roles in former.items() if stays.get(roles[0], False)}
-    if not has_id_token:
-        # The ID token takes precedence over the access token, as at the sign-in.
-        found = {path: roles for path, roles in found.items() if path not in kept or kept[path][0]}
     return {**kept, **found}
 
 

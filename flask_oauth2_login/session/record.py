@@ -120,9 +120,11 @@ def with_refreshed_claims(record: Record, token: Token, wanted: t.Iterable[str])
     else:
         others = {name: token.userinfo[name] for name in wanted if name in token.userinfo}
     if newer is None:
-        claims = {n: v for n, v in record.identity.claims.items() if n in record.id_token_claims}
+        # What UserInfo says now counts before what the ID token of the sign-in said.
+        left = [n for n in record.id_token_claims if token.userinfo is None or n not in others]
+        claims = {n: v for n, v in record.identity.claims.items() if n in left}
         identity = dataclasses.replace(record.identity, claims={**others, **claims})
-        return dataclasses.replace(record, identity=identity)
+        return dataclasses.replace(record, identity=identity, id_token_claims=left)
     own = {name: newer[name] for name in wanted if name in newer}
     kept = {name: newer[name] for name in KEPT_CLAIMS if name in newer}
     return dataclasses.replace(

@@ -13,6 +13,7 @@ from ..client.revocation import revoke
 from ..protocol.errors import (
     IDTokenError,
     OAuth2Error,
+    ProviderAnswerError,
     ProviderError,
     ProviderUnavailableError,
     StoreError,
@@ -54,18 +55,13 @@ def renew(registration: Registration, record: Record, token: Token) -> Token | N
     if renewed is None or renewed.lacks_access_token:
         return renewed
     if options.roles.paths:
-        handler.find_roles(renewed, renewed.id_claims or record.id_claims, options.roles)
-    if options.revalidate is None or not _came_from_userinfo(registration, record, renewed):
+        _find_roles(registration, record, renewed)
+    if options.revalidate is None:
         return renewed
-    try:
-        _ask_userinfo(registration, record, renewed)
-    except (IDTokenError, UserInfoRefusedError):
-        revoke((handler, renewed))
-        raise
-    except ProviderError as error:
-        # The new token must be stored, because the former refresh token may be used up.
-        log.warning("%s: UserInfo can't be asked again just now. %s", registration.log_name, error)
-        renewed.is_confirmed = False
+    is_needed = _came_from(USERINFO, registration, record, renewed)
+    is_lacking = renewed.id_claims is None and _came_from(ID_TOKEN, registration, record, renewed)
+    if (is_needed or is_lacking) and handler.has_endpoint("userinfo_url"):
+        _ask_userinfo_too(registration, record, renewed, is_needed=is_needed)
     return renewed
 
 
@@ -103,15 +99,59 @@ def can_confirm(registration: Registration, token: Token) -> bool:
     return not token.expires_within(0) and registration.handler.has_endpoint("userinfo_url")
 
 
-def _came_from_userinfo(registration: Registration, record: Record, renewed: Token) -> bool:
+def _find_roles(registration: Registration, record: Record, renewed: Token) -> None:
+    """Find the roles in refreshed tokens, and none where a former ID token has said them.
+
+    The ID token takes precedence over the access token, as at the sign-in, where the same name may
+    mean something else.
+    """
+    rules = registration.options.roles
+    registration.handler.find_roles(renewed, renewed.id_claims or record.id_claims, rules)
+    renewed.is_confirmed = renewed.is_confirmed and renewed.is_checked
+    if renewed.id_claims is None and renewed.found_roles:
+        of_id_token = {path for path, (source, _) in record.roles.items() if source == ID_TOKEN}
+        renewed.found_roles = {
+            path: roles for path, roles in renewed.found_roles.items() if path not in of_id_token
+        }
+
+
+def _came_from(source: int, registration: Registration, record: Record, renewed: Token) -> bool:
+    """Return True if a claim or roles that the new tokens lack came from this source before."""
     options, found = registration.options, renewed.found_roles or {}
     of_tokens = record.id_token_claims if renewed.id_claims is None else renewed.id_claims
-    is_claim = any(name not in of_tokens for name in options.claims)
+    if source == USERINFO:
+        is_claim = any(name not in of_tokens for name in options.claims)
+    else:
+        is_claim = any(name in record.id_token_claims for name in options.claims)
     # A path at which nothing was found is worth asking for only if the developer named it.
-    default = USERINFO if options.roles.is_demanded else ID_TOKEN
-    sources = {path: source for path, (source, _) in record.roles.items()}
-    is_role = any(sources.get(path, default) == USERINFO for path in options.roles.missing(found))
-    return (is_claim or is_role) and registration.handler.has_endpoint("userinfo_url")
+    default = USERINFO if options.roles.is_demanded else None
+    sources = {path: each for path, (each, _) in record.roles.items()}
+    missing = options.roles.missing(found)
+    return is_claim or any(sources.get(path, default) == source for path in missing)
+
+
+def _ask_userinfo_too(
+    registration: Registration, record: Record, renewed: Token, *, is_needed: bool
+) -> None:
+    """Ask UserInfo for what refreshed tokens lack.
+
+    :param is_needed: False if only a former ID token had that. Then it does not matter whether
+        UserInfo takes this token.
+    :raises UserInfoRefusedError: UserInfo rejects the token, and is needed.
+    :raises IDTokenError: it is about somebody else.
+    """
+    try:
+        _ask_userinfo(registration, record, renewed)
+    except (IDTokenError, ProviderError) as error:
+        if isinstance(error, IDTokenError) or (
+            is_needed and isinstance(error, UserInfoRefusedError)
+        ):
+            revoke((registration.handler, renewed))
+            raise
+        # The new token must be stored, because the former refresh token may be used up.
+        log.warning("%s: UserInfo can't be asked again just now. %s", registration.log_name, error)
+        if is_needed or not isinstance(error, ProviderAnswerError):
+            renewed.is_confirmed = False
 
 
 def _ask_userinfo(registration: Registration, record: Record, token: Token) -> None:

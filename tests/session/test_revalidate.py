@@ -8,6 +8,7 @@ import pytest
 
 from flask_oauth2_login import ConfigurationError, OAuth2Login, logged_out
 from tests.conftest import MakeApp, MakeSSO
+from tests.session.test_roles import access_token
 from tests.support.apps import STORES
 from tests.support.clock import Clock
 from tests.support.handlers import make_handler, make_openid
@@ -176,6 +177,66 @@ def test_roles_and_claims_of_userinfo_are_asked_for_again(
     assert (answer["roles"], answer["claims"]) == (["staff"], {"plan": "free"})
     assert refreshes(lasting) == 1
     assert len(lasting.calls("/userinfo")) == 2
+
+
+@pytest.mark.security("D1")
+@STORES
+def test_userinfo_says_what_a_refresh_without_an_id_token_does_not(
+    make_sso: MakeSSO, lasting: Provider, clock: Clock, store: str
+) -> None:
+    lasting.id_token_at_refresh = False
+    say(lasting, groups=["admins"], plan="gold")
+    sso = make_sso(store, roles="groups", claims=["plan"], revalidate=SECONDS)
+    sso.browser.sign_in()
+    assert not lasting.calls("/userinfo"), "the ID token has said it"
+    for number, (group, plan) in enumerate([("staff", "free"), ("guests", "silver")], 1):
+        say(lasting, groups=[group], plan=plan)
+        clock.ahead += SECONDS + 1
+        answer = sso.browser.get("/me").json or {}
+        assert (answer["roles"], answer["claims"]) == ([group], {"plan": plan})
+        assert len(lasting.calls("/userinfo")) == number
+
+
+def test_what_only_the_id_token_has_stays_without_a_new_one(
+    make_sso: MakeSSO, lasting: Provider, clock: Clock
+) -> None:
+    lasting.id_token_at_refresh = False
+    say(lasting, groups=["admins"], plan="gold")
+    lasting.on("/userinfo", Answer(200, {"sub": "ada"}))
+    sso = make_sso(roles="groups", claims=["plan"], revalidate=SECONDS)
+    sso.browser.sign_in()
+    clock.ahead += SECONDS + 1
+    answer = sso.browser.get("/me").json or {}
+    assert (answer["roles"], answer["claims"]) == (["admins"], {"plan": "gold"})
+
+
+@pytest.mark.security("D1")
+@pytest.mark.parametrize("of", ["access token", "ID token"])
+def test_roles_that_cannot_be_checked_now_are_asked_for_again_later(
+    make_sso: MakeSSO, lasting: Provider, clock: Clock, of: str
+) -> None:
+    def have(role: str) -> None:
+        if of == "ID token":
+            say(lasting, groups=[role])
+        else:
+            access_token(lasting, groups=[role])
+
+    have("admins")
+    # UserInfo knows neither these access tokens nor the groups.
+    lasting.on("/userinfo", Answer(200, {"sub": "ada"}))
+    sso = make_sso(roles="groups", revalidate=SECONDS)
+    sso.browser.sign_in()
+    assert roles_of(sso.browser) == ["admins"]
+    lasting.rotate_keys()
+    lasting.on("/jwks", Answer(503))
+    have("staff")
+    clock.ahead += SECONDS + 1
+    for _ in range(3):
+        assert roles_of(sso.browser) == ["admins"]
+    assert refreshes(lasting) == 1
+    lasting.off("/jwks")
+    clock.ahead += 60
+    assert roles_of(sso.browser) == ["staff"]
 
 
 def test_userinfo_that_is_down_costs_no_token_and_is_asked_again_later(

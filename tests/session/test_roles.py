@@ -333,6 +333,25 @@ def test_roles_stay_if_a_renewal_brings_no_id_token(make_sso: MakeSSO, provider:
     assert roles_of(sso) == ["admins"]
 
 
+@pytest.mark.security("D1")
+@pytest.mark.parametrize("revalidate", [None, 900], ids=["never", "revalidated"])
+def test_an_access_token_says_nothing_where_the_id_token_has_said_it(
+    make_sso: MakeSSO, provider: Provider, clock: Clock, revalidate: float | None
+) -> None:
+    say(provider, groups=["staff"])
+    provider.id_token_at_refresh = False
+    sso = make_sso(roles="groups", revalidate=revalidate)
+    sso.browser.sign_in()
+    # Such as an API's own roles, under the same name.
+    access_token(provider, groups=["admins"])
+    provider.on("/userinfo", Answer(401))
+    provider.on("/api/*", Answer(200, {}))
+    clock.ahead += 3700
+    assert sso.browser.fetch("/call/x").status_code == 200
+    assert len(provider.calls("/token", grant_type="refresh_token")) == 1
+    assert roles_of(sso) == ["staff"]
+
+
 def test_roles_of_userinfo_stay_unless_the_id_token_has_them(
     make_sso: MakeSSO, provider: Provider
 ) -> None:

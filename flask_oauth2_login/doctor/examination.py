@@ -7,7 +7,7 @@ import typing as t
 from flask import Flask
 
 from ..session.extension import current_extension
-from ..session.registration import Registration
+from ..session.registration import Login, Registration
 from ..session.tenants import registration_for
 from . import cookies, keys, logins, online, places, probes, redirects
 from .findings import Finding, Findings
@@ -19,12 +19,16 @@ OF_APP: t.Sequence[t.Callable[[Flask], Findings]] = (
     places.check_local_file,
     logins.check_guards,
 )
-#: About each login, without a request to anybody.
-OF_LOGIN: t.Sequence[t.Callable[[Flask, Registration], Findings]] = (
-    logins.check_registration,
+#: About each login, whatever its provider, without a request to anybody.
+OF_LOGIN: t.Sequence[t.Callable[[Flask, Login], Findings]] = (
+    logins.check_login,
+    places.check_store,
+)
+#: About each login with its provider, without a request to anybody.
+OF_REGISTRATION: t.Sequence[t.Callable[[Flask, Registration], Findings]] = (
+    logins.check_provider,
     redirects.check_redirect_uri,
     cookies.check_cookie_reaches,
-    places.check_store,
     logins.check_preset,
     logins.check_tls,
 )
@@ -56,6 +60,8 @@ def examine(
     if import_path is not None:
         yield from keys.check_same_in_each_process(app, import_path)
     for login in app_logins:
+        for check_login in OF_LOGIN:
+            yield from check_login(app, login)
         if tenant is None and not isinstance(login, Registration):
             yield Finding(
                 "note",
@@ -67,8 +73,8 @@ def examine(
             )
             continue
         registration = registration_for(login, None if isinstance(login, Registration) else tenant)
-        for check_login in OF_LOGIN:
-            yield from check_login(app, registration)
+        for check_registration in OF_REGISTRATION:
+            yield from check_registration(app, registration)
         if is_online:
             yield from _examine_provider(app, registration)
 

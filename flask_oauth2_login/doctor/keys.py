@@ -59,11 +59,10 @@ def check_secrets(app: Flask) -> Findings:
         yield Finding(
             "note",
             "secret-key-fallbacks",
-            f"SECRET_KEY_FALLBACKS has {len(fallbacks)} older secrets, which still open cookies and"
-            " records.",
+            f"What SECRET_KEY_FALLBACKS has ({len(fallbacks)}) still opens cookies and records.",
             "Whoever got hold of an older secret can still use it.",
-            "Remove them once their cookies may have expired. For the records of a server-side"
-            " store, run `flask oauth2 reseal` before that.",
+            "Remove older secrets once their cookies have expired. Before that, run"
+            " `flask oauth2 reseal` for the records of a server-side store.",
         )
 
 

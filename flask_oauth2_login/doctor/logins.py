@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+import typing as t
+
 from flask import Flask
 
 from ..blueprint import OAuth2Login
-from ..checks import CHECKS
+from ..checks import CHECKS, check_demands, check_redirect_uri
 from ..protocol.errors import ConfigurationError
 from ..providers.rows import find_row
-from ..session.registration import Registration
+from ..session.registration import Login, Registration
 from ..web.login_required import refuse_unguarded
 from .findings import Finding, Findings
 
 
-def check_registration(app: Flask, registration: Registration) -> Findings:
+def check_login(app: Flask, login: Login) -> Findings:
     """Repeat the checks of the registration, because views may have been added since."""
     for check in CHECKS:
-        try:
-            check(app, registration)
-        except ConfigurationError as error:
-            yield Finding(
-                "error",
-                check.__name__.removeprefix("check_").replace("_", "-"),
-                str(error),
-                "The login does not work as it was meant.",
-                "Do what the message says.",
-                registration.name,
-            )
+        yield from _try(check.__name__, login, functools.partial(check, app, login))
+
+
+def check_provider(app: Flask, registration: Registration) -> Findings:
+    """Repeat the checks of a login with its provider."""
+    check = functools.partial(check_redirect_uri, app, registration)
+    yield from _try(check_redirect_uri.__name__, registration, check)
+    check = functools.partial(check_demands, registration)
+    yield from _try(check_demands.__name__, registration, check)
+
+
+def _try(name: str, login: Login, check: t.Callable[[], None]) -> Findings:
+    try:
+        check()
+    except ConfigurationError as error:
+        yield Finding(
+            "error",
+            name.removeprefix("check_").replace("_", "-"),
+            str(error),
+            "The login does not work as it was meant.",
+            "Do what the message says.",
+            login.name,
+        )
 
 
 def check_guards(app: Flask) -> Findings:

@@ -11,7 +11,7 @@ from flask import Flask
 
 from ..protocol.errors import ConfigurationError, StoreError
 from ..session.extension import extension_of
-from ..session.registration import Registration
+from ..session.registration import Login
 from ..stores.sqlite import SQLiteStore
 from .findings import Finding, Findings
 
@@ -27,9 +27,9 @@ PLATFORMS = {
 _WORKERS = re.compile(r"(?:^|\s)(?:-w|--workers)[ =]?(\d+)")
 
 
-def check_store(app: Flask, registration: Registration) -> Findings:  # noqa: ARG001
+def check_store(app: Flask, login: Login) -> Findings:  # noqa: ARG001
     """Check a login's store on the server."""
-    store, name = registration.store, registration.name
+    store, name = login.store, login.name
     if store is None:
         return
     kind = type(store).__name__

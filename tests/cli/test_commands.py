@@ -23,6 +23,7 @@ from tests.support.clock import Clock
 from tests.support.handlers import make_openid_login
 from tests.support.provider import Browser, Provider
 from tests.support.servers import Server
+from tests.support.tenants import TenantBrowser, Tenants, add_tenant_views, make_login
 
 ADA = "sso::ada"
 
@@ -213,6 +214,42 @@ def test_what_is_to_end_must_be_clear(app: Flask, arguments: list[str]) -> None:
 
 def test_an_app_without_a_login_is_told_so(make_app: MakeApp) -> None:
     assert_failed(run(make_app(), "sign-ins"), "app.register_blueprint")
+
+
+def test_a_login_with_tenants_needs_the_tenants_name(
+    provider: Provider, make_app: MakeApp, tmp_path: Path
+) -> None:
+    login = make_login(Tenants({"acme": provider}), store=f"sqlite:///{tmp_path}/logins.db")
+    plain = make_openid_login(provider, "plain", store=f"sqlite:///{tmp_path}/logins.db")
+    app = make_app(login, plain)
+    add_tenant_views(app)
+    browser = TenantBrowser(app, "acme", "path", provider)
+    browser.enter()
+    assert_failed(run(app, "sign-ins"), "'sso' has tenants", "--tenant")
+    assert lines(run(app, "sign-ins", "--login", "plain")) == ["plain  0"]
+    assert lines(run(app, "sign-ins", "--tenant", "acme")) == ["sso    1", "plain  0"]
+    assert_failed(run(app, "sign-ins", "--tenant", "nobody"), "no tenant 'nobody'")
+    told = lines(run(app, "reseal", "--tenant", "acme", "--login", "sso"))
+    assert told == ["sso ('acme'): 0 records sealed anew."]
+    assert lines(run(app, "sweep")) == ["sso, plain: 0 records deleted."]
+    told = lines(run(app, "sign-ins", "sso:acme:ada", "--end-all", "--tenant", "acme"))
+    assert told == ["sso: 1 sign-in ended.", "plain: 0 sign-ins ended."]
+    assert browser.me().status_code == 401
+
+
+def test_a_login_with_tenants_is_examined_and_a_tenant_that_is_named(
+    provider: Provider, make_app: MakeApp, tmp_path: Path
+) -> None:
+    login = make_login(Tenants({"acme": provider}), store=f"sqlite:///{tmp_path}/logins.db")
+    app = make_app(login)
+    told = run(app, "check", "--online").stdout
+    assert "check --tenant NAME" in told
+    assert "The SQLiteStore can be used." in told
+    assert provider.requests == []
+    told = run(app, "check", "--online", "--tenant", "acme").stdout
+    assert "http://<host>/<org>/sso/callback" in told
+    assert "Client id and secret: accepted." in told
+    assert_failed(run(app, "check", "--tenant", "nobody"), "no tenant 'nobody'")
 
 
 # create-tables, reseal, sweep

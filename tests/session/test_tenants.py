@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import OAuth2Login, logged_in, login_failed
+from flask_oauth2_login import (
+    ConfigurationError,
+    Identity,
+    OAuth2Login,
+    Token,
+    current_identity,
+    logged_in,
+    login_failed,
+)
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.apps import EVE
 from tests.support.assertions import query_of, refreshes
@@ -487,3 +495,40 @@ def test_attempts_of_all_tenants_count_together(
     assert wrong.status_code == 400
     right = browser.get(callback, site="cross-site", headers={"X-Tenant": newest})
     assert right.status_code == 302
+
+
+@STORES
+def test_the_sign_ins_of_one_tenant_are_ended_and_not_those_of_another(
+    make_site: MakeSite, store: str
+) -> None:
+    site = make_site(store=store)
+
+    @site.login.on_login
+    def own(identity: Identity, _token: Token) -> None:
+        identity.owner = "user-1"
+
+    acme, globex = site.visit("acme"), site.visit("globex")
+    acme.enter()
+    globex.enter()
+    with site.app.app_context():
+        if store == "sqlite":
+            assert len(site.login.sign_ins("user-1", tenant="acme")) == 1
+        with pytest.raises(ConfigurationError, match="has tenants"):
+            site.login.end_sign_ins("user-1")
+        site.login.end_sign_ins("user-1", tenant="acme")
+    assert acme.me().status_code == 401
+    assert globex.me().status_code == 200
+
+
+def test_a_person_ends_the_sign_ins_at_the_tenant_of_the_request(make_site: MakeSite) -> None:
+    site = make_site(store="sqlite")
+
+    @site.app.post("/<org>/end")
+    def end(org: str) -> dict[str, int]:
+        return {"ended": site.login.end_sign_ins(current_identity.owner or "")}
+
+    acme, other, globex = site.visit("acme"), site.visit("acme"), site.visit("globex")
+    for browser in (acme, other, globex):
+        browser.enter()
+    assert acme.post("/acme/end").json == {"ended": 2}
+    assert [each.me().status_code for each in (acme, other, globex)] == [401, 401, 200]

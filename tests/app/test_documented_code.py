@@ -17,7 +17,11 @@ WITH_TEMPLATES = [page for page in pages() if read_templates(page)]
 
 
 @pytest.fixture
-def readers(provider: Provider, tmp_path: Path) -> t.Iterator[Readers]:
+def readers(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> t.Iterator[Readers]:
+    # Files that a block names without a folder are made here.
+    monkeypatch.chdir(tmp_path)
     with Readers(provider, tmp_path) as readers:
         yield readers
 

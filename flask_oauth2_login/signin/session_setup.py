@@ -190,10 +190,13 @@ def _run_on_login(registration: Registration, record: Record, *, linking: bool) 
     if not linking:
         # Without an own attribute, owner reads as None, and an assignment of None can be noticed.
         vars(identity).pop("owner", None)
-    # on_login must already see the new identity, so that no proxy returns the former user's token.
-    request_scope().forget_logins()
-    request_scope().opened[registration.key, record.id] = StoredLogin.holding(registration, record)
-    response = registration.hooks.run_on_login(identity, record.token)
+    response, scope, hooks = None, request_scope(), registration.hooks
+    scope.forget_logins()
+    if hooks.on_login:
+        # It must already see the new identity, so that no proxy returns the former user's token.
+        login = StoredLogin.holding(registration, record)
+        scope.opened[registration.key, record.id] = login
+        response = hooks.run_on_login(identity, record.token)
     if "owner" in vars(identity):
         identity.owner = owner_key(identity.owner)
     return response

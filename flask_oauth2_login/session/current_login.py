@@ -15,7 +15,7 @@ from .context import this_request
 from .extension import current_extension
 from .flask_session import SessionEntries, SessionEntry, end_entry, this_minute, touch_entry
 from .login_options import LoginHooks
-from .registration import Login, Registration
+from .registration import Login, Registration, records_of
 from .request_scope import RequestScope, request_scope
 from .stored_login import StoredLogin
 from .tenants import find_here, registration_here, registration_of
@@ -104,6 +104,20 @@ def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None
             if login is not None:
                 return registration, login
     return None
+
+
+def end_unusable(entries: t.Iterable[SessionEntry]) -> None:
+    """End the records of tenants that can't be used now, among those of these entries.
+
+    Such a record can't be opened, so its token can't be revoked. But a copy of the browser's
+    cookies must open nothing once the tenant can be used again.
+
+    :raises StoreError: one can't be ended.
+    """
+    for entry in entries:
+        login = current_extension().logins.get(entry.login)
+        if login is not None and entry.tenant and registration_of(entry) is None:
+            records_of(login, entry.key).delete(hashed_name("record", entry.id))
 
 
 def find_identity(registration: Registration | None) -> Identity | None:

@@ -145,20 +145,25 @@ def make_registration(
     """
     key = login_key(login.name, tenant)
     of_tenant = ("tenant", tenant) if tenant else ()
-    records: TokenStore | BrowserRecords
-    if login.browser_store is None:
-        records = t.cast(TokenStore, login.store)
-    else:
-        local_store = t.cast("LocalStore", login.shared_store)
-        records = BrowserRecords(login.browser_store, key, local_store, login.config)
     return Registration(
         **vars(login),
         handler=handler,
         scopes=scopes,
         # Read now, because a handler's site may be changed later.
         context=(login.name, *of_tenant, *handler.registration),
-        records=records,
+        records=records_of(login, key),
         key=key,
         tenant=tenant,
         variable=variable,
     )
+
+
+def records_of(login: Login, key: str) -> TokenStore | BrowserRecords:
+    """Return where the records of a login are, or those of one of its tenants.
+
+    :param key: the `login_key`.
+    """
+    if login.browser_store is None:
+        return t.cast(TokenStore, login.store)
+    local_store = t.cast("LocalStore", login.shared_store)
+    return BrowserRecords(login.browser_store, key, local_store, login.config)

@@ -57,6 +57,8 @@ class RequestScope:
     is_unknown_tenant: bool = False
     #: A locale, and the texts of our pages in its language.
     translator: tuple[t.Any, t.Any] | None = None
+    #: True if the request names a tenant, whether it exists or not.
+    names_tenant: bool = False
     _parsed: tuple[t.Any, SessionEntries] | None = None
 
     def __init__(self) -> None:

@@ -136,9 +136,6 @@ class TenantCache(ForkSafe):
             self._kept.pop(tenant, None)
             self._in_flight.pop(tenant, None)
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def _after_fork(self) -> None:
         # The threads that make them are the parent's.
         self._in_flight = {}

@@ -36,6 +36,7 @@ def registration_here(login: Login) -> Registration | None:
         here[login.name] = None
         tenant = _read_tenant(t.cast("TenantLogin", login))
         if tenant is not None:
+            scope.names_tenant = True
             here[login.name] = t.cast("TenantLogin", login).find(tenant)
             scope.is_unknown_tenant |= here[login.name] is None
     return t.cast("Registration | None", here[login.name])

@@ -16,7 +16,12 @@ from ..protocol.errors import AuthorizationError, LoginRequired, StoreError
 from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..session.context import this_app
-from ..session.current_login import find_identity, find_logins, find_registration
+from ..session.current_login import (
+    end_unusable,
+    find_identity,
+    find_logins,
+    find_registration,
+)
 from ..session.endings import after_endings
 from ..session.flask_session import (
     SessionEntries,
@@ -74,6 +79,7 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
         mark_superseded(former)
         replaced = [login for id, login in logins.items() if id not in staying]
         end_replaced(registration, replaced, record.identity)
+        end_unusable(entry for entry in former.live if entry.id not in staying)
         undo.pop_all()
     request_scope().forget_logins()
     return response

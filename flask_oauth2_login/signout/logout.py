@@ -15,7 +15,7 @@ from ..config import app_name, default_next
 from ..look.explanations import SOME_PROVIDER
 from ..protocol.errors import StoreError
 from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
-from ..session.current_login import find_login, find_logins
+from ..session.current_login import end_unusable, find_login, find_logins
 from ..session.flask_session import SessionEntries, restore_session, write_entries
 from ..session.registration import Registration
 from ..session.request_scope import read_entries, request_scope
@@ -150,13 +150,17 @@ def end_logins(
     :param keys: the keys of the logins.
     :param reason: the reason that `logged_out` names.
     :param ids: the ids of the records to end, if the logins may have others.
-    :raises StoreError: a record could not be deleted. Only its login stays signed in.
+    :raises StoreError: a record could not be deleted. Only its login stays signed in, or all of
+        them.
     """
     former = read_entries()
     if not former.all:
         # Nobody was signed in, so the session's content is an anonymous visitor's.
         return
     logins = find_logins(former)
+    end_unusable(
+        entry for entry in former.live if entry.key in keys and (ids is None or entry.id in ids)
+    )
     ending = {
         id: login
         for id, login in logins.items()

@@ -19,11 +19,11 @@ from markupsafe import Markup
 from ..look.marks import make_mark
 from ..protocol.errors import ConfigurationError
 from ..protocol.urls import json_param
-from ..session.context import this_request
+from ..session.context import this_app, this_request
 from ..session.current_login import find_identity, find_login, find_registration
 from ..session.extension import current_extension
-from ..session.registration import Registration, server_store
-from ..session.request_scope import read_entries
+from ..session.registration import Login, Registration, server_store
+from ..session.request_scope import read_entries, request_scope
 from ..session.tenants import find_here, registration_there
 from .demands import RESERVED_PARAMS, check_params, read_demands, scopes_of
 from .next_url import safe_next
@@ -69,6 +69,9 @@ def login_url(
         login has no server-side store.
     """
     registrations = _registrations(name, params)
+    if not registrations and request_scope().names_tenant:
+        # The tenant does not exist or can't be used, and the link leads to a page that says so.
+        return _bare_url(_only_login(name), safe_next(next), params)
     if len(registrations) != 1:
         raise _ambiguous(name)
     (registration,) = registrations
@@ -111,6 +114,24 @@ def _registrations(name: str | None, params: t.Mapping[str, t.Any]) -> list[Regi
     logins = list(extension.logins.values()) if name is None else [extension.get(name)]
     found = (registration_there(login, params) for login in logins)
     return [registration for registration in found if registration is not None]
+
+
+def _only_login(name: str | None) -> Login:
+    """Return the login of a name, or the only one of the app.
+
+    :raises ConfigurationError: there is no such login, or there are several.
+    """
+    logins = current_extension().logins
+    if name is None and len(logins) > 1:
+        raise _ambiguous(name)
+    return current_extension().get(name or next(iter(logins)))
+
+
+def _bare_url(login: Login, target: str | None, params: t.Mapping[str, t.Any]) -> str:
+    """Return a link with the variables of the URL alone, because the rest needs a provider."""
+    expects = this_app().url_map.is_endpoint_expecting
+    names = [name for name in params if expects(f"{login.name}.login", name)]
+    return login_url_of(login, target, **{name: params[name] for name in names})
 
 
 def _ambiguous(name: str | None) -> ConfigurationError:

@@ -53,13 +53,13 @@ def url_values(login: Login, endpoint: str) -> dict[str, t.Any]:
     return {**values, **login.url_values} if isinstance(login, Registration) else values
 
 
-def login_url_of(registration: Registration, target: str | None, /, **params: t.Any) -> str:
+def login_url_of(login: Login, target: str | None, /, **params: t.Any) -> str:
     """Return the URL that starts a sign-in.
 
     :param target: a checked path to come back to. It is dropped if the view is on another host.
     """
-    url = url_of(registration, "login", next=target, **params)
-    return url_of(registration, "login", **params) if target and is_absolute(url) else url
+    url = url_of(login, "login", next=target, **params)
+    return url_of(login, "login", **params) if target and is_absolute(url) else url
 
 
 def rule_variables(endpoint: str) -> dict[str, t.Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from flask import Blueprint, Flask, session
+from flask import Blueprint, Flask, render_template_string, request, session
+from werkzeug.exceptions import HTTPException
 
 from flask_oauth2_login import Identity, OAuth2Login, Token, current_identity, login_required
 from tests.conftest import MakeApp, MakeProvider
@@ -256,3 +257,96 @@ def test_one_blueprint_may_serve_two_apps_and_two_places(
     browser.sign_in("/acme/two/login")
     assert browser.get("/acme/both").json == ["two"]
     assert browser.get("/nowhere/both").json == [None]
+
+
+LAYOUT = "{{ code }} {{ current_identity.name }} {{ logout_button() }} {{ login_url('sso') }}"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "link"),
+    [
+        ("/globex/page", 503, "/globex/sso/login"),
+        ("/globex/me", 503, "/globex/sso/login"),
+        ("/nowhere/page", 200, "/nowhere/sso/login"),
+        ("/nowhere/me", 404, "/nowhere/sso/login"),
+        ("/nowhere/missing", 404, None),
+    ],
+)
+def test_an_apps_own_layout_works_where_a_tenant_does_not(
+    provider: Provider, make_app: MakeApp, path: str, status: int, link: str | None
+) -> None:
+    tenants = Tenants({"acme": provider, "globex": provider})
+    app = make_app(make_login(tenants))
+    add_tenant_views(app)
+
+    @app.get("/<org>/page")
+    def page(org: str) -> str:
+        assert org
+        return render_template_string(LAYOUT)
+
+    @app.errorhandler(HTTPException)
+    def show(error: HTTPException) -> tuple[str, int]:
+        code = error.code or 500
+        template = LAYOUT if request.view_args else "{{ code }} {{ current_identity.name }}"
+        return render_template_string(template, code=code), code
+
+    browser = Browser(app, provider)
+    for tenant in ("acme", "globex"):
+        browser.sign_in(f"/{tenant}/sso/login")
+    assert browser.get("/globex/page").status_code == 200
+    tenants.errors["globex"] = RuntimeError("broken")
+    with app.app_context():
+        t.cast(OAuth2Login, app.blueprints["sso"]).forget_tenant("globex")
+    answer = browser.get(path)
+    assert answer.status_code == status
+    assert link is None or link in answer.text
+
+
+@pytest.mark.security("D3")
+@pytest.mark.parametrize("store", ["cookie", "session", "sqlite"])
+@pytest.mark.parametrize("way", ["sign-out", "sign-in"])
+def test_a_login_that_ends_while_its_tenant_is_broken_stays_ended(
+    provider: Provider, make_app: MakeApp, tmp_path: Path, store: str, way: str
+) -> None:
+    tenants = Tenants({"acme": provider, "globex": provider})
+    where = f"sqlite:///{tmp_path}/logins.db" if store == "sqlite" else store
+    login = make_login(tenants, store=where)
+    app = make_app(login)
+    add_tenant_views(app)
+    browser = Browser(app, provider)
+    for tenant in ("acme", "globex"):
+        browser.sign_in(f"/{tenant}/sso/login")
+    copy = Browser(app)
+    copy.jar = browser.jar.copy()
+    tenants.errors["acme"] = RuntimeError("the database is down")
+    with app.app_context():
+        login.forget_tenant("acme")
+    if way == "sign-out":
+        browser.post("/globex/sso/logout", {"every": "1"})
+        assert not [cookie for cookie in browser.cookies if "%7E" in cookie.name]
+    else:
+        browser.sign_in("/globex/sso/login", person=EVE)
+    tenants.errors.clear()
+    assert browser.fetch("/acme/me").status_code == 401
+    assert copy.fetch("/acme/me").status_code == 401
+    assert copy.fetch("/globex/me").status_code == 401
+
+
+def test_records_are_sealed_anew_tenant_by_tenant(
+    provider: Provider, make_app: MakeApp, tmp_path: Path
+) -> None:
+    def restart(**config: t.Any) -> tuple[Flask, OAuth2Login]:
+        tenants = Tenants({"acme": provider, "globex": provider})
+        login = make_login(tenants, store=f"sqlite:///{tmp_path}/logins.db")
+        return make_app(login, **config), login
+
+    app, _ = restart(SECRET_KEY="older")
+    for tenant in ("acme", "globex"):
+        Browser(app, provider).sign_in(f"/{tenant}/sso/login")
+    app, login = restart(SECRET_KEY="newer", SECRET_KEY_FALLBACKS=["older"])
+    with app.app_context():
+        assert [login.reseal(tenant=tenant) for tenant in ("acme", "globex")] == [1, 1]
+        assert [login.reseal(tenant=tenant) for tenant in ("acme", "globex")] == [0, 0]
+    app, login = restart(SECRET_KEY="newer")
+    with app.app_context():
+        assert login.session_for("sso:acme:ada", tenant="acme").get("x").ok

@@ -53,7 +53,7 @@ class Identity:
     email_verified: bool = False
     #: The URL of a picture.
     picture: str | None = None
-    #: The tenant that the account belongs to, for providers with tenants.
+    #: The tenant that the account belongs to, if the login has tenants.
     tenant: str | None = None
     #: The claims that the login keeps: ``OAuth2Login(…, claims=[…])``.
     claims: dict[str, t.Any] = dataclasses.field(default_factory=dict)

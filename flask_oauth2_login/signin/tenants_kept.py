@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import typing as t
 
 from ..protocol.errors import ProviderAnswerError
@@ -16,6 +17,8 @@ from ..session.stored_login import seal_within_room
 MAX_TENANTS = 8
 #: The most bytes that the names of the other tenants take in the session's cookie.
 MAX_NAMES = 1000
+#: Characters to leave free for what ``on_login`` adds to the record and to the session.
+ROOM_FOR_ON_LOGIN = 256
 
 
 def keep_tenants(
@@ -40,6 +43,8 @@ def keep_tenants(
     if registration.browser_store is None:
         return kept
     _, sealed = seal_within_room(registration, record)
+    # Random, because a session's cookie is compressed.
+    sealed += secrets.token_urlsafe(ROOM_FOR_ON_LOGIN)[:ROOM_FOR_ON_LOGIN]
     while True:
         # What the session names counts when the room for a record is measured.
         write_entries([*kept, entry])

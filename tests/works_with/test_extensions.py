@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
 from flask import Flask, jsonify, render_template_string, request
+from flask_babel import Babel
 from flask_caching import Cache
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from flask_login import login_required as flask_login_required
 from flask_sqlalchemy import SQLAlchemy
+from flask_talisman import Talisman  # type: ignore[import-untyped]
 from flask_wtf import CSRFProtect
 
 from flask_oauth2_login import (
@@ -115,6 +118,29 @@ def test_flask_wtf(provider: Provider, login: OAuth2Login, make_app: MakeApp) ->
     assert not is_signed_in(browser)
 
 
+def test_flask_talisman(provider: Provider, login: OAuth2Login, make_app: MakeApp) -> None:
+    app = make_app(login, OAUTH2_LOGIN_CONTENT_SECURITY_POLICY=None)
+    # Over plain http, as the test client speaks it.
+    Talisman(
+        app,
+        force_https=False,
+        session_cookie_secure=False,
+        content_security_policy_nonce_in=["default-src"],
+    )
+    browser = Browser(app, provider)
+    browser.sign_in()
+    assert is_signed_in(browser)
+    page = browser.get("/logout")
+    # Its policy is that of the app, and allows our stylesheet.
+    found = re.search(
+        r"default-src 'self' 'nonce-([^']+)'", page.headers["Content-Security-Policy"]
+    )
+    assert found is not None
+    assert f'<style nonce="{found[1]}">' in page.text
+    browser.post("/logout")
+    assert not is_signed_in(browser)
+
+
 def test_flask_limiter(provider: Provider, login: OAuth2Login, make_app: MakeApp) -> None:
     app = make_app(login)
     limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
@@ -155,6 +181,17 @@ def test_flask_caching(provider: Provider, login: OAuth2Login, make_app: MakeApp
     assert len(provider.calls("/api/repos")) == 2
     # What is cached is behind the guard.
     assert Browser(app, provider).get("/cached").status_code == 302
+
+
+def test_flask_babel(provider: Provider, login: OAuth2Login, make_app: MakeApp) -> None:
+    app = make_app(login)
+    Babel(app, locale_selector=lambda: request.accept_languages.best_match(["en", "de"]))
+    browser = Browser(app, provider)
+    browser.sign_in()
+    page = browser.get("/logout", headers={"Accept-Language": "de"})
+    assert '<html lang="de"' in page.text
+    assert "Abmelden" in page.text
+    assert "Sign out" in browser.get("/logout", headers={"Accept-Language": "en"}).text
 
 
 def test_an_htmx_caller_and_a_script(

@@ -13,7 +13,15 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from flask_oauth2_login import Identity, OAuth2Login, Token, logged_out, login_required, login_url
+from flask_oauth2_login import (
+    Identity,
+    LoginRequired,
+    OAuth2Login,
+    Token,
+    logged_out,
+    login_required,
+    login_url,
+)
 from tests.conftest import MakeApp
 from tests.support.clock import Clock
 from tests.support.keycloak.server import Client, Keycloak
@@ -64,6 +72,7 @@ class MakeSite(t.Protocol):
         *roles: str,
         config: t.Mapping[str, t.Any] | None = None,
         attributes: t.Mapping[str, str] | None = None,
+        mappers: t.Mapping[str, t.Mapping[str, str]] | None = None,
         **login: t.Any,
     ) -> Site: ...
 
@@ -77,11 +86,14 @@ def make_site(keycloak: Keycloak, make_app: MakeApp) -> t.Iterator[MakeSite]:
             *roles: str,
             config: t.Mapping[str, t.Any] | None = None,
             attributes: t.Mapping[str, str] | None = None,
+            mappers: t.Mapping[str, t.Mapping[str, str]] | None = None,
             **login: t.Any,
         ) -> Site:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
-            client = keycloak.add_client(url, *roles, **(attributes or {}))
+            client = keycloak.add_client(
+                url, *roles, attributes=attributes or {}, mappers=mappers or {}
+            )
             blueprint = OAuth2Login("keycloak", **login)
             settings = {
                 "KEYCLOAK_DOMAIN": keycloak.domain,
@@ -137,6 +149,40 @@ def test_names_of_the_app_for_roles_of_a_group(keycloak: Keycloak, make_site: Ma
     other.sign_in(eve)
     other.close()
     assert site.browser.get("/edit").status_code == 403
+
+
+def test_groups_that_a_mapper_adds(keycloak: Keycloak, make_site: MakeSite) -> None:
+    mapper = {"claim.name": "groups", "full.path": "false", "id.token.claim": "true"}
+    site = make_site(mappers={"oidc-group-membership-mapper": mapper}, roles="groups", revalidate=1)
+    ada = keycloak.add_person("sso-admins")
+    leads = f"users/{ada.id}/groups/{keycloak.group('leads')}"
+    keycloak.admin("PUT", leads)
+    site.visitor.sign_in(ada)
+    assert site.roles == {"leads"}
+    keycloak.admin("DELETE", leads)
+    # A clock that runs ahead of Keycloak's would take its new ID tokens for old ones.
+    wait_until(lambda: site.roles == set())
+
+
+@pytest.mark.parametrize("in_id_token", ["false", "true"])
+def test_lightweight_access_tokens_have_no_roles(
+    keycloak: Keycloak, make_site: MakeSite, in_id_token: str
+) -> None:
+    mapper = {
+        "claim.name": "realm_access.roles",
+        "multivalued": "true",
+        "id.token.claim": in_id_token,
+    }
+    site = make_site(
+        attributes={"client.use.lightweight.access.token.enabled": "true"},
+        mappers={"oidc-usermodel-realm-role-mapper": mapper},
+        revalidate=1,
+    )
+    ada = keycloak.add_person("sso-admins")
+    assert site.visitor.sign_in(ada).status_code == 302
+    assert site.roles == ({"sso-admins"} if in_id_token == "true" else set())
+    keycloak.change_roles("DELETE", ada, "sso-admins")
+    wait_until(lambda: site.roles == set())
 
 
 @pytest.mark.security("D1")
@@ -260,6 +306,28 @@ def test_signing_out_of_the_app_signs_out_at_keycloak(
     confirm_sign_out(site)
     assert not site.is_signed_in
     assert 'name="password"' in site.visitor.open(site.browser.begin()).html
+
+
+def test_a_job_calls_for_somebody_who_has_signed_out(
+    keycloak: Keycloak, make_site: MakeSite, clock: Clock, tmp_path: Path
+) -> None:
+    site = make_site(store=f"sqlite:///{tmp_path}/logins.db", offline=True)
+    ada = keycloak.add_person()
+    site.visitor.sign_in(ada)
+    owner = (site.browser.get("/me").json or {})["owner"]
+    confirm_sign_out(site)
+    assert not site.is_signed_in
+    with site.app.app_context():
+        job = site.login.session_for(owner)
+        assert job.get(API.removeprefix("/call/")).json()["sub"] == ada.id
+        clock.ahead += HOUR - 20
+        assert job.get(API.removeprefix("/call/")).json()["sub"] == ada.id
+        keycloak.disable(ada)
+        clock.ahead += HOUR - 20
+        with pytest.raises(LoginRequired):
+            job.get(API.removeprefix("/call/"))
+        with pytest.raises(LoginRequired):
+            site.login.session_for(owner)
 
 
 def test_a_password_is_changed_or_not(keycloak: Keycloak, make_site: MakeSite) -> None:

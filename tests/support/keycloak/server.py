@@ -158,11 +158,18 @@ class Keycloak:
 
     # -- apps
 
-    def add_client(self, url: str, *roles: str, **attributes: str) -> Client:
+    def add_client(
+        self,
+        url: str,
+        *roles: str,
+        attributes: t.Mapping[str, str],
+        mappers: t.Mapping[str, t.Mapping[str, str]],
+    ) -> Client:
         """Add a client for the app at a URL.
 
         :param roles: the names of the client's own roles.
         :param attributes: further settings of the client.
+        :param mappers: what its tokens have, by Keycloak's name of the kind of mapper.
         """
         # Dots in the id are dots in the path of its roles.
         client_id, secret = f"app-{next(self._numbers)}.example.com", secrets.token_hex(16)
@@ -179,6 +186,15 @@ class Keycloak:
                     "backchannel.logout.session.required": "true",
                     **attributes,
                 },
+                "protocolMappers": [
+                    {
+                        "name": kind,
+                        "protocol": "openid-connect",
+                        "protocolMapper": kind,
+                        "config": dict(settings),
+                    }
+                    for kind, settings in mappers.items()
+                ],
             },
         )
         for role in roles:

@@ -296,6 +296,21 @@ def test_without_a_refresh_token_userinfo_alone_is_asked(
 
 
 @pytest.mark.security("D1")
+@STORES
+def test_without_a_refresh_token_userinfo_says_what_the_id_token_said_before(
+    make_sso: MakeSSO, lasting: Provider, clock: Clock, store: str
+) -> None:
+    lasting.refreshable = False
+    say(lasting, groups=["admins"], plan="gold")
+    sso = make_sso(store, roles="groups", claims=["plan"], revalidate=SECONDS)
+    sso.browser.sign_in()
+    say(lasting, groups=["staff"], plan="free")
+    clock.ahead += SECONDS + 1
+    answer = sso.browser.get("/me").json or {}
+    assert (answer["roles"], answer["claims"]) == (["staff"], {"plan": "free"})
+
+
+@pytest.mark.security("D1")
 def test_userinfo_of_somebody_else_ends_the_login(
     make_sso: MakeSSO, lasting: Provider, clock: Clock
 ) -> None:

@@ -133,6 +133,26 @@ def test_names_of_the_app_drop_what_they_do_not_name(make_sso: MakeSSO, provider
     assert roles_of(sso) == ["admin"]
 
 
+@pytest.mark.security("D1")
+def test_a_role_of_the_provider_is_none_of_the_apps_by_having_its_name(
+    make_sso: MakeSSO, provider: Provider
+) -> None:
+    say(provider, groups=["admin", "Sso-Admins", "sso-admins ", "sso-staff"])
+    sso = make_sso(roles="groups", role_names={"sso-admins": "admin", "sso-staff": "staff"})
+    sso.browser.sign_in()
+    assert roles_of(sso) == ["staff"]
+
+
+@pytest.mark.security("D1")
+def test_roles_in_userinfo_of_somebody_else_sign_nobody_in(
+    make_sso: MakeSSO, provider: Provider
+) -> None:
+    provider.on("/userinfo", Answer(200, {"sub": "eve", "groups": ["admin"]}))
+    sso = make_sso(roles="groups")
+    assert sso.browser.sign_in().status_code == 400
+    assert sso.browser.fetch("/me").status_code == 401
+
+
 def test_other_names_count_for_logins_that_exist(make_sso: MakeSSO, provider: Provider) -> None:
     say(provider, groups=["sso-admins"])
     key = {"SECRET_KEY": "the same"}

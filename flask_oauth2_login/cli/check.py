@@ -61,14 +61,18 @@ def _find(info: ScriptInfo, tenant: str | None, *, is_online: bool) -> t.Iterato
 
 def _print(findings: t.Iterable[Finding]) -> None:
     """Print the findings for people, the gravest last, where a terminal shows them."""
-    ordered = sorted(findings, key=lambda each: LEVELS.index(each.level), reverse=True)
-    for finding in ordered:
-        whose = f"{finding.login}: " if finding.login else ""
-        click.echo(_wrap(f"{finding.level.upper()}  ", f"{whose}{finding.what}"))
+    # What is so at several logins is told once.
+    whose: dict[Finding, list[str]] = {}
+    for finding in sorted(findings, key=lambda each: LEVELS.index(each.level), reverse=True):
+        names = whose.setdefault(dataclasses.replace(finding, login=None), [])
+        names.extend([finding.login] if finding.login else [])
+    for finding, names in whose.items():
+        prefix = f"{', '.join(names)}: " if names else ""
+        click.echo(_wrap(f"{finding.level.upper()}  ", f"{prefix}{finding.what}"))
         for label, text in (("Why: ", finding.why), ("Fix: ", finding.fix)):
             if text:
                 click.echo(_wrap(f"    {label}", text))
-    counts = {level: sum(each.level == level for each in ordered) for level in LEVELS}
+    counts = {level: sum(each.level == level for each in whose) for level in LEVELS}
     click.echo(f"\n{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}.")
 
 

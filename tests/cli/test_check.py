@@ -156,6 +156,23 @@ def test_each_login_is_examined(make_app: MakeApp) -> None:
         assert f"{name}: The redirect URI is https://app.example/{name}/callback." in result.stdout
 
 
+def test_what_is_so_at_several_logins_is_told_once(make_app: MakeApp) -> None:
+    app = make_app(make_login(name="one"), make_login(name="two"))
+    told = run(app, "check").stdout
+    assert "WARNING  one, two: The redirect URI has the host that a request names" in told
+    assert told.count("forged Host header") == 1
+    assert "0 errors, 1 warning." in told
+
+
+@pytest.mark.parametrize("config", [{}, {"SERVER_NAME": "app.example"}])
+def test_a_login_of_one_host_is_examined(make_app: MakeApp, config: dict[str, str]) -> None:
+    app = Flask("the_app", host_matching=True, static_host="app.example")
+    app.config |= {"SECRET_KEY": "a key of the tests, long enough", **config}
+    app.register_blueprint(make_login(host="app.example"))
+    note = examine(app)[Found("note", "redirect-uri")]
+    assert "/callback" in note["what"]
+
+
 # Views
 
 

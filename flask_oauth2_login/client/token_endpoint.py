@@ -35,6 +35,8 @@ class TokenEndpoint(MetadataEndpoints):
             error.is_grant_unused = True
             raise
         token_types = ("Bearer", self.bearer_scheme, *self.token_types)
+        # A login that began with an ID token alone is refreshed by one, too.
+        has_none = former is not None and not former.get("access_token")
         try:
             return request_token(
                 self.http_options,
@@ -45,7 +47,8 @@ class TokenEndpoint(MetadataEndpoints):
                 token_path=self.token_path,
                 token_types={each.strip().lower() for each in token_types},
                 former=former,
-                id_token_suffices=self.openid and params.get("grant_type") == "authorization_code",
+                id_token_suffices=self.openid
+                and (has_none or params.get("grant_type") == "authorization_code"),
             )
         except ProviderError as error:
             error.is_grant_unused = error.nothing_sent

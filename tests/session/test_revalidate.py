@@ -11,8 +11,8 @@ from tests.conftest import MakeApp, MakeSSO
 from tests.session.test_roles import access_token
 from tests.support.apps import STORES
 from tests.support.clock import Clock
-from tests.support.handlers import make_handler, make_openid
-from tests.support.provider import Answer, Browser, Provider
+from tests.support.handlers import issue, make_handler, make_openid
+from tests.support.provider import REMOVED, Answer, Browser, Provider
 from tests.support.threads import at_once
 
 #: An access token outlives this, so nothing else renews it.
@@ -338,3 +338,20 @@ def test_a_login_that_nothing_can_confirm_is_logged_once(
 def test_what_is_no_number_of_seconds_is_an_error(provider: Provider, seconds: t.Any) -> None:
     with pytest.raises(ConfigurationError, match="revalidate="):
         OAuth2Login(make_openid(provider), revalidate=seconds)
+
+
+@STORES
+def test_a_login_that_has_an_id_token_alone_is_confirmed_by_another_one(
+    make_sso: MakeSSO, lasting: Provider, clock: Clock, store: str
+) -> None:
+    """Azure AD B2C sends no access token, also at a refresh, and the refresh token counts once."""
+    say(lasting, groups=["admins"])
+    sso = make_sso(store, scope="openid", roles="groups", revalidate=SECONDS)
+    issue(lasting, claims={"at_hash": REMOVED})
+    lasting.token_overrides = {"access_token": REMOVED, "token_type": REMOVED}
+    sso.browser.sign_in()
+    for groups in (["staff"], ["guests"]):
+        say(lasting, groups=groups)
+        clock.ahead += SECONDS + 1
+        assert roles_of(sso.browser) == groups
+    assert refreshes(lasting) == 2

@@ -412,6 +412,20 @@ class TestAzureB2C:
         assert is_about(visitor, {**ada, "email_verified": False})
         assert visitor.provider.refused == []
 
+    def test_a_refresh_brings_an_id_token_alone_too(
+        self, hosts: AnyHost, tmp_path: Path, clock: Clock
+    ) -> None:
+        visitor = Visitor(AzureB2C(), hosts, tmp_path, offline=True, revalidate=900)
+        assert visitor.sign_in().status_code == 302
+        for _ in range(2):
+            clock.ahead += 901
+            assert visitor.me()["id"] == "1d1f8a5a"
+        calls = visitor.provider.calls_to(f"{B2C.lower()}/oauth2/v2.0/token")
+        assert [call.form["grant_type"] for call in calls[1:]] == ["refresh_token"] * 2
+        clock.ahead += 901
+        visitor.provider.refresh_tokens.clear()
+        assert visitor.me() == {}
+
     def test_a_forgotten_password_is_told_in_its_words(
         self, hosts: AnyHost, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from flask import has_request_context
 from werkzeug.local import LocalProxy
 
 from .later import Later
@@ -17,14 +18,31 @@ else:
     current_login = Later("session.current_login")
 
 
+_OUTSIDE = (
+    "Working outside of request context: there is no request, so nobody is signed in. In a job, a"
+    " command or a shell, use login.session_for(owner), where login is your OAuth2Login. To a"
+    " thread, hand over the session of the view: login.session."
+)
+
+
 @without_locals
 def _current_session() -> OAuth2Session:
-    return current_login.find_session(current_login.find_registration())
+    try:
+        return current_login.find_session(current_login.find_registration())
+    except RuntimeError:
+        if has_request_context():
+            raise
+        raise RuntimeError(_OUTSIDE) from None
 
 
 @without_locals
 def _current_identity() -> Identity | None:
-    return current_login.find_identity(current_login.find_registration())
+    try:
+        return current_login.find_identity(current_login.find_registration())
+    except RuntimeError:
+        if has_request_context():
+            raise
+        raise RuntimeError(_OUTSIDE) from None
 
 
 class _IdentityProxy(LocalProxy[t.Any]):
@@ -50,3 +68,6 @@ else:
     #: The :class:`Identity` of the person who is signed in. If nobody is, it is false and
     #: has one attribute, ``is_authenticated``, which is False.
     current_identity = _IdentityProxy(_current_identity)
+
+# Flask's error for what can't be JSON has the name of its class.
+_IdentityProxy.__name__ = "current_identity (take current_identity.to_dict())"

@@ -25,7 +25,7 @@ from .config import Config
 from .hooks import attach
 from .protocol.errors import ConfigurationError
 from .protocol.scope import Scope, split_scope
-from .providers.registering import handler_of_preset, role_rules
+from .providers.registering import credential_keys, handler_of_preset, role_rules
 from .session import client_token  # noqa: F401
 from .session.extension import Extension, extension_of
 from .session.login_options import LoginHooks, LoginOptions, LoginPlan
@@ -126,7 +126,8 @@ def _make_handler(plan: LoginPlan, config: Config) -> tuple[OAuth2, list[str], L
         handler, preset = handler_of_preset(plan.provider, plan.name, plan.preset, config)
         scope = scope if scope is not None else preset.get("scope")
         rules = role_rules(plan.provider, preset, options.roles, handler.client_id)
-        options = dataclasses.replace(options, roles=rules)
+        keys = credential_keys(plan.provider)
+        options = dataclasses.replace(options, roles=rules, config_keys=keys)
     return handler, _scopes_for(handler, scope, options), options
 
 

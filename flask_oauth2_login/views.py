@@ -29,6 +29,7 @@ from .session.request_scope import request_scope
 from .session.tenants import require_here
 from .signin import flow, samesite
 from .signin.attempt import answers_by_form
+from .signin.redirect_uri_hints import explain_refusal
 from .signin.response import read_response
 from .signin.session_setup import linking_owner
 from .signin.unknown_attempt import NOT_AS_BEFORE, USED_BEFORE, UnknownAttemptError
@@ -161,7 +162,8 @@ def _is_repeated(registration: Registration, error: OAuth2Error) -> bool:
 def _login_failed(registration: Registration, error: OAuth2Error) -> OAuth2Error:
     """Log a failed sign-in, send the signal, and return the error to raise."""
     request_scope().again_url = login_url_of(registration, request_scope().attempted_next)
-    log.warning("%s: a sign-in came to nothing. %s", registration.log_name, error)
+    hint = explain_refusal(registration, error)
+    log.warning("%s: sign-in failed. %s%s", registration.log_name, error, hint)
     of_tenant = {"tenant": registration.tenant} if registration.tenant else {}
     signals.send(signals.login_failed, login=registration.name, error=error, **of_tenant)
     return error

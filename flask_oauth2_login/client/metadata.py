@@ -49,6 +49,13 @@ class MetadataEndpoints(Endpoints):
                     f"{name} needs an issuer: {type(self).__name__}(issuer=…)."
                 )
             return
+        base, found, _ = issuer.partition("/.well-known/")
+        if found:
+            raise ConfigurationError(
+                f"issuer={issuer!r} is the address of the metadata. The issuer is what they have as"
+                f" 'issuer', mostly {base!r}. If it is another one, name both: issuer=…,"
+                " metadata_url=…."
+            )
         parts = urlsplit(issuer)
         if not urls.is_secure_url(issuer, self.http_hosts) or parts.query or parts.fragment:
             raise ConfigurationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import socket
 import time
 import typing as t
 import zlib
@@ -128,7 +129,7 @@ def send(
     except requests.exceptions.ConnectTimeout:
         problem = f"no connection within {options.pair[0]:g} seconds"
     except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
-        problem, nonsense = type(error).__name__, _is_nonsense(error)
+        problem, nonsense = _describe(error), _is_nonsense(error)
         if isinstance(error, _TIMEOUTS) or time.monotonic() >= deadline.at:
             problem = f"no complete response within {options.max_request_seconds:g} seconds"
         if _is_broken_off(error):
@@ -190,6 +191,19 @@ def _is_nonsense(error: Exception) -> bool:
         for outer in error.args
         for inner in (outer, *getattr(outer, "args", ()))
     )
+
+
+def _describe(error: BaseException) -> str:
+    """Return why there was no connection, without anything of the request."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "there is no such host name (DNS)"
+        if isinstance(cause, ConnectionRefusedError):
+            return "the connection was refused, so nothing listens there"
+        inner = cause.args[0] if cause.args and isinstance(cause.args[0], Exception) else None
+        cause = inner or getattr(cause, "reason", None) or cause.__cause__
+    return type(error).__name__
 
 
 def _is_broken_off(error: Exception) -> bool:

@@ -28,6 +28,17 @@ _VERIFIED = frozenset({"verified", "is_verified", "confirmed", "is_confirmed", "
 Fields = t.Mapping[str, str | t.Sequence[str]]
 
 
+class Claims(dict[str, t.Any]):
+    """The claims of an identity. The error for one that is missing says how to ask for it."""
+
+    def __missing__(self, name: str) -> t.NoReturn:
+        raise KeyError(
+            f"There is no claim {name!r}: the login does not keep it, or the provider did not send"
+            f" it. To keep it: OAuth2Login(…, claims=[{name!r}]). If the provider sends it to some"
+            f" people only: claims.get({name!r})."
+        )
+
+
 @dataclasses.dataclass
 class Identity:
     """Who somebody is at a provider.
@@ -68,6 +79,10 @@ class Identity:
     #: they are not stored. They come through the browser and are not signed, so the person can
     #: change them.
     answer: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if type(self.claims) is not Claims:
+            self.claims = Claims(self.claims)
 
     def __bool__(self) -> bool:
         """Return True. The proxy `current_identity` is false if nobody is signed in."""
@@ -146,7 +161,7 @@ def make_identity(
         email_verified=verified is True
         or ("email_verified" in fields and str(verified).lower() in {"true", "1"}),
         picture=_text(find("picture")),
-        claims={name: members[name] for name in claims if name in members},
+        claims=Claims({name: members[name] for name in claims if name in members}),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import typing as t
 
 from ..client.oauth2 import OAuth2
@@ -35,7 +36,7 @@ def handler_of_preset(
         return {word: config.get(key) for word, key in keys.items() if config.has(key)}
 
     found = find_preset(name, config.providers, preset, read_config)
-    id_key, secret_key = (config_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET"))
+    id_key, secret_key = credential_keys(name)
     try:
         client_id, client_secret = config.credentials(id_key, secret_key)
         client_id = credential("client_id", client_id)
@@ -47,6 +48,7 @@ def handler_of_preset(
         raise ConfigurationError(
             f"{error} The login {login!r} reads {id_key} and {secret_key} of app.config"
             " when it is registered. (A public client has no secret: set that to None.)"
+            f"{_hint_of_environment(config, id_key, secret_key)}"
         ) from None
     if "signed_secret" in found and not found.get("private_key"):
         key = config_key(name, "private_key")
@@ -62,6 +64,28 @@ def handler_of_preset(
             ", ".join(f"{word}={found[word]}" for word in SOURCES if word in found),
         )
     return make_handler(name, found, client_id, client_secret), found
+
+
+def credential_keys(name: str) -> tuple[str, str]:
+    """Return the keys of ``app.config`` that have a preset's client id and secret."""
+    return config_key(name, "CLIENT_ID"), config_key(name, "CLIENT_SECRET")
+
+
+def _hint_of_environment(config: Config, *keys: str) -> str:
+    """Return what to do with keys that only the environment has, or ``""``."""
+    missing = [key for key in keys if not config.has(key)]
+    for key in missing:
+        if f"FLASK_{key}" in os.environ:
+            return (
+                f" The environment has FLASK_{key}: call app.config.from_prefixed_env() before you"
+                " register the login."
+            )
+        if key in os.environ:
+            return (
+                f" The environment has {key}: call it FLASK_{key} there, which"
+                " app.config.from_prefixed_env() reads."
+            )
+    return ""
 
 
 def role_rules(name: str, preset: Preset, rules: RoleRules, client_id: str) -> RoleRules:

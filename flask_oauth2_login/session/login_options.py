@@ -30,6 +30,8 @@ class LoginOptions:
     revalidate: float | None = None
     label: str | None = None
     logo: str | None = None
+    #: The keys of ``app.config`` that the credentials come from; None if a handler has them.
+    config_keys: tuple[str, str] | None = None
 
 
 class LoginPlan(t.NamedTuple):

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import typing as t
 
-from ..protocol.identity import Identity
+from ..protocol.identity import Claims, Identity
 from ..protocol.roles import FoundRoles, with_refreshed_roles
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
@@ -59,7 +59,7 @@ class Record:
         record = _copy(self)
         record.token = Token(_copy_members(self.token))
         record.identity = _copy(self.identity)
-        record.identity.claims = _copy_members(self.identity.claims)
+        record.identity.claims = Claims(_copy_members(self.identity.claims))
         record.identity.answer = {}
         record.identity.roles = list(record.identity.roles)
         return record

@@ -44,6 +44,7 @@ from .attempt import (
     seconds_since_begun,
     use_attempt,
 )
+from .redirect_uri_hints import tell_once
 from .response import check_response, further_params
 from .session_setup import linking_owner, sign_in
 
@@ -80,6 +81,7 @@ def begin(
     owner = linking_owner() if link else None
     uri = redirect_uri(registration)
     warn_of_unread_proxy(registration, uri)
+    tell_once(registration, uri)
     attempt = begin_attempt(registration, next, scopes, requested, owner, uri)
     url = registration.handler.authorize_url(
         scopes,
@@ -189,7 +191,7 @@ def redeem_code(
         raise _report(registration, error) from None
     except (TokenError, UnnamedRefusalError) as refusal:
         if find_concern(refusal) is Concern.CLIENT:
-            raise _report(registration, refusal) from None
+            raise _report(registration, refusal, _config_keys(registration)) from None
         if isinstance(refusal, UnnamedRefusalError) and names_code(refusal):
             # The visitor can mend it by a new attempt.
             raise TokenError("invalid_grant", refusal.reason, refusal.status_code) from None
@@ -199,12 +201,21 @@ def redeem_code(
     return token
 
 
-def _report(registration: Registration, error: OAuth2Error) -> ProviderAnswerError:
+def _report(registration: Registration, error: OAuth2Error, hint: str = "") -> ProviderAnswerError:
     """Log what only the developer or the provider can mend, and return the visitor's error."""
     log.error(
-        "%s: a sign-in failed, and a new attempt does not help. %s", registration.log_name, error
+        "%s: a sign-in failed, and a new attempt does not help. %s%s",
+        registration.log_name,
+        error,
+        hint,
     )
     return ProviderAnswerError(str(error))
+
+
+def _config_keys(registration: Registration) -> str:
+    """Return where a login has its credentials from, for the log; ``""`` if a handler has them."""
+    keys = registration.options.config_keys
+    return f" They are app.config[{keys[0]!r}] and app.config[{keys[1]!r}]." if keys else ""
 
 
 def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:

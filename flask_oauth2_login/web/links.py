@@ -13,7 +13,7 @@ import json
 import typing as t
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from flask import Response, render_template
+from flask import Response, has_request_context, render_template
 from markupsafe import Markup
 
 from ..look.marks import make_mark
@@ -68,6 +68,7 @@ def login_url(
         a parameter is one that only the sign-in itself sets; or ``link=True`` is given, and the
         login has no server-side store.
     """
+    _require_request()
     registrations = _registrations(name, params)
     if not registrations and request_scope().names_tenant:
         # The tenant does not exist or can't be used, and the link leads to a page that says so.
@@ -161,6 +162,7 @@ def logout_form(text: str | None, name: str | None, button_class: str | None = N
 
     :param button_class: the class of the button.
     """
+    _require_request()
     registration = find_registration() if name is None else find_here(name)
     if registration is None or find_login(registration) is None:
         return Markup("")
@@ -195,6 +197,15 @@ def _url(
         return url
     signature = _sign(registration, unquote(parts.path), given)[0]
     return login_url_of(registration, safe_next(target), **query, signature=signature)
+
+
+def _require_request() -> None:
+    if not has_request_context():
+        raise RuntimeError(
+            "Working outside of request context: login_url() and logout_button() are for a"
+            " visitor's request, and there is none. Render the template in a view. A mail links to"
+            " a guarded page, which asks to sign in: url_for('page', _external=True)."
+        )
 
 
 class LinkRequest(t.NamedTuple):

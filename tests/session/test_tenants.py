@@ -353,7 +353,7 @@ def test_signals_and_logs_name_the_tenant(
         acme.enter()
         assert acme.finish(acme.begin("/acme/sso/login"), error="access_denied").status_code == 400
     assert seen == [("sso", "acme"), ("failed", "sso", "acme")]
-    assert "sso ('acme'): a sign-in came to nothing." in caplog.text
+    assert "sso ('acme'): sign-in failed." in caplog.text
 
 
 def test_jobs_name_the_tenant(make_site: MakeSite) -> None:

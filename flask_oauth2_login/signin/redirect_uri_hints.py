@@ -1,0 +1,53 @@
+"""What the log says of the redirect URI: most first sign-ins fail because of it."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import current_app
+
+from ..protocol.errors import OAuth2Error
+from ..protocol.json_input import to_one_line
+from ..session.context import this_request
+from ..session.extension import current_extension
+from ..session.registration import Registration
+from ..web.redirect_uris import redirect_uri
+
+log = logging.getLogger("flask_oauth2_login")
+
+#: The most characters that the log has of a text that came by a request.
+MAX_TEXT = 300
+
+
+def tell_once(registration: Registration, uri: str) -> None:
+    """Log the redirect URI of a login at its first sign-in, which only the provider sees otherwise.
+
+    The level is INFO. In debug mode it is WARNING, which Python shows without a configuration.
+    """
+    if current_extension().once(f"redirect URI: {registration.name}"):
+        log.log(
+            logging.WARNING if current_app.debug else logging.INFO,
+            "%s: the redirect URI that is sent is %s. Exactly this one must be registered with the"
+            " provider.",
+            registration.log_name,
+            to_one_line(uri)[:MAX_TEXT],
+        )
+
+
+def explain_refusal(registration: Registration, error: OAuth2Error) -> str:
+    """Return what a developer needs to know of a failed sign-in beyond the error's text, or ``""``.
+
+    That is the redirect URI, if the provider has refused it, and the provider's own error code, if
+    the answer was not accepted.
+    """
+    request = this_request()
+    said = to_one_line(request.values.get("error", ""))[:MAX_TEXT]
+    hint = f" The answer says error={said!r}." if said and said not in str(error) else ""
+    if "redirect" in f"{error} {said}".lower():
+        uri = to_one_line(redirect_uri(registration))[:MAX_TEXT]
+        hint += (
+            f" The redirect URI that is sent is {uri}. Register exactly this one with the provider,"
+            " or give the handler the registered one: redirect_uri=…. If scheme or host are wrong"
+            " because the app is behind a proxy, use werkzeug's ProxyFix."
+        )
+    return hint

@@ -179,9 +179,7 @@ class OAuth2Login(Blueprint):
     def token(self) -> Token | None:
         """The token of the person who is signed in at this login; None if nobody is."""
         registration = self._here()
-        login = current_login.find_login(registration) if registration is not None else None
-        login = login.token_source if login is not None else None
-        return login.record.token if login is not None else None
+        return current_login.find_token(registration) if registration is not None else None
 
     @property
     @without_locals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import typing as t
 from datetime import timedelta
@@ -88,16 +89,16 @@ class Config:
         :raises ConfigurationError: there is none, or one is neither a string nor bytes.
         """
         config = self._app.config
-        own = config.get("OAUTH2_LOGIN_ENCRYPTION_KEY") or ()
         given = (
-            *([own] if isinstance(own, (str, bytes)) else own),
+            config.get("OAUTH2_LOGIN_ENCRYPTION_KEY"),
             config["SECRET_KEY"],
-            *(config.get("SECRET_KEY_FALLBACKS") or ()),
+            config.get("SECRET_KEY_FALLBACKS"),
         )
         known, secrets = self._checked_secrets
         if given != known:
-            secrets = _check_secrets(given)
-            self._checked_secrets = given, secrets
+            secrets = _check_secrets(*given)
+            # A copy, because an app may change a list of fallbacks.
+            self._checked_secrets = copy.deepcopy(given), secrets
         return secrets
 
     def credentials(self, id_key: str, secret_key: str) -> tuple[t.Any, t.Any]:
@@ -116,11 +117,13 @@ class Config:
         return key in self._app.config
 
 
-def _check_secrets(given: tuple[t.Any, ...]) -> tuple[Secret, ...]:
+def _check_secrets(own: t.Any, key: t.Any, fallbacks: t.Any) -> tuple[Secret, ...]:
     """Return the secrets that are set, the newest first.
 
     :raises ConfigurationError: the newest is missing, or one is neither a string nor bytes.
     """
+    own = [own] if isinstance(own, (str, bytes)) else own
+    given = (*(own or ()), key, *(fallbacks or ()))
     if not given[0]:
         raise ConfigurationError(NO_SECRET_KEY)
     if not all(isinstance(secret, (str, bytes, NoneType)) for secret in given):

@@ -17,7 +17,7 @@ from .session.browser_record import BrowserRecords
 from .session.current_login import live_records
 from .session.extension import NAME, current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
-from .session.request_scope import RequestScope, find_request_scope, request_scope
+from .session.request_scope import RequestScope, find_request_scope, scope_of
 from .session.superseded import was_superseded
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.links import login_url, logout_button
@@ -49,9 +49,10 @@ def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> Non
     extension = app.extensions[NAME]
     if extension.has_tenants:
         # Before other functions may take a variable out of the view's arguments.
-        request_scope().url_values = dict(values or {})
+        scope_of(context.request).url_values = dict(values or {})
     if entries := _peek(session, KEY):
-        request_scope().receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
+        scope = scope_of(context.request)
+        scope.receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
     # A view is checked before its first request, and again if another one has taken its place.
     checked = extension.checked_views.get(endpoint, _UNCHECKED)
     if checked is not app.view_functions.get(endpoint):
@@ -80,8 +81,13 @@ def _end_request(response: Response) -> Response:
         # No view has answered, so the blueprint's own hook has not run.
         set_no_store(response)
     scope = find_request_scope(request)
-    # Without a scope, this request has read and written nothing of a login.
-    return response if scope is None else _send_records(context, scope, response)
+    if scope is None:
+        # This request has read and written nothing of a login.
+        return response
+    response = _send_records(context, scope, response)
+    if scope.admitted is not None:
+        _keep_from_shared_caches(response)
+    return response
 
 
 def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Response:
@@ -95,6 +101,8 @@ def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Re
     # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified
     permanent = bool(_peek(session, "_permanent"))
+    if idle and not (permanent or scope.pending or scope.without_session_cookie):
+        return response
     if scope.received_entries and permanent and not scope.was_permanent:
         # The session now outlasts the browser, so the cookies of its records must do so too.
         for registration, id in live_records(parse_entries(scope.received_entries)):
@@ -115,8 +123,6 @@ def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Re
         setattr(context, attribute, _Unsaved(session))
         # Flask would have added this if it had written the session.
         response.vary.add("Cookie")
-    if scope.admitted is not None:
-        _keep_from_shared_caches(response)
     return response
 
 

@@ -35,7 +35,7 @@ def session_for(
 
 def accounts(registration: Registration, owner: str) -> list[Identity]:
     """Return a person's accounts at this login, each once."""
-    identities = [login.record.identity for login in _logins_of(registration, owner)]
+    identities = [login.identity for login in _logins_of(registration, owner)]
     return list({identity.id: identity for identity in identities}.values())
 
 

@@ -50,6 +50,11 @@ class BrowserRecords:
     :param local_store: what the processes of this machine share.
     """
 
+    # Of the browser that this is bound to: the copy that it sent, and the copies to send to it, by
+    # the login's name.
+    _sent: str | None = None
+    _to_send: dict[str, PendingCopy] | None = None
+
     def __init__(
         self, browser_store: BrowserStore, login: str, local_store: LocalStore, config: Config
     ) -> None:
@@ -57,7 +62,6 @@ class BrowserRecords:
         self._login = login
         self._local_store = local_store
         self._config = config
-        self._browser: _Browser | None = None
 
     def of_this_request(self) -> BrowserRecords:
         """Return a copy bound to this request's browser, for use in a thread or after the request.
@@ -65,13 +69,13 @@ class BrowserRecords:
         A record that is refreshed after the request reaches the browser with its next request.
         """
         own = BrowserRecords(self._browser_store, self._login, self._local_store, self._config)
-        own._browser = self._find_browser()
+        own._sent, own._to_send = self._browser_store.get(self._login), request_scope().pending
         return own
 
     def read(self, id: str) -> Stored | None:
-        browser = self._browser or self._find_browser()
-        pending = browser.pending.get(self._login)
-        sealed = pending.sealed if pending and pending.id == id else browser.sent
+        """Return a record, by way of what :meth:`of_this_request` returned."""
+        pending = self._pending.get(self._login)
+        sealed = pending.sealed if pending and pending.id == id else self._sent
         newest = self._local_store.read(id)
         if newest is None:
             return Stored(sealed, IN_BROWSER) if sealed else None
@@ -120,17 +124,13 @@ class BrowserRecords:
 
     def send_again(self, id: str) -> None:
         """Send the browser its copy again, because the copy's lifetime has changed."""
-        browser = self._find_browser()
-        if browser.sent and self._login not in browser.pending:
-            self._send_later(id, browser.sent)
+        sent = self._browser_store.get(self._login)
+        if sent and self._login not in self._pending:
+            self._send_later(id, sent)
 
     @property
     def _pending(self) -> dict[str, PendingCopy]:
-        return (self._browser or self._find_browser()).pending
-
-    def _find_browser(self) -> _Browser:
-        """Return the browser of this request."""
-        return _Browser(self._browser_store.get(self._login), request_scope().pending)
+        return request_scope().pending if self._to_send is None else self._to_send
 
     def _share(self, id: str, sealed: str, expires_at: float) -> bool:
         """Write a record to the local store. Return False if there is one already."""
@@ -160,12 +160,3 @@ class BrowserRecords:
             self._browser_store.write(response, self._login, pending.sealed)
         elif newest.sealed != ENDED:
             self._browser_store.write(response, self._login, newest.sealed)
-
-
-class _Browser(t.NamedTuple):
-    """The browser of one request."""
-
-    #: The copy that the browser sent.
-    sent: str | None
-    #: The copies to send to the browser, by the login's name.
-    pending: dict[str, PendingCopy]

@@ -49,7 +49,7 @@ class CookieStore:
 
     def get(self, login: str) -> str | None:
         """Return the sealed record that the browser sent for a login."""
-        cookies = request.cookies
+        cookies = this_request().cookies
         value = cookies.get(cookie_name(login))
         # A sealed value has no dot. With one, this is the first part, after the number of parts.
         if value is None or value[1:2] != "." or not re.fullmatch("[2-9]", value[0]):

@@ -10,11 +10,13 @@ from flask import has_request_context
 from ..client.session import OAuth2Session
 from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
+from ..protocol.token import Token
 from ..stores.sealing import hashed_name
 from .context import this_request
 from .extension import current_extension
 from .flask_session import SessionEntries, SessionEntry, end_entry, this_minute, touch_entry
 from .login_options import LoginHooks
+from .record import copy_members
 from .registration import Login, Registration, records_of
 from .request_scope import RequestScope, request_scope
 from .stored_login import StoredLogin
@@ -46,7 +48,7 @@ def find_registration() -> Registration | None:
     if scope.admitted is not None:
         return find_here(scope.admitted)
     current = _find_newest(scope)
-    return current[0] if current is not None else None
+    return current.registration if current is not None else None
 
 
 def find_own_login(hooks: LoginHooks, name: str) -> Login:
@@ -78,17 +80,18 @@ def find_own_login(hooks: LoginHooks, name: str) -> Login:
     return logins[0]
 
 
-def find_current_login() -> tuple[Registration, StoredLogin] | None:
-    """Return the login of :func:`find_registration`; None if nobody is signed in there."""
-    scope = request_scope()
+def find_current_login(scope: RequestScope) -> StoredLogin | None:
+    """Return the login of :func:`find_registration`; None if nobody is signed in there.
+
+    :param scope: the state of this request.
+    """
     if scope.admitted is None:
         return _find_newest(scope)
     registration = find_here(scope.admitted)
-    login = find_login(registration) if registration is not None else None
-    return (registration, login) if registration is not None and login is not None else None
+    return find_login(registration) if registration is not None else None
 
 
-def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None:
+def _find_newest(scope: RequestScope) -> StoredLogin | None:
     """Return the newest of the logins that have not ended."""
     entries = scope.read_entries()
     if not entries.all:
@@ -102,7 +105,7 @@ def _find_newest(scope: RequestScope) -> tuple[Registration, StoredLogin] | None
         if registration is not None and entries.get(entry.login, registration.tenant) is entry:
             login = _find(scope, registration, entry)
             if login is not None:
-                return registration, login
+                return login
     return None
 
 
@@ -123,7 +126,14 @@ def end_unusable(entries: t.Iterable[SessionEntry]) -> None:
 def find_identity(registration: Registration | None) -> Identity | None:
     """Return who is signed in at a login; None if nobody is."""
     login = find_login(registration) if registration is not None else None
-    return login.record.identity if login is not None else None
+    return login.identity if login is not None else None
+
+
+def find_token(registration: Registration) -> Token | None:
+    """Return a copy of the token of who is signed in at a login; None if nobody is."""
+    login = find_login(registration)
+    source = login.token_source if login is not None else None
+    return Token(copy_members(source.record.token)) if source is not None else None
 
 
 def find_session(registration: Registration | None) -> OAuth2Session:
@@ -161,10 +171,11 @@ def _find(
 ) -> StoredLogin | None:
     if scope.is_store_down:
         return None
-    key = (registration.key, entry.id)
-    if key not in scope.opened:
-        scope.opened[key] = _open(scope, registration, entry) if entry.id else None
-    return t.cast("StoredLogin | None", scope.opened[key])
+    key, opened = (registration.key, entry.id), scope.opened
+    if key not in opened:
+        opened[key] = _open(scope, registration, entry) if entry.id else None
+    login: StoredLogin | None = opened[key]
+    return login
 
 
 def _open(
@@ -179,12 +190,8 @@ def _open(
         end_entry(scope.read_entries(), entry.id)
         return None
     login = StoredLogin(registration, entry.id)
-    if login.reload() is None or (source := login.token_source) is None:
+    if login.reload() is None or login.token_source is None:
         return None
-    if source is not login:
-        # A refresh changes the claims of the grant only.
-        login.record.identity.claims = source.record.identity.claims
-        login.record.identity.roles = source.record.identity.roles
     if is_touched:
         login.touch()
         touch_entry(scope.read_entries(), entry.id)

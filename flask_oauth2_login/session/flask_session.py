@@ -85,7 +85,10 @@ def parse_entries(value: t.Any) -> SessionEntries:
         entries = SessionEntries(str(value[0]), [SessionEntry(*row) for row in value[1:]])
     except (TypeError, KeyError, IndexError):
         return SessionEntries()
-    return entries if all(map(_is_valid, entries.all)) else SessionEntries()
+    for entry in entries.all:
+        if not _is_valid(entry):
+            return SessionEntries()
+    return entries
 
 
 def write_entries(entries: t.Iterable[SessionEntry]) -> None:
@@ -121,8 +124,8 @@ def this_minute() -> int:
 
 
 def _is_valid(entry: SessionEntry) -> bool:
-    texts = (entry.login, entry.id, entry.subject_hash, entry.owner_hash, entry.tenant)
-    return all(isinstance(text, str) for text in texts) and type(entry.last_used) is int
+    texts = entry.login, entry.id, entry.subject_hash, entry.owner_hash, entry.tenant
+    return {str} == set(map(type, texts)) and type(entry.last_used) is int
 
 
 def _as_row(entry: SessionEntry) -> list[t.Any]:

@@ -20,18 +20,19 @@ def expires_at(config: Config, record: Record) -> float:
         return time.time() + GRANT_SECONDS
     # Its use is noted only every `touch_seconds`.
     idle = time.time() + config.idle_seconds + config.touch_seconds
-    end = _absolute_end(config, record)
+    end = _absolute_end(config.lifetime, record)
     return idle if end is None else min(idle, end + EXPIRED_SECONDS)
 
 
-def _absolute_end(config: Config, record: Record) -> float | None:
+def _absolute_end(lifetime: float | None, record: Record) -> float | None:
     """Return when a record ends however much it is used, in Unix seconds; None for never."""
-    if record.is_grant or config.lifetime is None:
-        return None
-    return record.signed_in_at + config.lifetime
+    return None if lifetime is None or record.is_grant else record.signed_in_at + lifetime
 
 
 def is_over(config: Config, record: Record) -> bool:
     """Return True if a record has ended however much it is used."""
-    end = _absolute_end(config, record)
+    lifetime = config.lifetime
+    if lifetime is None:
+        return False
+    end = _absolute_end(lifetime, record)
     return end is not None and end <= time.time()

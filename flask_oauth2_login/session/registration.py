@@ -17,8 +17,6 @@ from .login_options import LoginHooks, LoginOptions
 if t.TYPE_CHECKING:
     from ..stores.local import LocalStore
 
-T = t.TypeVar("T")
-
 
 @dataclasses.dataclass(frozen=True)
 class Login:
@@ -106,12 +104,6 @@ class Registration(Login):
     def open(self, sealed: str | None, purpose: str) -> t.Any:
         """Return a value that `seal` has sealed; None if it can't be opened."""
         return self.sealer.open(sealed, purpose, *self.context)
-
-    def open_cached(
-        self, sealed: str, read: t.Callable[[t.Any], T | None], purpose: str
-    ) -> T | None:
-        """Return what ``read`` makes of a value that `seal` sealed: see `Sealer.open_cached`."""
-        return self.sealer.open_cached(sealed, read, purpose, *self.context)
 
     def keyed_hash(self, purpose: str, *parts: str) -> str:
         """Return a name for ``parts`` that only this app can make, and only for this login."""

@@ -6,10 +6,10 @@ import functools
 import time
 import typing as t
 
-from flask import Request, Response, session
+from flask import Request, Response
 
 from ..client.session import OAuth2Session
-from .context import this_request
+from .context import this_request, this_session
 from .flask_session import KEY, SessionEntries, parse_entries
 
 # The attribute of a request that keeps its state.
@@ -82,7 +82,7 @@ class RequestScope:
 
     def read_entries(self) -> SessionEntries:
         """Return what `flask.session` says of logins; empty if it says nothing that is valid."""
-        value = session.get(KEY)
+        value = this_session().get(KEY)
         # A request reads them several times. Whoever writes them writes another list.
         if self._parsed is None or self._parsed[0] is not value:
             self._parsed = value, parse_entries(value)
@@ -114,7 +114,12 @@ class RequestScope:
 
 def request_scope() -> RequestScope:
     """Return the state of this request. It is kept on the request: app contexts can live longer."""
-    kept = this_request().__dict__
+    return scope_of(this_request())
+
+
+def scope_of(request: Request) -> RequestScope:
+    """Return the state of a request."""
+    kept = request.__dict__
     scope: RequestScope | None = kept.get(_KEPT)
     if scope is None:
         scope = kept[_KEPT] = RequestScope()

@@ -7,7 +7,6 @@ import time
 
 from ..protocol.errors import LoginRequired, ProviderError, StoreError
 from .extension import current_extension
-from .registration import Registration
 from .renewal import can_confirm
 from .request_scope import request_scope
 from .stored_login import StoredLogin
@@ -15,16 +14,15 @@ from .stored_login import StoredLogin
 log = logging.getLogger("flask_oauth2_login")
 
 
-def revalidate(registration: Registration, login: StoredLogin) -> bool:
+def revalidate(login: StoredLogin, seconds: float) -> bool:
     """Have the provider confirm a login, if it did so too long ago.
 
     While the provider is down, or can't be asked, the login stays as it is.
 
+    :param seconds: how long ago is too long.
     :returns: False if the login has ended.
     """
-    seconds = registration.options.revalidate
-    if seconds is None:
-        return True
+    registration = login.registration
     source = login.token_source
     if source is None:
         return False
@@ -52,7 +50,4 @@ def revalidate(registration: Registration, login: StoredLogin) -> bool:
         log.info("%s: a login could not be confirmed just now. %s", registration.log_name, error)
     finally:
         source.confirming_since = None
-    if source is not login:
-        login.record.identity.claims = source.record.identity.claims
-        login.record.identity.roles = source.record.identity.roles
     return True

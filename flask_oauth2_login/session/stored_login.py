@@ -13,6 +13,7 @@ from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
 from ..protocol.errors import StoreError
+from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.base import Outcome
 from ..stores.sealing import hashed_name
@@ -21,7 +22,7 @@ from .endings import find_end
 from .extension import current_extension
 from .last_use import note_use
 from .lifetime import expires_at, is_over
-from .record import Record, pack, unpack, with_refreshed_claims
+from .record import Record, copy_identity, pack, unpack, with_refreshed_claims
 from .registration import Registration, server_store
 from .renewal import CONFIRM_AGAIN_SECONDS, confirm, renew
 
@@ -76,15 +77,11 @@ def seal_within_room(registration: Registration, record: Record) -> tuple[Record
 
 def open_record(registration: Registration, sealed: str) -> Record | None:
     """Return a sealed record; None if it is another login's, or of an incompatible version."""
-    name, tenant, context = registration.name, registration.tenant, registration.context
-    known = registration.open_cached(
-        sealed, lambda opened: unpack(opened, name, context, tenant or None), "record"
+    name, tenant, context = registration.name, registration.tenant or None, registration.context
+    roles = registration.options.roles
+    return registration.sealer.open_cached(
+        sealed, lambda opened: unpack(opened, name, context, tenant, roles), "record", *context
     )
-    if known is None:
-        return None
-    record = known.copy()
-    record.identity.roles = registration.options.roles.name(record.roles)
-    return record
 
 
 def end_and_revoke(logins: t.Iterable[StoredLogin], reason: str) -> bool:
@@ -108,6 +105,13 @@ class StoredLogin(TokenSource):
     """
 
     record: Record
+    #: While the provider is asked to confirm the login: when it did so before.
+    confirming_since: int | None = None
+    # Always replaced as a whole, so that threads sharing a session see a complete token.
+    _stored: StoredToken | None = None
+    _grant: StoredLogin | None = None
+    # What `identity` returned, with the record that it was made of.
+    _identity: tuple[Record, Identity] | None = None
 
     def __init__(self, registration: Registration, id: str, *, is_grant: bool = False) -> None:
         self.registration = registration
@@ -116,14 +120,9 @@ class StoredLogin(TokenSource):
         self._is_grant = is_grant
         self._store_id = id if is_grant else hashed_name("record", id)
         records = registration.records
-        self._records = (
-            records.of_this_request() if isinstance(records, BrowserRecords) else records
-        )
-        # Always replaced as a whole, so that threads sharing a session see a complete token.
-        self._stored: StoredToken | None = None
-        self._grant: StoredLogin | None = None
-        #: While the provider is asked to confirm the login: when it did so before.
-        self.confirming_since: int | None = None
+        if isinstance(records, BrowserRecords):
+            records = records.of_this_request()
+        self._records = records
 
     @classmethod
     def holding(cls, registration: Registration, record: Record, version: str = "") -> StoredLogin:
@@ -134,7 +133,18 @@ class StoredLogin(TokenSource):
         """
         login = cls(registration, record.id, is_grant=record.is_grant)
         login.record, login._stored = record, StoredToken(record.token, version)
+        if not version:  # Nobody shares the record yet, and `on_login` may change the identity.
+            login._identity = record, record.identity
         return login
+
+    @property
+    def identity(self) -> Identity:
+        """Whose login it is, for this request alone, because the app may change it."""
+        # A refresh changes the claims of the grant only.
+        newest = (self._grant or self).record
+        if self._identity is None or self._identity[0] is not newest:
+            self._identity = newest, copy_identity(self.record.identity, newest.identity)
+        return self._identity[1]
 
     @property
     def key(self) -> str:
@@ -177,7 +187,7 @@ class StoredLogin(TokenSource):
         found = self._records.read(self._store_id)
         record = open_record(self.registration, found.sealed) if found else None
         self._stored = None
-        if found and record and (record.id, record.is_grant) == (self._id, self._is_grant):
+        if found and record and record.id == self._id and record.is_grant == self._is_grant:
             self.record = record
             if reason := find_end(self.registration, record):
                 # If the store fails now, the next request ends it. Until then nobody is let in.
@@ -205,7 +215,7 @@ class StoredLogin(TokenSource):
             newer.renewed_at = int(time.time() - max(later, 0))
         outcome = self._put(newer, token, version)
         if outcome == "replaced":
-            identity = self.record.identity
+            identity = self.identity
             signals.send(signals.token_refreshed, login=self.name, identity=identity, token=token)
         return outcome
 
@@ -275,7 +285,7 @@ class StoredLogin(TokenSource):
         if ended:
             log.info("%s: a login has ended. The reason: %s.", self.log_name, reason)
             if announce:
-                identity = self.record.identity
+                identity = self.identity
                 signals.send(signals.logged_out, login=self.name, identity=identity, reason=reason)
         return ended
 
@@ -308,13 +318,10 @@ class StoredLogin(TokenSource):
         Some providers don't name ``offline_access`` and ``openid``: a refresh token and an ID token
         show that they were granted.
         """
-        source = self.token_source
-        has_refresh_token = source is not None and source.record.token.refresh_token is not None
-        return [
-            *self.record.scopes,
-            *(["offline_access"] if has_refresh_token else []),
-            *(["openid"] if self.record.id_claims else []),
-        ]
+        scopes, source = list(self.record.scopes), self.token_source
+        if source is not None and source.record.token.refresh_token is not None:
+            scopes.append("offline_access")
+        return [*scopes, "openid"] if self.record.id_claims else scopes
 
     @property
     def kept_scopes(self) -> list[str]:

@@ -169,7 +169,7 @@ def end_logins(
     before = copy.deepcopy(dict(session))
     for login in ending.values():
         try:
-            login.registration.hooks.run_on_logout(login.record.identity)
+            login.registration.hooks.run_on_logout(login.identity)
         except Exception:
             # A hook that fails must not keep anybody signed in.
             log.exception("%s: a function of on_logout failed.", login.log_name)

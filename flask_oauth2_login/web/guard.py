@@ -6,14 +6,13 @@ import inspect
 import time
 import typing as t
 
-from flask import request
-
 from ..protocol.errors import ConfigurationError, LoginRequired
 from ..protocol.identity import Identity
 from ..protocol.tracebacks import without_locals
+from ..session.context import this_request
 from ..session.current_login import find_current_login, find_login, find_registration
 from ..session.registration import Registration
-from ..session.request_scope import read_entries, request_scope
+from ..session.request_scope import RequestScope, read_entries, scope_of
 from ..session.revalidate import revalidate
 from ..session.stored_login import StoredLogin
 from ..session.tenants import find_here, registrations_here
@@ -26,39 +25,41 @@ from .view_urls import is_own_view
 @without_locals
 def require(login: str | None, guard: Guard) -> None:
     """Check what a guard demands of this request: see `require_login`."""
+    request = this_request()
     if is_own_view(request.endpoint):
         # Never guard our own views: a guard for the whole app would block the sign-in itself.
         return
-    needed, found = _find_needed(login, guard)
-    if needed is None or found is None:
+    scope = scope_of(request)
+    found = _find_needed(scope, login, guard)
+    if found is None:
         raise LoginRequired(login=login, params=guard.params)
-    if not revalidate(needed, found):
+    needed = found.registration
+    seconds = needed.options.revalidate
+    if seconds is not None and not revalidate(found, seconds):
         raise LoginRequired(login=needed.name, params=guard.params)
     if guard.scopes:
         _demand_scope(needed, found, guard)
     if guard.proof is not None:
         _demand_proof(needed, found, guard.proof, guard.params)
-    identity = found.record.identity
-    if not _has_roles(identity, guard) or (
-        guard.check is not None and not _passes(guard.check, identity)
-    ):
-        raise not_allowed(needed, identity, needs_roles=bool(guard.roles or guard.roles_all))
-    request_scope().admitted = needed.name
+    if guard.needs_roles and not _has_roles(found.identity, guard):
+        raise not_allowed(needed, found.identity, needs_roles=True)
+    if guard.check is not None and not _passes(guard.check, found.identity):
+        raise not_allowed(needed, found.identity, needs_roles=guard.needs_roles)
+    scope.admitted = needed.name
 
 
-def _find_needed(name: str | None, guard: Guard) -> tuple[Registration | None, StoredLogin | None]:
-    """Return the registration that a guard needs, and the visitor's login there."""
-    needs_roles = bool(guard.roles or guard.roles_all)
-    if name is None and guard.proof is None and not needs_roles:
-        return find_current_login() or (None, None)
+def _find_needed(scope: RequestScope, name: str | None, guard: Guard) -> StoredLogin | None:
+    """Return the visitor's login at the registration that a guard needs; None if there is none."""
+    if name is None and guard.proof is None and not guard.needs_roles:
+        return find_current_login(scope)
     needed = find_here(name) if name is not None else find_registration()
     if name is not None and needed is None:
-        return None, None
+        return None
     if guard.proof is not None:
         needed = _able_to_prove(name, needed)
-    if needs_roles:
+    if guard.needs_roles:
         needed = _able_to_have_roles(name, needed)
-    return needed, find_login(needed) if needed is not None else None
+    return find_login(needed) if needed is not None else None
 
 
 def _able_to_prove(name: str | None, registration: Registration | None) -> Registration | None:

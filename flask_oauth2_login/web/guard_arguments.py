@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import typing as t
 from difflib import get_close_matches
@@ -35,6 +36,11 @@ class Guard:
     proof: Demands | None
     #: Parameters for the provider when somebody has to sign in.
     params: t.Mapping[str, t.Any]
+
+    @functools.cached_property
+    def needs_roles(self) -> bool:
+        """True if the guard demands a role."""
+        return bool(self.roles or self.roles_all)
 
 
 def read_guard(given: t.Mapping[str, t.Any]) -> Guard:

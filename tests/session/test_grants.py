@@ -497,14 +497,15 @@ def test_a_grant_needs_an_account(provider: Provider, make_site: MakeSite) -> No
     assert not is_signed_in(browser)
 
 
-def recipe(heading: str) -> str:
-    """The code of a recipe."""
-    pages = (ROOT / "docs" / "recipes.md").read_text("utf-8")
-    return pages.split(f"\n## {heading}\n")[1].split("```python\n")[1].split("```")[0]
+def hooks_of_the_guide() -> str:
+    """The code of the two hooks in the guide on an app's own users."""
+    guide = (ROOT / "docs" / "guides" / "own-users.md").read_text("utf-8")
+    start, end = "@github.on_login", "@manager.user_loader"
+    return guide[guide.index(start) : guide.index(end)]
 
 
 @pytest.mark.security("A11", "A10")
-def test_the_recipe_keeps_whose_account_it_is(provider: Provider, make_site: MakeSite) -> None:
+def test_the_guide_keeps_whose_account_it_is(provider: Provider, make_site: MakeSite) -> None:
     app, login = make_site(config={"SQLALCHEMY_DATABASE_URI": "sqlite://"})
     db, manager = SQLAlchemy(app), LoginManager(app)
 
@@ -521,7 +522,7 @@ def test_the_recipe_keeps_whose_account_it_is(provider: Provider, make_site: Mak
 
     manager.user_loader(lambda id: db.session.get(User, int(id)))
     names = {"abort": abort, "login_user": login_user, "logout_user": logout_user}
-    exec(recipe("Your own users"), {**names, **locals()})  # noqa: S102
+    exec(hooks_of_the_guide(), {**names, **locals(), "github": login})  # noqa: S102
     app.add_url_rule("/who", "who", lambda: f"{flask_login.current_user.get_id()}")
     app.add_url_rule("/add", "add", lambda: login_url(link=True))
     with app.app_context():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import Identity, OAuth2Login, current_identity, require_login
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.apps import keep_sessions_on_the_server
 from tests.support.assertions import is_signed_in
@@ -26,6 +26,39 @@ def test_cookies_tell_nothing(browser: Browser, provider: Provider) -> None:
         assert token not in cookie.value
         assert "Ada" not in cookie.value
         assert cookie.httponly
+
+
+@pytest.mark.security("C5")
+def test_what_an_app_changes_of_a_login_ends_with_its_request(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    """Requests with the same cookie share the record that was opened from it."""
+    login = OAuth2Login(make_handler(provider), claims=["groups"], roles="groups")
+    app = make_app(login)
+    seen: list[object] = []
+
+    def change(identity: Identity) -> bool:
+        seen.append((identity.to_dict(), dict(login.token or {})))
+        identity.name = identity.owner = "Eve"
+        identity.roles.append("admin")
+        identity.claims["groups"].append("admin")
+        assert login.token is not None
+        login.token["access_token"] = "another"
+        login.token.update({"refresh_token": "another"})
+        return True
+
+    @app.get("/changing")
+    def changing() -> str:
+        require_login(check=change)
+        return f"{current_identity.name} {current_identity.roles}"
+
+    browser = Browser(app, provider)
+    browser.sign_in(person={"groups": ["staff"]})
+    first, second = (browser.get("/changing").text for _ in range(2))
+    # Within a request, the app's change counts.
+    assert first == second == "Eve ['staff', 'admin']"
+    assert seen[0] == seen[1]
+    assert browser.get("/call/me").status_code == 200
 
 
 def changed(value: str) -> list[str]:

@@ -48,7 +48,8 @@ def test_entries_are_read_as_they_were_written() -> None:
         None, [], {}, "", 0, 5, "text", {"a": 1}, ["id", []], ["id", ["one"]], ["id", 5],
         ["id", ["one", "id", "subject", "5"]], ["id", ["one", "id", "subject", True]],
         ["id", ["one", 5, "subject", 5]], ["id", ["one", "id", "subject", 5, None]],
-        ["id", ["one", "id", "subject", 5, "owner", "more"]],
+        ["id", ["one", "id", "subject", 5, "owner", 5]],
+        ["id", ["one", "id", "subject", 5, "owner", "tenant", "more"]],
         ["id", ["one", "id", "subject", 5], ["two"]],
     ],
 )  # fmt: skip

@@ -223,6 +223,29 @@ def test_a_subdomain_may_name_the_tenant(provider: Provider, make_app: MakeApp) 
     assert globex.get("/me").status_code == 404
 
 
+def test_a_host_may_have_the_variable(provider: Provider) -> None:
+    host = "<org>.app.localhost"
+    app = Flask("the_app", host_matching=True, static_host="static.localhost")
+    app.config |= {"SECRET_KEY": "x" * 32, "TESTING": True}
+    tenants = Tenants({"acme": provider, "globex": provider})
+    app.register_blueprint(make_login(tenants, url_prefix="/sso", host=host))
+
+    @app.get("/me", host=host)
+    @login_required("sso")
+    def me(org: str) -> str:
+        return f"{org} {current_identity.tenant}"
+
+    acme = Browser(app, provider, base_url="http://acme.app.localhost")
+    assert acme.sign_in("/sso/login").status_code == 302
+    assert acme.get("/me").text == "acme acme"
+    (redeemed,) = provider.calls("/token")
+    assert redeemed.form["redirect_uri"] == "http://acme.app.localhost/sso/callback"
+    globex = Browser(app, provider, base_url="http://globex.app.localhost")
+    assert globex.get("/me").headers["Location"].startswith("/sso/login")
+    nowhere = Browser(app, provider, base_url="http://nowhere.app.localhost")
+    assert nowhere.get("/me").status_code == 404
+
+
 def test_a_parent_blueprint_may_have_the_variable(provider: Provider, make_app: MakeApp) -> None:
     parent = Blueprint("parent", __name__, url_prefix="/<org>")
     parent.register_blueprint(make_login(Tenants({"acme": provider}), url_prefix="/sso"))

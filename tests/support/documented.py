@@ -23,6 +23,7 @@ from unittest import mock
 
 import flask
 from flask import Blueprint, Flask
+from jinja2 import DictLoader
 from joserfc.jwk import ECKey
 
 import flask_oauth2_login
@@ -35,6 +36,9 @@ from .provider import Browser, Provider
 
 #: The presets without ID tokens that have a place at the provider of the tests.
 WITHOUT_ID_TOKENS = ("github", "discord")
+
+#: The layout of the readers' app.
+BASE = "<h1>Our app</h1>{% block content %}{% endblock %}"
 
 _PRESET = re.compile(r"""OAuth2Login\(\s*"(\w+)"(.*)""")
 _POSTGRESQL = re.compile(r"""(?<=")postgresql\+psycopg://[^"]*""")
@@ -128,6 +132,7 @@ class Readers:
         """Return what a template of an app shows to somebody who is signed in."""
         with self._environment(template):
             app = self._make_app(OAuth2Login("github"))
+        app.jinja_loader = DictLoader({"base.html": BASE})
         with app.test_request_context(headers={"Cookie": self._cookies or ""}):
             return flask.render_template_string(template)
 

@@ -292,7 +292,7 @@ def confirm_sign_out(site: Site) -> None:
     home = site.visitor.open(target)
     assert home.url.startswith(f"{site.url}/logout?state=")
     page = site.browser.get(home.url, site="cross-site")
-    assert "signed out" in page.text
+    assert "Signed out" in page.text
 
 
 @pytest.mark.security("D5")

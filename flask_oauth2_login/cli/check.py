@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import textwrap
 import typing as t
 
@@ -10,6 +11,7 @@ import click
 from flask import Flask, has_app_context
 from flask.cli import ScriptInfo
 
+from ..doctor.environment import find_cause
 from ..doctor.examination import examine
 from ..doctor.findings import LEVELS, Finding
 from ..protocol.errors import ConfigurationError
@@ -55,7 +57,7 @@ def _find(info: ScriptInfo, tenant: str | None, *, is_online: bool) -> t.Iterato
             "registration",
             str(error),
             "The app does not start, or has nothing to sign in with.",
-            "Do what the message says.",
+            find_cause(str(error), os.environ) or "Do what the message says.",
         )
 
 

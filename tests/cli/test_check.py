@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
+from flask.cli import ScriptInfo
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_oauth2_login import OAuth2, OAuth2Login, login_required
+from flask_oauth2_login.cli import oauth2
 from tests.cli.commands import GOOD, Found, examine, run, run_flask
 from tests.cli.commands import installed as installed
 from tests.conftest import MakeApp, MakeSSO
@@ -300,6 +304,40 @@ def test_certificates_that_are_not_verified_are_an_error(make_app: MakeApp) -> N
 
 def test_an_app_without_a_login_is_an_error(make_app: MakeApp) -> None:
     assert "register_blueprint" in examine(make_app())[Found("error", "registration")]["what"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "fix"),
+    [
+        ({"GITHUB_CLIENT_ID": "x"}, {}, "from_prefixed_env() reads FLASK_GITHUB_CLIENT_ID"),
+        ({"FLASK_GITHUB_CLIENT_ID": "x"}, {}, "Call app.config.from_prefixed_env() before"),
+        ({"SECRET_KEY": "x"}, {"SECRET_KEY": None}, "reads FLASK_SECRET_KEY"),
+        ({}, {}, "Do what the message says."),
+    ],
+    ids=str,
+)
+def test_a_setting_that_did_not_reach_the_app_is_found_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    config: dict[str, t.Any],
+    fix: str,
+) -> None:
+    for name in ("GITHUB_CLIENT_ID", "FLASK_GITHUB_CLIENT_ID", "SECRET_KEY", "FLASK_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    def create_app() -> Flask:
+        app = Flask("the_app")
+        app.config |= {"SECRET_KEY": "a key of the tests", **config}
+        app.register_blueprint(OAuth2Login("github"))
+        return app
+
+    info = ScriptInfo(create_app=create_app)
+    result = CliRunner().invoke(oauth2, ["check", "--json"], obj=info)
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert (result.exit_code, finding["topic"]) == (1, "registration")
+    assert fix in finding["fix"]
 
 
 SITE = """

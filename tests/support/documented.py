@@ -11,6 +11,7 @@ visited, by a stranger and by somebody who signs in.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -37,8 +38,8 @@ from .provider import Browser, Provider
 #: The presets without ID tokens that have a place at the provider of the tests.
 WITHOUT_ID_TOKENS = ("github", "discord")
 
-#: The layout of the readers' app.
-BASE = "<h1>Our app</h1>{% block content %}{% endblock %}"
+#: The layout that readers have in their own app.
+LAYOUT = "<main>{% block content %}{% endblock %}</main>"
 
 _PRESET = re.compile(r"""OAuth2Login\(\s*"(\w+)"(.*)""")
 _POSTGRESQL = re.compile(r"""(?<=")postgresql\+psycopg://[^"]*""")
@@ -92,6 +93,7 @@ class Readers:
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         self._provider, self._folder = provider, folder
+        self._numbers = itertools.count()
         self._executor = ThreadPoolExecutor(1)
         self._names: dict[str, t.Any] = {
             **{name: value for name, value in vars(flask).items() if name[0] != "_"},
@@ -132,7 +134,7 @@ class Readers:
         """Return what a template of an app shows to somebody who is signed in."""
         with self._environment(template):
             app = self._make_app(OAuth2Login("github"))
-        app.jinja_loader = DictLoader({"base.html": BASE})
+        app.jinja_loader = DictLoader({"base.html": LAYOUT})
         with app.test_request_context(headers={"Cookie": self._cookies or ""}):
             return flask.render_template_string(template)
 
@@ -164,7 +166,7 @@ class Readers:
         return made
 
     def _make_app(self, *logins: OAuth2Login) -> Flask:
-        folder = self._folder / f"instance-{len(list(self._folder.iterdir()))}"
+        folder = self._folder / f"instance-{next(self._numbers)}"
         folder.mkdir()
         app = Flask("documented", instance_path=str(folder))
         app.config.from_prefixed_env()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import typing as t
 
 import pytest
@@ -69,8 +70,9 @@ def test_other_refusals_do_not_speak_of_the_redirect_uri(
     browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     browser.get(provider.consent(browser.begin(), code=REMOVED, error="access_denied"))
-    assert "redirect URI" not in caplog.text
-    assert "The answer says" not in caplog.text
+    (line,) = (text for text in caplog.messages if "sign-in failed" in text)
+    assert "redirect URI" not in line
+    assert "The answer says" not in line
 
 
 @pytest.mark.parametrize("within_app", [False, True])
@@ -186,4 +188,4 @@ def test_a_clock_that_is_wrong_is_named(
     assert (
         Browser(make_app(OAuth2Login(make_openid(provider))), provider).sign_in().status_code == 502
     )
-    assert "3600 seconds in the future by this machine's clock" in caplog.text
+    assert re.search("3(599|600) seconds in the future by this machine's clock", caplog.text)

@@ -186,16 +186,19 @@ class StoredLogin(TokenSource):
     def reload(self) -> StoredToken | None:
         found = self._records.read(self._store_id)
         record = open_record(self.registration, found.sealed) if found else None
-        self._stored = None
+        stored = None
         if found and record and record.id == self._id and record.is_grant == self._is_grant:
+            reason = find_end(self.registration, record)
             self.record = record
-            if reason := find_end(self.registration, record):
+            if reason is None:
+                stored = StoredToken(record.token, found.version)
+            else:
                 # If the store fails now, the next request ends it. Until then nobody is let in.
                 with suppress(StoreError):
                     end_and_revoke([self], reason)
-            else:
-                self._stored = StoredToken(record.token, found.version)
-        return self._stored
+        # Set once, because a thread that shares the session may look at any moment.
+        self._stored = stored
+        return stored
 
     def refresh(self, token: Token) -> Token | None:
         ask = renew if self.confirming_since is None else confirm

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import re
 import textwrap
@@ -115,6 +116,8 @@ class Readers:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
+        # A page says how to see more in the log.
+        logging.getLogger("flask_oauth2_login").setLevel(logging.NOTSET)
 
     def _environment(self, code: str) -> t.ContextManager[t.Any]:
         """Set the variables that readers of some code have set."""

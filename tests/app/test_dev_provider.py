@@ -139,6 +139,29 @@ def test_userinfo_fails_on_demand(
     assert client.get("/profile").status_code == status
 
 
+def test_userinfo_answers_late_on_demand(
+    oauth2_login_provider: DevProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(oauth2_login_provider).test_client()
+    oauth2_login_provider.sign_in(client)
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    assert client.get("/profile").status_code == 200
+    assert slept == []
+    refuse(oauth2_login_provider, userinfo="slow")
+    assert client.get("/profile").get_json()["name"] == "Ada Lovelace"
+    assert slept == [3]
+
+
+def test_its_pages_have_the_name_that_is_chosen() -> None:
+    with run(name="Example Corp") as provider:
+        begun = str(make_app(provider).test_client().get("/login").location)
+        for url in (provider.issuer, begun, f"{provider.issuer}/oauth2/end_session"):
+            page = requests.get(url, timeout=5).text
+            assert "Example Corp" in page
+            assert "Local provider" not in page
+
+
 @pytest.mark.parametrize("people", ["[]", '{"ada": 1}', "nonsense"])
 def test_a_file_of_people_is_something_else(people: str, tmp_path: Path) -> None:
     path = tmp_path / "people.json"

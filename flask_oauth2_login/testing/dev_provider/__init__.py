@@ -1,6 +1,6 @@
 """A provider on this machine, for development and tests: no account anywhere, and no network.
 
-It is oidc-provider-mock with pages of ours, chosen people, scopes and refusals. It signs anybody in
+It is oidc-provider-mock with pages of ours, chosen people, scopes and failures. It signs anybody in
 as anybody, so it is for loopback only.
 """
 

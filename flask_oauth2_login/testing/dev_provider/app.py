@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 import warnings
 from datetime import timedelta
@@ -32,9 +33,11 @@ PEOPLE: People = {
     },
 }
 
-#: What the provider can be told to do, by the endpoint: the words of its page, the status, and the
-#: error.
-REFUSALS: t.Mapping[str, t.Mapping[str, tuple[str, int, str]]] = {
+#: How long (s) a slow endpoint takes.
+SLOW_SECONDS = 3
+#: What the provider can be told to do, by the endpoint: the words of its page, and the status and
+#: the error of the response. Without an error, it answers late.
+FAILURES: t.Mapping[str, t.Mapping[str, tuple[str, int, str]]] = {
     "token": {
         "client": ("refuses the client", 401, "invalid_client"),
         "code": ("refuses each code", 400, "invalid_grant"),
@@ -42,6 +45,7 @@ REFUSALS: t.Mapping[str, t.Mapping[str, tuple[str, int, str]]] = {
         "down": ("is not available", 503, "temporarily_unavailable"),
     },
     "userinfo": {
+        "slow": (f"answers after {SLOW_SECONDS} seconds", 200, ""),
         "token": ("rejects each access token", 401, "invalid_token"),
         "down": ("is not available", 503, "temporarily_unavailable"),
     },
@@ -56,6 +60,7 @@ def make_app(
     scopes: t.Iterable[str] = (),
     lifetime: float = 3600,
     refresh_tokens: bool = True,
+    name: str = "Local provider",
 ) -> Flask:
     """Return the provider as a Flask app.
 
@@ -65,6 +70,7 @@ def make_app(
         and ``phone``.
     :param lifetime: how long (s) an access token is valid.
     :param refresh_tokens: False to send no refresh tokens.
+    :param name: what its pages call it.
     :raises ConfigurationError: oidc-provider-mock is not installed.
     """
     mock = _import_mock()
@@ -79,10 +85,15 @@ def make_app(
     )
     # It turns on a debugger that runs code for whoever finds it.
     app.debug, app.wsgi_app = False, usual  # type: ignore[method-assign]
-    refusing: dict[str, str] = {}
+    failing: dict[str, str] = {}
     granted = (*mock.Client.SCOPES_SUPPORTED, *scopes)
 
-    app.jinja_env.globals.update(people=people, refusals=REFUSALS, refusing=refusing)
+    app.jinja_env.globals.update(
+        provider_name=name,
+        people=people,
+        failures=FAILURES,
+        failing=failing,
+    )
     app.jinja_env.filters["split_scope"] = split_scope
 
     @app.before_request
@@ -110,13 +121,16 @@ def make_app(
             )
 
     @app.before_request
-    def refuse() -> t.Any:
+    def fail() -> t.Any:
         endpoint = _ENDPOINTS.get(request.path, "")
-        chosen = refusing.get(endpoint)
+        chosen = failing.get(endpoint)
         grant = _GRANTS.get(chosen or "")
         if chosen is None or (grant and request.form.get("grant_type") != grant):
             return None
-        _, status, error = REFUSALS[endpoint][chosen]
+        _, status, error = FAILURES[endpoint][chosen]
+        if not error:
+            time.sleep(SLOW_SECONDS)
+            return None
         response = jsonify(error=error)
         response.status_code = status
         if error == "invalid_token":
@@ -139,12 +153,12 @@ def make_app(
     app.view_functions["oidc-provider-mock.home"] = home
 
     @app.post("/refuse")
-    def choose_refusals() -> t.Any:
-        refusing.clear()
-        refusing.update(
+    def choose_failures() -> t.Any:
+        failing.clear()
+        failing.update(
             {
                 endpoint: request.form[endpoint]
-                for endpoint, kinds in REFUSALS.items()
+                for endpoint, kinds in FAILURES.items()
                 if request.form.get(endpoint) in kinds
             }
         )

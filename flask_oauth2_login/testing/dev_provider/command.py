@@ -33,7 +33,7 @@ def dev_provider(
     """Run a provider on this machine to sign in at.
 
     It needs no account and no network, and signs anybody in as anybody. On its first page you
-    choose what it refuses, to see how your app takes it.
+    choose what fails, to see how your app takes it.
     """
     from .server import CLIENT_ID, CLIENT_SECRET, make_dev_server
 

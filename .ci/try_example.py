@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from html import unescape
+from urllib.parse import urljoin
 
 import requests
 
@@ -48,8 +50,13 @@ def find_url(line: str) -> re.Match[str] | None:
 def sign_in(url: str) -> None:
     with requests.Session() as visitor:
         visitor.trust_env = False
-        form = visitor.get(f"{url}profile", headers={"Accept": "text/html"})
-        profile = visitor.post(form.url, data={"sub": "ada"})
+        visitor.headers["Accept"] = "text/html"
+        link = re.search(r'href="([^"]+)"[^>]*>(?:<img[^>]*>)?Sign in with', visitor.get(url).text)
+        if link is None:
+            sys.exit(f"{url} has no button to sign in")
+        form = visitor.get(urljoin(url, unescape(link[1])))
+        visitor.post(form.url, data={"sub": "ada"})
+        profile = visitor.get(f"{url}profile?details=1")
     if "ada@example.com" not in profile.text:
         sys.exit(f"{profile.url} is not ada's profile")
     print(f"{profile.url} is ada's profile.", flush=True)

@@ -52,9 +52,12 @@ class Browser:
         elif len(pair) <= LARGEST_COOKIE:
             self.cookies[name] = value
 
-    def sign_in(self) -> None:
-        """Sign in as somebody who agrees at the provider at once. No page of it is requested."""
-        began = self.get("/login")
+    def sign_in(self, login: str = "/login") -> None:
+        """Sign in as somebody who agrees at the provider at once. No page of it is requested.
+
+        :param login: where the app begins a sign-in.
+        """
+        began = self.get(login)
         params = dict(parse_qsl(urlsplit(began.location).query))
         answer = {"code": make_code(params), "state": params["state"]}
         finished = self.get(f"{urlsplit(params['redirect_uri']).path}?{urlencode(answer)}")

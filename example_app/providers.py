@@ -1,6 +1,6 @@
-"""Where the example signs people in: at its own provider, or at one that the environment names.
+"""Where the example signs people in: at its own providers, or at those that the environment names.
 
-An app of yours needs none of this: it knows its provider, and says ``OAuth2Login("github")``.
+An app of yours needs none of this: it knows its providers, and says ``OAuth2Login("github")``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,19 @@ VARIABLES = (
 )
 #: What ``PROVIDER_AUTHORIZATION_URL`` and so on say of any provider, in the words of a preset.
 WORDS = ("issuer", "authorization_url", "token_url", "userinfo_url", "scope", "label")
+#: What people call the providers that ``python -m example_app`` runs.
+LABELS = {"corp": "Example Corp", "club": "Example Club"}
+
+
+class Provider(t.NamedTuple):
+    """A login, and the URL of the provider's API that says who has signed in."""
+
+    login: OAuth2Login
+    profile_url: str
 
 
 def read_environment() -> dict[str, t.Any]:
-    """The settings of the provider that the environment names; nothing where it names none."""
+    """The settings of the providers that the environment names; nothing where it names none."""
     settings: dict[str, t.Any] = {}
     for name in VARIABLES:
         if value := _variable(name):
@@ -40,20 +49,29 @@ def read_environment() -> dict[str, t.Any]:
     return settings
 
 
-def make_login(settings: t.Mapping[str, t.Any], issuer: str) -> tuple[OAuth2Login, str]:
-    """The login for these settings, and the URL of its API that says who has signed in.
+def make_providers(
+    settings: t.Mapping[str, t.Any], issuers: t.Mapping[str, str]
+) -> dict[str, Provider]:
+    """The providers for these settings, by the names of their logins.
 
-    :param issuer: the example's own provider, used where the settings name none.
+    :param issuers: the example's own providers, used where the settings name none.
     """
+    found = {}
     if "GITHUB_CLIENT_ID" in settings:
-        return OAuth2Login("github"), "/user"
+        found["github"] = Provider(OAuth2Login("github"), "/user")
     if "GOOGLE_CLIENT_ID" in settings:
-        return OAuth2Login("google"), "/oauth2/v3/userinfo"
+        found["google"] = Provider(OAuth2Login("google"), "/oauth2/v3/userinfo")
     if "PROVIDER_CLIENT_ID" in settings:
-        provider = settings["OAUTH2_LOGIN_PROVIDERS"]["provider"]
-        return OAuth2Login("provider"), provider["userinfo_url"]
-    local = OpenIDConnect("example", "example-secret", issuer, label="the local provider")
-    return OAuth2Login(local, name="local", scope="openid profile email"), "/userinfo"
+        url = settings["OAUTH2_LOGIN_PROVIDERS"]["provider"]["userinfo_url"]
+        found["provider"] = Provider(OAuth2Login("provider"), url)
+    return found or {name: _make_local(name, issuer) for name, issuer in issuers.items()}
+
+
+def _make_local(name: str, issuer: str) -> Provider:
+    handler = OpenIDConnect("example", "example-secret", issuer, label=LABELS[name])
+    logo = f"/static/{name}.svg"
+    login = OAuth2Login(handler, name=name, scope="openid profile email", logo=logo)
+    return Provider(login, "/userinfo")
 
 
 def _variable(name: str) -> str:

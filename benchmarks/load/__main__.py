@@ -67,6 +67,8 @@ class Server:
     port: int
     workers: list[int]
     folder: Path
+    #: Where the app begins a sign-in.
+    login: str
     people: list[WebVisitor] = dataclasses.field(default_factory=list)
 
     def requests(self, target: str, count: int) -> t.Iterator[bytes]:
@@ -78,7 +80,7 @@ class Server:
         """Let more people sign in."""
         for _ in range(count):
             visitor = WebVisitor(self.port)
-            visitor.sign_in()
+            visitor.sign_in(self.login)
             self.people.append(visitor)
 
     def send(self, target: str, count: int, connections: int = CONNECTIONS) -> Sent:
@@ -107,9 +109,9 @@ def main() -> None:
         for name in ("redis", "1", "2", "3", "4"):
             (folder / name).mkdir()
         redis = stack.enter_context(run_redis(folder / "redis"))
-        example, floor = "make_example", "make_floor"
+        example, floor = ("make_example", "/provider/login"), ("make_floor", "/login")
         servers = {
-            name: start(stack, provider, folder / place, app, store, options.people)
+            name: start(stack, provider, folder / place, *app, store, options.people)
             for name, place, app, store in (
                 (BY_HAND, "1", floor, ""),
                 (BY_HAND_AGAIN, "2", floor, ""),
@@ -163,6 +165,7 @@ def start(
     provider: RunningProvider,
     folder: Path,
     app: str,
+    login: str,
     store: str,
     people: int,
 ) -> Server:
@@ -176,7 +179,7 @@ def start(
             *("--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "30"),
         )
     )
-    server = Server(port, find_workers(process.pid, WORKERS), folder)
+    server = Server(port, find_workers(process.pid, WORKERS), folder, login)
     server.sign_in(people)
     return server
 

@@ -42,7 +42,7 @@ def variables(provider: Provider, folder: Path, store: str = "cookie") -> dict[s
 
 def make_example() -> Flask:
     """Return the example app with two further views, which are those of the app by hand."""
-    app = create_app()
+    app = create_app(instance_path=os.environ[_FOLDER])
     url = Provider(os.environ[_URL]).endpoint("userinfo")
 
     @app.get("/guarded")

@@ -22,7 +22,10 @@ def mark_superseded(entries: SessionEntries) -> None:
 
     :raises StoreError: it can't be noted.
     """
-    now = request_scope().superseded_at = time.time()
+    scope = request_scope()
+    # A request may do this several times, once for each login that it ends. Its notes must all have
+    # the same time, by which it knows them as its own.
+    now = scope.superseded_at = scope.superseded_at or time.time()
     if not entries.id:
         return
     name = hashed_name("marks", entries.id)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, session
 from werkzeug.test import TestResponse
 
 from flask_oauth2_login import (
@@ -254,6 +254,36 @@ def test_ending_all_signs_out_of_this_browser_as_a_sign_out_does(
     assert seen == ["ada"]
     assert not is_signed_in(other)
     assert ended == [("ended", "ada")] * 2
+
+
+@STORES
+@pytest.mark.security("D3")
+def test_the_sign_ins_at_several_logins_are_ended_in_one_request(
+    provider: Provider, make_site_of: Callable[..., SSO], store: str
+) -> None:
+    sso = make_site_of(store)
+    second = OAuth2Login(make_handler(provider), name="second")
+    logins = [sso.login, second]
+    for login in logins:
+        login.on_login(lambda identity, _: setattr(identity, "owner", "7"))
+    sso.app.register_blueprint(second, url_prefix="/second")
+    add_cart(sso.app)
+
+    @sso.app.post("/end-everywhere")
+    def end_everywhere() -> str:
+        for login in logins:
+            login.end_sign_ins("7")
+        session["message"] = "Ended."
+        return ""
+
+    sso.browser.sign_in()
+    sso.browser.sign_in(login_path="/second/login")
+    sso.browser.get("/cart/book")
+    sso.browser.post("/end-everywhere")
+    assert not is_signed_in(sso.browser)
+    left = answer(sso.browser.get("/session"))
+    assert "message" in left
+    assert not {"cart", "csrf_token", "_oauth2"} & {*left}
 
 
 @STORES

@@ -205,8 +205,8 @@ def test_somebody_sees_where_they_are_signed_in_and_ends_it(example: str) -> Non
         here.sign_in("Example Corp", "edith")
         account = here.open("account").text
         assert account.index("Firefox on Linux") < account.index("Safari on iPhone")
-        assert account.count("this browser") == account.count("Sign out there") == 1
-        (id,) = re.findall(r'name="id" value="([^"]+)" aria-label="Sign out of', account)
+        assert account.count("this browser") == account.count(">Sign out there<") == 1
+        (id,) = re.findall(r'name="id" value="([^"]+)" aria-label="Sign out there', account)
         ended = here.submit("account/sign-out", id=id)
         assert "You are signed out there" in ended.text
         assert "Safari on iPhone" not in ended.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from werkzeug.wrappers import Response
 from flask_oauth2_login import OAuth2Login, ProviderError, StoreError, login_required
 from tests.conftest import MakeApp
 from tests.slow.test_browser import screenshot
+from tests.support.accessibility import check_page
 from tests.support.chromium import serving
 from tests.support.handlers import make_handler
 from tests.support.provider import Provider
@@ -20,15 +20,11 @@ from tests.support.provider import Provider
 if t.TYPE_CHECKING:
     from playwright.sync_api import Page
 
-AXE = Path(__file__).parents[1] / "support" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-
 LOGO = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
     '<rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M8 22l8-14 8 14z" fill="#fff"/>'
     "</svg>"
 )
-#: A window of 1280 pixels at 400 % is as wide as this: WCAG 2.2, success criterion 1.4.10.
-NARROW = 320
 
 Visit = t.Callable[["Page", str], object]
 
@@ -113,24 +109,11 @@ def url(
 
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(page: Page, url: str, name: str) -> None:
-    if not AXE.exists():
-        reason = "needs npm's axe-core: npm install --prefix tests/support/axe"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     blocked: list[str] = []
     page.on("console", lambda message: blocked.append(message.text))
     PAGES[name](page, url)
     screenshot(page, name)
-    height = page.viewport_size and page.viewport_size["height"]
-    for scheme in ("light", "dark"):
-        for width in (NARROW, 1280):
-            page.emulate_media(color_scheme=scheme)
-            page.set_viewport_size({"width": width, "height": height or 720})
-            page.evaluate(AXE.read_text("utf-8"))
-            found = page.evaluate("axe.run()")
-            assert [each["help"] for each in found["violations"]] == [], (scheme, width)
-            checked = {each["id"] for each in found["passes"]}
-            assert {"color-contrast", "document-title", "html-has-lang"} <= checked
-            assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    check_page(page)
     assert [text for text in blocked if "Content Security Policy" in text] == []
 
 

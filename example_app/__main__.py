@@ -36,9 +36,9 @@ def main() -> None:
         # With the next start's key nobody could read what is stored.
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         issuers = {}
-        for number, (name, people) in enumerate(PEOPLE.items() if not read_environment() else ()):
+        for number, name in enumerate([] if read_environment() else LABELS):
             port = options.provider_port and options.provider_port + number
-            provider = stack.enter_context(run(port, people, name=LABELS[name]))
+            provider = stack.enter_context(run(port, PEOPLE[name], name=LABELS[name]))
             issuers[name] = provider.issuer
         serve(create_app(issuers, folder), options.port, " and ".join(issuers.values()))
 

@@ -42,10 +42,12 @@ class Users:
         row = (identity.provider, identity.id, identity.owner or uuid4().hex, name)
         insert = (
             "INSERT INTO account (provider, id, user, name) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET name = excluded.name RETURNING user"
+            " ON CONFLICT (provider, id) DO UPDATE SET name = excluded.name"
         )
+        query = "SELECT user FROM account WHERE provider = ? AND id = ?"
         with self._transaction() as database:
-            (user,) = database.execute(insert, row).fetchone()
+            database.execute(insert, row)
+            (user,) = database.execute(query, row[:2]).fetchone()
         if identity.owner not in {None, user}:
             abort(409, "This account belongs to another user already.")
         identity.owner = user

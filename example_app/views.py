@@ -101,8 +101,8 @@ def account() -> str:
 @login_required
 def remove_account() -> ResponseReturnValue:
     user, provider, id = _user(), request.form["provider"], request.form["id"]
-    if not _users().remove(user, provider, id):
-        abort(409, "You need at least one account to sign in with.")
+    if provider not in _providers() or not _users().remove(user, provider, id):
+        abort(409, "This account is not yours, or the only one that you can sign in with.")
     _providers()[provider].login.unlink(user, id)
     flash("The account is removed.")
     return redirect(url_for("views.account"), 303)

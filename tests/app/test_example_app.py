@@ -166,7 +166,7 @@ def test_accounts_are_added_and_removed(example: str) -> None:
         assert "Ada Lovelace" not in account.text
         refused = visitor.submit("account/remove", provider="club", id="countess")
         assert refused.status_code == 409
-        assert "at least one account" in refused.text
+        assert "the only one that you can sign in with" in refused.text
         visitor.sign_out()
         visitor.sign_in("Example Corp", "ada")
         assert "Ada King" not in visitor.open("account").text
@@ -193,6 +193,7 @@ def test_an_account_of_somebody_else_is_neither_added_nor_removed(example: str) 
         assert "belongs to another user" in refused.text
         assert "Go to the home page" in refused.text
         assert visitor.submit("account/remove", provider="club", id="alan").status_code == 409
+        assert visitor.submit("account/remove", provider="nobody", id="x").status_code == 409
         assert "Alan Turing" in other.open("").text
         visitor.sign_out()
         other.sign_out()

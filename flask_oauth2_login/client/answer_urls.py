@@ -67,6 +67,11 @@ def check_url(option: str, url: str, domains: t.Collection[str]) -> None:
         return
     if any(name in SECRETS for _, name in _PLACE.findall(head)):
         raise ConfigurationError(f"{option}={url!r} can't have a token in its host.")
+    if _PLACE.match(url) and not re.match(r"[/?#]|\Z", url[len(head) :]):
+        raise ConfigurationError(
+            f"{option}={url!r} would append to the host that an answer names, which makes another"
+            f" host of it: write a slash after {head}."
+        )
     if not domains and not _own_domain(head):
         raise ConfigurationError(
             f"{option}={url!r} takes its host from an answer, which could name any host: set"
@@ -146,10 +151,9 @@ def _own_domain(head: str) -> str:
 
 
 def _is_below(host: str, domains: t.Collection[str]) -> bool:
-    name = host.lower()
-    return bool(_HOST.fullmatch(name)) and any(
-        name == domain or name.endswith(f".{domain}") for domain in domains
-    )
+    # Checked as it came: some letters beyond ASCII are ASCII letters in lower case.
+    name = host.lower() if _HOST.fullmatch(host) else ""
+    return bool(name) and any(name == domain or name.endswith(f".{domain}") for domain in domains)
 
 
 def _find(option: str, found: re.Match[str], sources: Sources) -> str:

@@ -48,6 +48,7 @@ EVIL: list[t.Any] = [
     "evil.example\\.provider.example", "evil.example?.provider.example", ".provider.example",
     "a..provider.example", "a\n.provider.example", "https://provider.example", "", None, True, [],
     {"a": 1}, "127.0.0.1", "[::1]", "ä.provider.example", "%2e.provider.example", "x" * 600,
+    "\N{KELVIN SIGN}.provider.example",
 ]  # fmt: skip
 
 
@@ -99,6 +100,15 @@ def test_a_part_of_a_path_is_one(value: str) -> None:
 def test_a_url_that_an_answer_could_lead_anywhere_is_refused(options: dict[str, t.Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         OAuth2("c", "s", "https://a.example", **options)
+
+
+@pytest.mark.security("B2", "C3")
+@pytest.mark.parametrize(
+    "rest", ["api/", ".evil.example/", "{token.more}/", "@evil.example", ":8443/", "\\a", "://a"]
+)
+def test_nothing_is_appended_to_a_host_that_an_answer_names(rest: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"write a slash after \{token\.x\}"):
+        OAuth2("c", "s", "https://a.example", api_url=f"{{token.x}}{rest}", answer_domains=DOMAINS)
 
 
 # -- over HTTP

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from ..protocol.errors import AuthorizationError, ConfigurationError, ProviderAnswerError
 from ..protocol.identity import find_path
 from ..protocol.json_input import names_of
+from .option_values import list_of
 
 Sources = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -42,6 +43,22 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def has_places(text: t.Any) -> bool:
     """Return True if an option's value has places that answers fill, such as ``{token.host}``."""
     return isinstance(text, str) and _PLACE.search(text) is not None
+
+
+def read_domains(name: str, given: t.Iterable[str] | None) -> frozenset[str]:
+    """Return the option ``answer_domains``, in lower case.
+
+    :raises ConfigurationError: one of them is not the name of a domain, and so no host would be
+        below it.
+    """
+    domains = frozenset(each.lower() for each in list_of(name, given))
+    for domain in sorted(domains):
+        if not (_HOST.fullmatch(domain) and "." in domain):
+            raise ConfigurationError(
+                f"{name} has {domain!r}, which is not a domain: write it like provider.example,"
+                " which stands for all hosts below it, too."
+            )
+    return domains
 
 
 def places_in(texts: t.Iterable[t.Any], source: str) -> set[str]:

@@ -17,6 +17,7 @@ from ..protocol.client_auth import (
 from ..protocol.discovery import ENDPOINTS
 from ..protocol.errors import ConfigurationError, ProviderAnswerError
 from .endpoints import Endpoints
+from .option_values import dict_of
 
 #: The endpoints that a browser is sent to. All others are reached by the server itself.
 OF_BROWSERS = ("authorization_url", "end_session_url")
@@ -72,6 +73,7 @@ class MetadataEndpoints(Endpoints):
         if given is None and not self.metadata_url and all(getattr(self, n) for n in self.needed):
             given = {"issuer": issuer}
         elif given is not None:
+            given = dict_of("metadata", given)
             discovery.check_given(given, issuer, self.http_hosts)
 
         def fetch() -> discovery.Document:

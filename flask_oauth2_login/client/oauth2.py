@@ -14,7 +14,7 @@ from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
 from . import answer_urls, userinfo
 from .endpoints import sources_of
-from .option_values import credential
+from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
@@ -73,17 +73,14 @@ class OAuth2(TokenEndpoint):
         refuse_unknown(type(self), options)
         self.client_id = credential("client_id", client_id)
         self.client_secret = credential("client_secret", client_secret) if client_secret else None
-        self.site = site or issuer or ""
-        self.redirect_uri = redirect_uri
-        if redirect_uri and not urls.is_absolute(redirect_uri):
-            raise ConfigurationError(
-                f"redirect_uri={redirect_uri!r} is not an absolute URL: write it as it is"
-                " registered, https://<host>/callback."
-            )
+        self.site = optional_text("site", site) or optional_text("issuer", issuer) or ""
+        self.redirect_uri = redirect_url(redirect_uri)
         # With an issuer, the defaults are the metadata's.
         defaults = ("oauth/authorize", "oauth/token") if issuer is None else ("", "")
         self.authorization_url = defaults[0] if authorization_url is None else authorization_url
         self.token_url = defaults[1] if token_url is None else token_url
+        for name in ("authorization_url", "token_url"):
+            text(name, getattr(self, name))
         super().__init__(**t.cast("dict[str, t.Any]", options))
         if (
             self.bearer_method.startswith("query")

@@ -26,7 +26,7 @@ from . import userinfo
 from .access_token_claims import AccessTokenClaims
 from .endpoints import sources_of
 from .oauth2 import OAuth2
-from .option_values import dict_of, list_of, one_of
+from .option_values import dict_of, flag, list_of, one_of, optional_text
 from .options import HandlerOptions
 from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
@@ -101,8 +101,8 @@ class OpenIDConnect(OAuth2):
         **options: t.Unpack[HandlerOptions],
     ) -> None:
         # Set first, because they may make it unnecessary to fetch the metadata.
-        self.jwks_url = jwks_url
-        self.end_session_url = end_session_url
+        self.jwks_url = optional_text("jwks_url", jwks_url)
+        self.end_session_url = optional_text("end_session_url", end_session_url)
         self.logout_params = dict_of("logout_params", logout_params)
         super().__init__(
             client_id,
@@ -120,10 +120,10 @@ class OpenIDConnect(OAuth2):
             one_of("algorithms", algorithm, known=(*KINDS, *HMACS))
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
         self.leeway = check_leeway(leeway)
-        self.numeric_sub = numeric_sub
+        self.numeric_sub = flag("numeric_sub", numeric_sub)
         self._refreshed = RefreshedIDTokens(repr(self))
         self._access_tokens = AccessTokenClaims(repr(self))
-        self.uses_nonce = nonce
+        self.uses_nonce = flag("nonce", nonce)
         self._unsent = userinfo.UnsentClaims()
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import difflib
 import math
 import typing as t
 
+from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 
 
@@ -33,14 +34,34 @@ def credential(name: str, value: t.Any) -> str:
     return value
 
 
-def list_of(name: str, given: t.Iterable[str] | None) -> list[str]:
+def redirect_url(given: str | None) -> str | None:
+    """Return the option ``redirect_uri``.
+
+    :raises ConfigurationError: it is not an absolute URL.
+    """
+    if given and not urls.is_absolute(text("redirect_uri", given)):
+        raise ConfigurationError(
+            f"redirect_uri={given!r} is not an absolute URL: write it as it is registered,"
+            " https://<host>/callback."
+        )
+    return given
+
+
+def list_of(name: str, given: t.Any) -> list[str]:
     """Return several strings as a list.
 
-    :raises ConfigurationError: it is a single string, which would be read as its letters.
+    :raises ConfigurationError: it is a single string, which would be read as its letters, or has
+        something else than strings.
     """
     if isinstance(given, str):
         raise ConfigurationError(f"{name} must be a list of strings: {name}=[{given!r}].")
-    return list(given or ())
+    found = list(given) if isinstance(given, t.Iterable) else [given] if given else []
+    if wrong := [each for each in found if not isinstance(each, str)]:
+        kind = type(wrong[0]).__name__
+        raise ConfigurationError(
+            f"{name} must be a list of strings, and has a value of type {kind}."
+        )
+    return found
 
 
 def read_seconds(name: str, given: t.Any) -> float | None:
@@ -59,9 +80,40 @@ def set_of(name: str, given: t.Iterable[str] | None) -> frozenset[str]:
     return frozenset(list_of(name, given))
 
 
-def dict_of(_name: str, given: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
-    """Return a copy of a mapping; an empty one for None."""
+def dict_of(name: str, given: t.Any) -> dict[str, t.Any]:
+    """Return a copy of a mapping; an empty one for None.
+
+    :raises ConfigurationError: it is something else.
+    """
+    if given is not None and not isinstance(given, t.Mapping):
+        kind = type(given).__name__
+        raise ConfigurationError(f"{name} must be a dictionary, and is of type {kind}.")
     return dict(given or {})
+
+
+def text(name: str, given: t.Any) -> str:
+    """Return a string.
+
+    :raises ConfigurationError: it is something else.
+    """
+    if not isinstance(given, str):
+        raise ConfigurationError(f"{name} must be a string, and is of type {type(given).__name__}.")
+    return given
+
+
+def optional_text(name: str, given: t.Any) -> str | None:
+    """Return a string, or None. See :func:`text`."""
+    return None if given is None else text(name, given)
+
+
+def flag(name: str, given: t.Any) -> bool:
+    """Return True or False.
+
+    :raises ConfigurationError: it is something else, such as the string "no", which counts as true.
+    """
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"{name}={given!r} is neither True nor False.")
+    return given
 
 
 def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any:

@@ -17,7 +17,17 @@ from ..protocol.client_auth import ClientAuth, find_client_auth
 from ..protocol.errors import ConfigurationError
 from ..protocol.http_options import HTTPOptions, Timeout
 from ..protocol.identity import Fields, check_fields
-from .option_values import dict_of, list_of, one_of, refuse_unknown_names, set_of
+from .answer_urls import read_domains
+from .option_values import (
+    dict_of,
+    flag,
+    list_of,
+    one_of,
+    optional_text,
+    refuse_unknown_names,
+    set_of,
+    text,
+)
 
 
 class HandlerOptions(t.TypedDict, total=False):
@@ -73,6 +83,10 @@ class HandlerOptions(t.TypedDict, total=False):
 Check = t.Callable[[str, t.Any], t.Any]
 
 
+#: The checks of options that need no other than that of their type, by the annotation.
+_OF_TYPES: t.Mapping[t.Any, Check] = {"str": text, "str | None": optional_text, "bool": flag}
+
+
 def checked_by(check: Check) -> dict[str, Check]:
     """Return the metadata of an option's field.
 
@@ -101,7 +115,7 @@ def _client_auth(_name: str, given: str | ClientAuth | None) -> ClientAuth | Non
 
 
 def _bearer_method(name: str, given: str) -> str:
-    one_of(name, given.partition(":")[0], known=("header", "query"))
+    one_of(name, text(name, given).partition(":")[0], known=("header", "query"))
     return given
 
 
@@ -144,7 +158,7 @@ class Options:
     api_origins: frozenset[str] = field(default=frozenset(), metadata=checked_by(origins))
     #: The domains whose hosts an answer may name in a URL such as ``https://{token.host}/api``. A
     #: URL that names the domain itself, after the braces, does not need it.
-    answer_domains: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
+    answer_domains: frozenset[str] = field(default=frozenset(), metadata=checked_by(read_domains))
     #: How the client authenticates at the token endpoint (RFC 6749, section 2.3):
     #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``, ``"none"``,
     #: or a function that changes a :class:`TokenRequest`.
@@ -242,7 +256,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            if check := each.metadata.get("check"):
+            if check := each.metadata.get("check") or _OF_TYPES.get(each.type):
                 setattr(self, each.name, check(each.name, getattr(self, each.name)))
         if (self.userinfo_method == "GRAPHQL") != (self.userinfo_query is not None):
             raise ConfigurationError(

@@ -113,7 +113,7 @@ def find_client_auth(method: str | ClientAuth) -> ClientAuth:
         return method
     try:
         return CLIENT_AUTHS[method]
-    except KeyError:
+    except (KeyError, TypeError):
         raise ConfigurationError(
             f"client_auth={method!r} is not known. Use one of {', '.join(CLIENT_AUTHS)},"
             " or a function that takes a TokenRequest."

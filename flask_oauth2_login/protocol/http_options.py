@@ -40,6 +40,11 @@ class HTTPOptions:
 
     def __post_init__(self) -> None:
         timeout_pair(self.timeout)
+        if self.proxies is not None and not isinstance(self.proxies, t.Mapping):
+            # Without its value, which may have a password.
+            raise ConfigurationError(
+                "proxies is not a dictionary of proxy URLs by scheme: proxies={'https': 'http://…'}."
+            )
         for name, given in (("verify", self.verify), ("cert", self.cert)):
             for path in given if isinstance(given, tuple) else (given,):
                 if isinstance(path, str):

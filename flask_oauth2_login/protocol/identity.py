@@ -103,7 +103,8 @@ class Identity:
 def check_fields(fields: Fields | None) -> Fields | None:
     """Return a handler's option ``identity``.
 
-    :raises ConfigurationError: it is not a mapping, or has a field that identities don't have.
+    :raises ConfigurationError: it is not a mapping, has a field that identities don't have, or
+        has a value that is no path.
     """
     if fields is not None and not isinstance(fields, t.Mapping):
         raise ConfigurationError("identity is a dictionary of paths: identity={'id': 'user.id'}.")
@@ -112,6 +113,12 @@ def check_fields(fields: Fields | None) -> Fields | None:
             f"identity={{…}} has no field {', '.join(sorted(unknown))}:"
             f" use {', '.join(DEFAULT_FIELDS)}, and claims=[…] for others."
         )
+    for word, paths in (fields or {}).items():
+        several = [paths] if isinstance(paths, str) else paths
+        if not isinstance(several, (list, tuple)) or not all(isinstance(p, str) for p in several):
+            raise ConfigurationError(
+                f"identity={{{word!r}: {paths!r}}} is neither a path nor a list of paths."
+            )
     return fields
 
 

@@ -22,6 +22,7 @@ _OF_HANDLERS = ("client_id",)
 #: Members of a row that only people read.
 _OF_PEOPLE = ("register_url", "console", "notes")
 
+_SITE = re.compile(r"https?://[^/?#@\\\s]+(/[^?#@\\\s]*)?", re.IGNORECASE)
 _BASE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+")
 
 
@@ -73,6 +74,26 @@ def lay_over(name: str, row: Row, overlay: Row) -> dict[str, t.Any]:
     return merged
 
 
+def check_members(name: str, members: t.Mapping[t.Any, t.Any]) -> None:
+    """Check what a preset is read by before a handler checks its options.
+
+    :raises ConfigurationError: a name is not a string, or a URL or a scope is something else.
+    """
+    for word, value in members.items():
+        if not isinstance(word, str):
+            raise ConfigurationError(
+                f"The preset {name!r} has {word!r}, which is no name of a field."
+            )
+        has_several = word in {"scope", "api_origins"} and isinstance(value, (list, tuple, set))
+        several = value if has_several else [value]
+        is_text = all(each is None or isinstance(each, str) for each in several)
+        if not is_text and (is_url(word) or word == "scope"):
+            what = "a URL" if is_url(word) else "a scope, or a list of scopes"
+            raise ConfigurationError(
+                f"The preset {name!r} has {word}={value!r}, which is not {what}."
+            )
+
+
 def _refuse_missing(name: str, missing: list[str]) -> t.NoReturn:
     keys = " and ".join(f"app.config[{config_key(name, variable)!r}]" for variable in missing)
     raise ConfigurationError(
@@ -93,6 +114,11 @@ def refuse_unknown_words(name: str, given: t.Iterable[str], known: t.Collection[
     """
     for word in given:
         if word not in known:
+            if word in {"client_id", "client_secret"}:
+                key = config_key(name, word)
+                raise ConfigurationError(
+                    f"The preset {name!r} has no {word!r}: set app.config[{key!r}]."
+                )
             similar = difflib.get_close_matches(str(word), known, 1)
             hint = f"Did you mean {similar[0]!r}?" if similar else f"It has: {', '.join(known)}."
             raise ConfigurationError(f"The preset {name!r} has no {word!r}. {hint}")
@@ -112,7 +138,7 @@ def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
         # The fields describe the provider by themselves, and may be paths below the site.
         return moved
     site = str(fields["site"]).rstrip("/")
-    if not urls.origin(site) or "?" in site or "#" in site:
+    if not _SITE.fullmatch(site):
         raise ConfigurationError(
             f"The preset {name!r} has site={site!r}, which is not the absolute URL of a server:"
             " https://sso.example.com."

@@ -7,6 +7,7 @@ Its members are parameters and options of :class:`OAuth2` or :class:`OpenIDConne
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 
 from ..client.oauth2 import OAuth2
@@ -14,7 +15,7 @@ from ..client.openid import OpenIDConnect
 from ..client.options import known_options
 from ..protocol.errors import ConfigurationError
 from ..protocol.signed_secret import SignedSecret
-from .overlays import config_key, lay_over, refuse_unknown_words
+from .overlays import check_members, config_key, lay_over, refuse_unknown_words
 from .rows import all_rows, find_row, row_names
 from .variables import fill_in
 
@@ -84,17 +85,22 @@ def find_preset(
         raise unknown_preset(name)
     overlay = {} if row is None else dict(private)
     row = dict(private) if row is None else row
+    check_members(name, row)
     words = known_words(row)
     if read_config is not None:
         overlay |= read_config(words)
     refuse_unknown_words(name, preset or {}, words)
-    return lay_over(name, row, {**overlay, **(preset or {})})
+    overlay |= preset or {}
+    check_members(name, overlay)
+    return lay_over(name, row, overlay)
 
 
 def unknown_preset(name: str) -> ConfigurationError:
     """Return the error for a name that no preset has. It names the most similar one."""
-    known = row_names()
-    similar = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
+    known, asked = row_names(), name.lower().replace("-", "_")
+    labels = {row["name"]: re.findall(r"\w+", row["label"].lower()) for row in all_rows()}
+    similar = [each for each, label in labels.items() if asked in label]
+    similar += difflib.get_close_matches(asked, known, 1)
     hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
     return ConfigurationError(
         f"There is no preset {name!r}. {hint} Describe another provider in"
@@ -123,13 +129,23 @@ def make_handler(
     """
     options = {word: value for word, value in preset.items() if word not in ROW_WORDS}
     options = fill_in(options, {"client_id": client_id})
-    protocol = preset.get("protocol", "openid" if "issuer" in options else "oauth2")
-    if protocol not in {"openid", "oauth2"}:
+    is_named = options.get("issuer") is not None
+    protocol = preset.get("protocol", "openid" if is_named else "oauth2")
+    if protocol not in ("openid", "oauth2"):
         raise ConfigurationError(
             f"The preset {name!r} has protocol={protocol!r}, which is neither 'openid' nor"
             " 'oauth2'."
         )
+    if protocol == "openid" and not is_named:
+        raise ConfigurationError(
+            f"The preset {name!r} has protocol='openid', which needs an 'issuer'."
+        )
     if signed := preset.get("signed_secret"):
+        if not isinstance(signed, t.Mapping) or {*signed} != {"key_id", "issuer", "audience"}:
+            raise ConfigurationError(
+                f"The preset {name!r} has signed_secret={signed!r}, which is not a dictionary of"
+                " key_id, issuer and audience."
+            )
         options["client_auth"] = SignedSecret(preset.get("private_key"), **signed)
     kind = OpenIDConnect if protocol == "openid" else OAuth2
     if kind is OpenIDConnect:
@@ -152,7 +168,7 @@ def make_handler(
             f"The preset {name!r} has {' and '.join(sorted(mine))}. Set them as"
             f" app.config keys of their own: {' and '.join(keys)}."
         )
-    if kind is OAuth2 and not {"site", "token_url", "issuer"} & set(options):
+    if not any(options.get(word) is not None for word in ("site", "token_url", "issuer")):
         raise ConfigurationError(
             f"The preset {name!r} has neither issuer nor endpoints: give it an 'issuer', or"
             " 'authorization_url' and 'token_url'."

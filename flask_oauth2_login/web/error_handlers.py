@@ -74,6 +74,11 @@ def handle_error(error: OAuth2Error) -> t.Any:
         except ProviderError as problem:
             # Where to sign in is unknown, because the tenant's provider can't be made.
             error = problem
+        except OAuth2Error:
+            raise
+        except HTTPException as problem:
+            # The app's function that reads the tenant refuses the request.
+            return current_app.handle_http_exception(problem)
     if isinstance(error, (ProviderError, StoreError)) and not request_scope().again_url:
         log.warning("%s %s: %s", request.method, to_one_line(request.path), error)
     if isinstance(error, StoreError):

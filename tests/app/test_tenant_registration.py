@@ -86,6 +86,21 @@ def test_a_function_may_say_that_there_is_no_tenant(
     assert tenants.asked == []
 
 
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_a_function_may_refuse_the_request(make_app: MakeApp, tenants: Tenants, code: int) -> None:
+    """Where nobody is signed in, it is first called while the guard's error is handled."""
+
+    def read() -> str:
+        abort(code)
+
+    app = make_app(OAuth2Login(tenants, name="sso", tenant=read, url_prefix="/sso"))
+    browser = Browser(app)
+    for path in ("/me", "/sso/login", "/sso/callback?code=x&state=y", "/sso/logout"):
+        assert browser.get(path).status_code == code
+        assert browser.fetch(path).status_code == code
+    assert browser.get("/").status_code == 200
+
+
 def test_a_provider_may_raise_not_found(make_app: MakeApp) -> None:
     app = make_app(make_login(lambda _: abort(404)))
     assert Browser(app).get("/acme/sso/login").status_code == 404

@@ -92,7 +92,7 @@ class _Connection(DeadlineConnection):
 
     def request(self, *args: t.Any, **kwargs: t.Any) -> None:
         try:
-            super().request(*args, **kwargs)  # type: ignore[misc]
+            super().request(*args, **kwargs)
         except ConnectionResetError:
             if self._has_answered:
                 raise StaleConnectionError from None

@@ -294,16 +294,17 @@ def test_a_port_that_is_taken_ends_it_with_a_word_and_leaves_nothing_running() -
     assert f"Port {port} is in use" in errors
 
 
-def test_the_flask_command_needs_nothing_and_importing_starts_nothing() -> None:
+def test_the_flask_command_needs_nothing_and_importing_starts_nothing(tmp_path: Path) -> None:
     code = (
-        "import threading, socket; before = threading.active_count()\n"
-        "import example_app; app = example_app.create_app()\n"
-        "import sys; assert 'oidc_provider_mock' not in sys.modules\n"
+        "import sys, threading, socket; before = threading.active_count()\n"
+        "import example_app; app = example_app.create_app(instance_path=sys.argv[1])\n"
+        "assert 'oidc_provider_mock' not in sys.modules\n"
         "assert threading.active_count() == before"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
+    app = f"example_app:create_app(instance_path={str(tmp_path)!r})"
     routes = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "example_app", "routes"],
+        [sys.executable, "-m", "flask", "--app", app, "routes"],
         cwd=ROOT,
         check=True,
         capture_output=True,

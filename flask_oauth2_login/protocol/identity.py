@@ -22,6 +22,8 @@ DEFAULT_FIELDS: t.Mapping[str, t.Sequence[str]] = {
 # A path that is one name.
 _NAME = re.compile(r"\w+")
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 # The conditions that pick the verified addresses from a list.
 _VERIFIED = frozenset({"verified", "is_verified", "confirmed", "is_confirmed", "state=confirmed"})
 
@@ -149,19 +151,23 @@ def make_identity(
         return None
 
     found = find("id")
-    if isinstance(found, bool) or not isinstance(found, (str, int)) or not is_intact(str(found)):
+    id = _text(found)
+    if id is None or not id.strip() or _CONTROL.search(id) or not is_intact(id):
         paths = fields.get("id", DEFAULT_FIELDS["id"])
         looked_for = paths if isinstance(paths, str) else ", ".join(paths)
         came = token if looked_for.startswith("token:") else members
+        problem = f"it has no {looked_for}"
+        if found is not None:
+            problem = f"what it has at {looked_for} ({type(found).__name__}) can't be an id"
         raise ProviderAnswerError(
-            f"The provider's response does not say who signed in: it has no {looked_for}. It has"
+            f"The provider's response does not say who signed in: {problem}. It has"
             f" {names_of(came or {})}."
             " Set identity={'id': 'path.to.it'} to the path of the account's id."
         )
     verified = find("email_verified")
     return Identity(
         provider="",
-        id=str(found),
+        id=id,
         name=_text(find("name")),
         email=_text(find("email")),
         # The strings that some providers send count only at a path that the developer has given.

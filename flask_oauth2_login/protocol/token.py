@@ -239,7 +239,12 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type
     if not isinstance(token_type, str) or token_type.strip().lower() not in token_types:
-        came = to_one_line(repr(token_type))[:100]
+        is_text = isinstance(token_type, str)
+        came = (
+            to_one_line(repr(token_type))[:100]
+            if is_text
+            else f"of type {type(token_type).__name__}"
+        )
         raise ProviderAnswerError(
             f"The token endpoint answered with token_type {came}, which is not one of"
             f" {', '.join(sorted(token_types))}. If it is used as a Bearer token is, accept it by"

@@ -46,10 +46,19 @@ def test_a_name_that_was_cut_in_half_keeps_nobody_out(browser: Browser, provider
     assert (browser.get("/me").get_json() or {})["name"] == "Ada \N{REPLACEMENT CHARACTER}"
 
 
-def test_an_account_whose_id_is_no_text_is_nobody(browser: Browser, provider: Provider) -> None:
-    provider.on("/userinfo", Answer(body={"sub": HALF_A_PAIR}))
+@pytest.mark.security("D1")
+@pytest.mark.parametrize(
+    "id", [HALF_A_PAIR, " ", "\n", "ada\n", "a\x00da", "\x7f", ["ada"], {"a": "ada"}, True, 1.5]
+)
+def test_an_account_whose_id_is_no_text_is_nobody(
+    browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture, id: object
+) -> None:
+    provider.on("/userinfo", Answer(body={"sub": id, "email": "ada@example.com"}))
     assert browser.sign_in().status_code == 502
     assert not is_signed_in(browser)
+    assert f"at sub, id, user_id, uid ({type(id).__name__})" in caplog.text
+    assert "It has sub, email." in caplog.text
+    assert "ada" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["https://ns.example.com/v1.0/email", "a.b", "a+b", "a[x]"])

@@ -150,6 +150,15 @@ def test_a_lifetime_beyond_all_measure_is_unknown(
     assert (token.expires_at is None) == (digits > 1)
 
 
+@pytest.mark.security("B3", "C1")
+@pytest.mark.parametrize("came", [["a-secret"], {"access_token": "a-secret"}])
+def test_a_token_type_that_is_no_text_is_told_by_its_type(provider: Provider, came: object) -> None:
+    provider.token_overrides = {"token_type": came}
+    with pytest.raises(ProviderError, match=f"token_type of type {type(came).__name__}") as told:
+        redeem_code(provider)
+    assert "a-secret" not in str(told.value)
+
+
 @pytest.mark.security("B3")
 @pytest.mark.parametrize("came", ["User Access Token", "user access token", "USER ACCESS TOKEN"])
 def test_another_word_for_a_bearer_token_counts_where_it_is_named(

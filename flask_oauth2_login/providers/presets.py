@@ -80,6 +80,13 @@ def find_preset(
             f"preset={preset!r} is not a dictionary of fields and variables:"
             " preset={'site': 'https://…'}."
         )
+    prefix = config_key(name, "")
+    for other in own:
+        if other != name and config_key(str(other), "") == prefix:
+            raise ConfigurationError(
+                f"The providers {name!r} and {other!r} of OAUTH2_LOGIN_PROVIDERS read the same keys"
+                f" of app.config, {prefix}…, so one would get the other's secret: rename one."
+            )
     row = find_row(name)
     if row is None and not private:
         raise unknown_preset(name)

@@ -108,6 +108,14 @@ def test_credentials_have_keys_of_their_own() -> None:
         register({"issuer": SITE}, {"client_secret": "the-secret"})
 
 
+@pytest.mark.security("B2")
+@pytest.mark.parametrize("other", ["sso-", "SSO_", "sso.", "sso\N{LATIN SMALL LETTER SHARP S}"])
+def test_two_providers_that_read_the_same_keys_are_told(other: str) -> None:
+    rows = {name: {"issuer": SITE} for name in ("sso_", other)}
+    with pytest.raises(ConfigurationError, match=r"same keys of app\.config, SSO__…"):
+        register({}, name="sso_", OAUTH2_LOGIN_PROVIDERS=rows)
+
+
 @pytest.mark.security("B2", "C3")
 @pytest.mark.parametrize(
     "site",

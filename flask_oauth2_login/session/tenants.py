@@ -107,7 +107,8 @@ def registration_for(login: Login, tenant: str | None) -> Registration:
 
     :param tenant: the tenant; None for this request's, or for a login without tenants.
     :raises LoginRequired: there is no such tenant, so nobody can be signed in there.
-    :raises ConfigurationError: no tenant is given, or one to a login without tenants.
+    :raises ConfigurationError: no tenant is given, one that is no string, or one to a login
+        without tenants.
     :raises ProviderUnavailableError: the tenant's provider can't be made.
     """
     if isinstance(login, Registration):
@@ -115,7 +116,7 @@ def registration_for(login: Login, tenant: str | None) -> Registration:
             raise ConfigurationError(f"The login {login.name!r} has no tenants: leave out tenant=.")
         return login
     if tenant is not None:
-        found = t.cast("TenantLogin", login).find(tenant)
+        found = t.cast("TenantLogin", login).find(_named(login, tenant))
         if found is None:
             raise LoginRequired(f"There is no tenant {tenant!r} any more.", login=login.name)
         return found
@@ -144,11 +145,24 @@ def tenant_values(login: Login, tenant: str | None) -> dict[str, str]:
 def forget_tenant(login: Login, tenant: str) -> None:
     """Drop what this process keeps of a tenant.
 
-    :raises ConfigurationError: the login has no tenants.
+    :raises ConfigurationError: the login has no tenants, or the name is no string.
     """
     if isinstance(login, Registration):
         raise ConfigurationError(f"The login {login.name!r} has no tenants.")
-    t.cast("TenantLogin", login).cache.forget(tenant)
+    t.cast("TenantLogin", login).cache.forget(_named(login, tenant))
+
+
+def _named(login: Login, tenant: t.Any) -> str:
+    """Return a tenant's name as code gives it.
+
+    :raises ConfigurationError: it is no string, such as the number of a row, and so names nobody.
+    """
+    if not isinstance(tenant, str):
+        raise ConfigurationError(
+            f"The login {login.name!r} was given tenant={tenant!r}. A tenant's name is a string, as"
+            f" in the URL: tenant={str(tenant)!r}."
+        )
+    return tenant
 
 
 def _read_tenant(login: TenantLogin) -> str | None:

@@ -145,6 +145,21 @@ def test_what_needs_a_tenant_says_so(make_app: MakeApp, tenants: Tenants) -> Non
         Browser(app).get("/link")
 
 
+def test_the_number_of_a_row_is_no_name_of_a_tenant(make_app: MakeApp, tenants: Tenants) -> None:
+    """Forgetting the tenant 5 would otherwise leave the handler of ``"5"`` as it is."""
+    login = make_login(tenants, store="sqlite:///:memory:")
+    uses: list[t.Callable[[t.Any], object]] = [
+        lambda tenant: login.session_for("me", tenant=tenant),
+        lambda tenant: login.sign_ins("me", tenant=tenant),
+        lambda tenant: login.end_sign_ins("me", tenant=tenant),
+        login.forget_tenant,
+    ]
+    with make_app(login).app_context():
+        for use in uses:
+            with pytest.raises(ConfigurationError, match=r"tenant='5'\."):
+                use(5)
+
+
 def test_a_login_without_tenants_takes_none(
     make_app: MakeApp, provider: Provider, app: Flask
 ) -> None:

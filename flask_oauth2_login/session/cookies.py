@@ -15,6 +15,8 @@ from ..config import cookies_are_secure
 from ..stores.sealing import Sealer
 from .context import this_app, this_request
 
+T = t.TypeVar("T")
+
 #: A little less than the 4,096 bytes of RFC 6265, section 6.1, because browsers count differently.
 MAX_COOKIE = 4093
 #: An upper bound for the bytes of the name and the attributes of our cookies.
@@ -79,11 +81,23 @@ class SealedCookie(t.NamedTuple):
 
         :returns: None if no cookie came, or if it can't be opened.
         """
-        opened = self.sealer.open(request.cookies.get(self.name), self.purpose, *self.context)
-        if not isinstance(opened, list) or not opened or type(opened[0]) is not int:
-            return None
-        made_at, *value = opened
-        return made_at, value
+        sealed = request.cookies.get(self.name)
+        return _split_date(self.sealer.open(sealed, self.purpose, *self.context))
+
+    def read_cached(self, read: t.Callable[[int, list[t.Any]], T | None]) -> T | None:
+        """Return what ``read`` makes of the value that came, cached for when it comes again.
+
+        :param read: called with what :meth:`read_dated` returns. It must not depend on the request.
+        :returns: the cached object, which callers must not change; None if no cookie came, if it
+            can't be opened, or if ``read`` returns None.
+        """
+
+        def read_opened(opened: t.Any) -> T | None:
+            dated = _split_date(opened)
+            return None if dated is None else read(*dated)
+
+        sealed = request.cookies.get(self.name, "")
+        return self.sealer.open_cached(sealed, read_opened, self.purpose, *self.context)
 
     def delete(self, response: Response) -> None:
         """Delete the cookie in the browser."""
@@ -98,6 +112,14 @@ class SealedCookie(t.NamedTuple):
             "httponly": True,
             "samesite": self.samesite,
         }
+
+
+def _split_date(opened: t.Any) -> tuple[int, list[t.Any]] | None:
+    """Return when an opened value was made, and the value; None if it has another form."""
+    if not isinstance(opened, list) or not opened or type(opened[0]) is not int:
+        return None
+    made_at, *value = opened
+    return made_at, value
 
 
 def send_cookie(response: Response, cookie: t.Mapping[str, t.Any]) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import time
 import typing as t
-from contextlib import suppress
 from hashlib import sha256
 
 from flask import Response, after_this_request, request
@@ -113,7 +112,7 @@ def begin_attempt(
         requested=dict(requested),
         link_owner=link_owner,
         redirect_uri=redirect_uri,
-        number=1 + max((former.number for former, _ in under_way), default=0),
+        number=1 + max((number for number, _ in under_way), default=0),
     )
     cookie = _make_cookie(registration, attempt)
     # A large record in cookies leaves less room.
@@ -165,20 +164,18 @@ def _explain_missing(registration: Registration, state: str) -> UnknownAttemptEr
     cookie = _cookie(registration, state)
     dated = cookie.read_dated()
     if dated is not None:
-        made_at, (binding, *values) = dated[0], _split(registration, dated[1])
+        former, binding = _read_values(registration, dated[1])
         if binding != _binding(registration):
             return not_ours("it was begun at another tenant, or at another provider of this tenant")
-        age = time.time() - made_at
-        with suppress(TypeError):
-            former = Attempt(*values)
-            if former.state == state:
-                is_linking = former.link_owner is not None
-                request_scope().take_up_attempt(safe_next(former.next), is_linking=is_linking)
-                return UnknownAttemptError(
-                    "it was begun more than ten minutes ago; start again",
-                    f"its cookie is {age:.0f} seconds old, and at most {LIFETIME} are accepted",
-                    TOO_OLD,
-                )
+        if former is not None and former.state == state:
+            is_linking = former.link_owner is not None
+            request_scope().take_up_attempt(safe_next(former.next), is_linking=is_linking)
+            age = time.time() - dated[0]
+            return UnknownAttemptError(
+                "it was begun more than ten minutes ago; start again",
+                f"its cookie is {age:.0f} seconds old, and at most {LIFETIME} are accepted",
+                TOO_OLD,
+            )
     return explain_missing(registration, cookie)
 
 
@@ -216,11 +213,6 @@ def give_back(attempt: Attempt) -> None:
     request_scope().is_code_unused = True
 
 
-def seconds_since_begun(attempt: Attempt) -> float:
-    """Return how long ago an attempt of this browser began."""
-    return max(0.0, time.time() - attempt.begun_at)
-
-
 def answers_by_form(registration: Registration) -> bool:
     """Return True if the provider of this login answers with ``response_mode=form_post``."""
     handler, options = registration.handler, registration.options
@@ -241,19 +233,25 @@ def _open(
     login: Login, cookie: SealedCookie, state: str
 ) -> tuple[Attempt, str] | tuple[None, None]:
     """Return an attempt of a login, and the `_binding` that it was begun with."""
-    if not _STATE.fullmatch(state):
-        return None, None
-    dated = cookie.read_dated()
+    dated = cookie.read_dated() if _STATE.fullmatch(state) else None
     if dated is None or not cookie.is_valid(dated[0]):
         return None, None
-    binding, *values = _split(login, dated[1])
-    try:
-        attempt = Attempt(*values)
-    except TypeError:
+    attempt, binding = _read_values(login, dated[1])
+    # A cookie under the name of another state was not set by us.
+    if attempt is None or attempt.state != state:
         return None, None
     attempt.begun_at = dated[0]
-    # A cookie under the name of another state was not set by us.
-    return (attempt, binding) if attempt.state == state else (None, None)
+    return attempt, binding
+
+
+def _read_values(login: Login, values: list[t.Any]) -> tuple[Attempt | None, str]:
+    """Return the attempt that has the values of a cookie, and the `_binding` in front of them."""
+    has_tenants = not isinstance(login, Registration) or bool(login.tenant)
+    binding, *values = values if has_tenants and values else ["", *values]
+    try:
+        return Attempt(*values), binding
+    except TypeError:
+        return None, binding
 
 
 def _binding(registration: Registration) -> str:
@@ -267,16 +265,11 @@ def _binding(registration: Registration) -> str:
     return hashed_name("tenant", json.dumps(registration.context))[:22]
 
 
-def _split(login: Login, values: list[t.Any]) -> list[t.Any]:
-    """Return the values of an attempt's cookie with the binding in front."""
-    has_tenants = not isinstance(login, Registration) or bool(login.tenant)
-    return values if has_tenants and values else ["", *values]
+def _find_attempts(registration: Registration) -> list[tuple[int, SealedCookie]]:
+    """Return number and cookie of each attempt that a new one may delete, newest first.
 
-
-def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCookie]]:
-    """Return the attempts under way that a new attempt of this login may delete, newest first.
-
-    A cookie that can't be opened is left out: it may belong to another app.
+    A cookie that can't be opened is left out: it may belong to another app. What was opened is
+    cached, because a browser sends the cookies of all its attempts to each ``/login``.
     """
     request = this_request()
     if not any(map(_OF_ATTEMPT.search, request.cookies)):
@@ -286,17 +279,22 @@ def _find_attempts(registration: Registration) -> list[tuple[Attempt, SealedCook
     found = []
     for each in logins:
         any_cookie = _cookie(each, "")
-        prefix = any_cookie.name
         for name in request.cookies:
-            if name.startswith(prefix):
+            if name.startswith(any_cookie.name):
                 cookie = any_cookie._replace(name=name)
-                attempt, _ = _open(each, cookie, name.removeprefix(prefix))
-                if attempt is not None:
-                    found.append((attempt, cookie))
-    return sorted(found, key=lambda pair: pair[0].number, reverse=True)
+                known = cookie.read_cached(functools.partial(_summarize, each))
+                if known and name == any_cookie.name + known[1] and cookie.is_valid(known[0]):
+                    found.append((known[2], cookie))
+    return sorted(found, key=lambda pair: pair[0], reverse=True)
 
 
-def _find_surplus(under_way: list[tuple[Attempt, SealedCookie]], room: int) -> list[SealedCookie]:
+def _summarize(login: Login, made_at: int, values: list[t.Any]) -> tuple[int, str, int] | None:
+    """Return when an attempt's cookie was made, and its state and its number."""
+    attempt, _ = _read_values(login, values)
+    return None if attempt is None else (made_at, attempt.state, attempt.number)
+
+
+def _find_surplus(under_way: list[tuple[int, SealedCookie]], room: int) -> list[SealedCookie]:
     """Return the cookies of the oldest attempts for which a new one leaves no room.
 
     :param under_way: the attempts, newest first.

@@ -41,7 +41,6 @@ from .attempt import (
     begin_attempt,
     find_attempt,
     give_back,
-    seconds_since_begun,
     use_attempt,
 )
 from .redirect_uri_hints import tell_once
@@ -184,7 +183,7 @@ def redeem_code(
         demands = login_demands(registration, attempt.requested)
         params |= {"max_age": demands.max_age, "acr_values": demands.acr_values}
         if demands.max_age is not None:
-            params["since_request"] = seconds_since_begun(attempt)
+            params["since_request"] = max(0.0, time.time() - attempt.begun_at)
     try:
         token = registration.handler.get_token(code, **params)
     except UnusableIDTokenError as error:

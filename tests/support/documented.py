@@ -159,7 +159,8 @@ class Readers:
         code = compile("\n" * (block.line - 1) + text, str(ROOT / block.page), "exec")
         with app.test_request_context(headers={"Cookie": self._cookies or ""}):
             exec(code, names)  # noqa: S102  (the project's own)
-        made = t.cast(Flask, names["app"])
+        # A fixture of pytest may have that name, too.
+        made = names["app"] if isinstance(names["app"], Flask) else app
         for value in list(names.values()):
             is_new = isinstance(value, OAuth2Login) and id(value) not in before
             if is_new and value.name not in made.blueprints:

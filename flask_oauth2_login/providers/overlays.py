@@ -110,9 +110,15 @@ def config_key(name: str, what: str) -> str:
 def refuse_unknown_words(name: str, given: t.Iterable[str], known: t.Collection[str]) -> None:
     """Check the names in ``preset={…}``.
 
-    :raises ConfigurationError: one is neither a field nor a variable of the preset.
+    :raises ConfigurationError: one is neither a field nor a variable of the preset, or it is a
+        credential, which is read from ``app.config``.
     """
     for word in given:
+        if word in ("client_id", "client_secret"):
+            raise ConfigurationError(
+                f"preset={{…}} takes no credentials: put {word!r} into"
+                f" app.config[{config_key(name, word)!r}]."
+            )
         if word not in known:
             if word in {"client_id", "client_secret"}:
                 key = config_key(name, word)

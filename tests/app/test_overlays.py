@@ -175,7 +175,8 @@ def test_host_names_that_are_good(value: str) -> None:
         ("domian", "Did you mean 'domain'"),
         ("tokenurl", "Did you mean 'token_url'"),
         ("qqqqqq", "It has: domain,.*userinfo_url"),
-        ("client_id", "has no 'client_id'"),
+        ("client_id", r"'client_id' into app\.config\['SSO_CLIENT_ID'\]"),
+        ("client_secret", r"'client_secret' into app\.config\['SSO_CLIENT_SECRET'\]"),
         ("sources", "has no 'sources'"),
     ],
 )

@@ -27,8 +27,12 @@ COLORS = {
 #: The colour of all others.
 OTHER = "#57626d"
 
-#: The attributes of each image. Screen readers leave it out, because the text says the same.
-_ATTRIBUTES = Markup('class="oauth2-mark" aria-hidden="true" focusable="false" viewBox="0 0 23 23"')
+#: The attributes of each image. Screen readers leave it out, because the text says the same. Its size
+#: is for layouts of apps that have no style for it: an SVG without one is as wide as the page.
+_ATTRIBUTES = Markup(
+    'class="oauth2-mark" width="24" height="24" aria-hidden="true" focusable="false"'
+    ' viewBox="0 0 23 23"'
+)
 
 _MICROSOFT = Markup(
     "<svg {}>"
@@ -44,7 +48,7 @@ def make_mark(label: str, logo: str | None = None) -> Markup:
     :param logo: the URL of the app's own image for it.
     """
     if logo:
-        return Markup('<img class="oauth2-mark" src="{}" alt="">').format(logo)
+        return Markup('<img class="oauth2-mark" height="24" src="{}" alt="">').format(logo)
     if label == "Microsoft":
         return _MICROSOFT
     initial = next((letter for letter in label if letter.isalnum()), "")

@@ -157,6 +157,22 @@ def test_an_app_overrides_a_page_with_what_is_known_of_the_error(
     assert browser.get("/logout").text.startswith("<main>")
 
 
+def test_images_have_a_size_in_a_layout_without_our_stylesheet(
+    make_app: MakeApp, provider: Provider
+) -> None:
+    logins = [
+        OAuth2Login(make_handler(provider), name="one", label="Acme"),
+        OAuth2Login(make_handler(provider), name="two", label="Microsoft"),
+        OAuth2Login(make_handler(provider), name="three", logo="/static/corp.svg"),
+    ]
+    app = make_app(*logins)
+    app.jinja_loader = DictLoader({"oauth2_login/layout.html": "{% block body %}{% endblock %}"})
+    page = Browser(app, provider).get("/me").text
+    images = re.findall('<(?:img|svg) class="oauth2-mark"[^>]*>', page)
+    assert len(images) == 3
+    assert all('height="24"' in image for image in images)
+
+
 def test_an_apps_own_templates_import_the_buttons(make_app: MakeApp, provider: Provider) -> None:
     names = ("one", "two")
     logins = [OAuth2Login(make_handler(provider), name=name) for name in names]

@@ -27,8 +27,8 @@ COLORS = {
 #: The colour of all others.
 OTHER = "#57626d"
 
-#: The attributes of each image. Screen readers leave it out, because the text says the same. Its size
-#: is for layouts of apps that have no style for it: an SVG without one is as wide as the page.
+#: The attributes of each image. Screen readers leave it out, because the text says the same. The
+#: size is for an app's own layout without our style: an SVG without one is as wide as the page.
 _ATTRIBUTES = Markup(
     'class="oauth2-mark" width="24" height="24" aria-hidden="true" focusable="false"'
     ' viewBox="0 0 23 23"'

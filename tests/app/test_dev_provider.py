@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -177,3 +179,14 @@ def test_the_port_is_taken(oauth2_login_provider: DevProvider) -> None:
     result = CliRunner().invoke(dev_provider, ["--port", port])
     assert result.exit_code == 1
     assert "in use" in result.output
+
+
+def test_the_lines_that_it_prints_ask_for_the_scopes_of_the_command() -> None:
+    command = [sys.executable, "-m", "flask", "oauth2", "dev-provider", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--scope", "repo"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.terminate()
+    assert 'OAuth2Login(sso, name="sso", scope="profile email repo")' in lines[3]

@@ -176,8 +176,8 @@ def _import_mock() -> t.Any:
             from oidc_provider_mock._storage import Client, ClientAllowAny
     except ImportError:
         raise ConfigurationError(
-            "The provider for development needs oidc-provider-mock: install"
-            " Flask-OAuth2-Login[example]."
+            "The provider for development needs a library: python -m pip install oidc-provider-mock"
+            " 'authlib!=1.7.*' (the extra [example] of this package)."
         ) from None
     return SimpleNamespace(
         init_app=mock.init_app,

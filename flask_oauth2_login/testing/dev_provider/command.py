@@ -50,7 +50,8 @@ def dev_provider(
     issuer = f"http://localhost:{server.server_port}"
     click.echo(f"The provider is at {issuer}. Ctrl-C ends it. In your app:\n")
     click.echo(f'    sso = OpenIDConnect("{CLIENT_ID}", "{CLIENT_SECRET}", "{issuer}")')
-    click.echo('    app.register_blueprint(OAuth2Login(sso, name="sso", scope="profile email"))\n')
+    asked = " ".join(["profile", "email", *scope])
+    click.echo(f'    app.register_blueprint(OAuth2Login(sso, name="sso", scope="{asked}"))\n')
     click.echo(
         "Open the app at http://127.0.0.1:5000, not at localhost: browsers share the cookies of one"
         " host among all of its ports."

@@ -120,11 +120,6 @@ def refuse_unknown_words(name: str, given: t.Iterable[str], known: t.Collection[
                 f" app.config[{config_key(name, word)!r}]."
             )
         if word not in known:
-            if word in {"client_id", "client_secret"}:
-                key = config_key(name, word)
-                raise ConfigurationError(
-                    f"The preset {name!r} has no {word!r}: set app.config[{key!r}]."
-                )
             similar = difflib.get_close_matches(str(word), known, 1)
             hint = f"Did you mean {similar[0]!r}?" if similar else f"It has: {', '.join(known)}."
             raise ConfigurationError(f"The preset {name!r} has no {word!r}. {hint}")

@@ -104,7 +104,7 @@ def test_a_preset_without_an_issuer_and_endpoints_is_told() -> None:
 
 
 def test_credentials_have_keys_of_their_own() -> None:
-    with pytest.raises(ConfigurationError, match=r"set app\.config\['SSO_CLIENT_SECRET'\]"):
+    with pytest.raises(ConfigurationError, match=r"into app\.config\['SSO_CLIENT_SECRET'\]"):
         register({"issuer": SITE}, {"client_secret": "the-secret"})
 
 

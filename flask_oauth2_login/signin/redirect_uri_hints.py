@@ -11,7 +11,8 @@ from ..protocol.json_input import to_one_line
 from ..session.context import this_request
 from ..session.extension import current_extension
 from ..session.registration import Registration
-from ..web.redirect_uris import redirect_uri
+from ..web.redirect_uris import depends_on_host, redirect_uri
+from .unknown_attempt import UnknownAttemptError
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -43,8 +44,19 @@ def explain_refusal(registration: Registration, error: OAuth2Error) -> str:
     request = this_request()
     said = to_one_line(request.values.get("error", ""))[:MAX_TEXT]
     hint = f" The answer says error={said!r}." if said and said not in str(error) else ""
-    if "redirect" in f"{error} {said}".lower():
-        uri = to_one_line(redirect_uri(registration))[:MAX_TEXT]
+    # The text of such an error is ours, and says nothing that the provider has refused.
+    is_unknown = isinstance(error, UnknownAttemptError)
+    if "redirect" not in (said if is_unknown else f"{error} {said}").lower():
+        return hint
+    uri = to_one_line(redirect_uri(registration))[:MAX_TEXT]
+    if is_unknown and depends_on_host(registration, current_app):
+        # Another host name may have been sent than this request's.
+        hint += (
+            " The redirect URI has the host name at which the app was opened; a sign-in"
+            f" begun here sends {uri}. If that is what you registered, open the app at this host"
+            " name only. Otherwise register it, or set the handler's redirect_uri=…."
+        )
+    else:
         hint += (
             f" The redirect URI that is sent is {uri}. Register exactly this one with the provider,"
             " or give the handler the registered one: redirect_uri=…. If scheme or host are wrong"

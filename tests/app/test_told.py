@@ -66,6 +66,31 @@ def test_a_refusal_to_another_browser_is_told_too_and_writes_no_line_of_its_own(
     assert "The answer says error='x" in lines[-1]
 
 
+def test_a_sign_in_begun_at_another_host_is_not_told_to_register_this_one(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_app(OAuth2Login(make_handler(provider))).test_client()
+    begun = client.get("/login", base_url="http://localhost:5000").location
+    answer = provider.consent(begun, code=REMOVED, error="redirect_uri_mismatch")
+    client.get(answer.replace("localhost", "127.0.0.1"), base_url="http://127.0.0.1:5000")
+    (line,) = (text for text in caplog.messages if "sign-in failed" in text)
+    assert "The answer says error='redirect_uri_mismatch'" in line
+    assert "a sign-in begun here sends http://127.0.0.1:5000/callback" in line
+    assert "Register exactly this one" not in line
+
+
+def test_a_redirect_uri_at_another_host_is_not_told_to_be_registered(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = make_handler(provider, redirect_uri="http://127.0.0.1:5000/callback")
+    client = make_app(OAuth2Login(handler)).test_client()
+    begun = client.get("/login", base_url="http://localhost:5000").location
+    client.get(provider.consent(begun), base_url="http://127.0.0.1:5000")
+    (line,) = (text for text in caplog.messages if "sign-in failed" in text)
+    assert "begun at 'localhost:5000'" in line
+    assert "Register exactly this one" not in line
+
+
 def test_other_refusals_do_not_speak_of_the_redirect_uri(
     browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from flask import Flask, Request, Response, current_app, request
 from flask import globals as flask_globals
 from flask.sessions import NullSession, SecureCookieSession
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from .globals import current_identity
 from .protocol.errors import StoreError
@@ -19,6 +19,7 @@ from .session.extension import NAME, current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
 from .session.request_scope import RequestScope, find_request_scope, scope_of
 from .session.superseded import was_superseded
+from .signin.redirect_uri_hints import tell_of_response_without_view
 from .web.error_handlers import exempt_configuration_errors, register_error_handlers
 from .web.links import login_url, logout_button
 from .web.login_required import refuse_unguarded
@@ -80,6 +81,8 @@ def _end_request(response: Response) -> Response:
     if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours(context):
         # No view has answered, so the blueprint's own hook has not run.
         set_no_store(response)
+    if isinstance(request.routing_exception, NotFound):
+        tell_of_response_without_view(request)
     scope = find_request_scope(request)
     if scope is None:
         # This request has read and written nothing of a login.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import current_app
+from flask import Request, current_app
 
 from ..protocol.errors import OAuth2Error
 from ..protocol.json_input import to_one_line
@@ -63,3 +63,24 @@ def explain_refusal(registration: Registration, error: OAuth2Error) -> str:
             " because the app is behind a proxy, use werkzeug's ProxyFix."
         )
     return hint
+
+
+def tell_of_response_without_view(request: Request) -> None:
+    """Log once that a provider sends people to a URL of this app that has no view.
+
+    The registered redirect URI has another path than the login's then, and Flask answers with 404
+    before any code of a login runs.
+    """
+    values, extension = request.args, current_extension()
+    if "state" not in values or not values.keys() & {"code", "error"}:
+        return
+    if extension.once("response without view"):
+        rules = current_app.url_map.iter_rules
+        paths = [rule.rule for name in extension.logins for rule in rules(f"{name}.callback")]
+        log.warning(
+            "The answer of a provider came to %s, where this app has no view. The registered"
+            " redirect URI must end in %s: register it, or give the handler the one that is"
+            " registered: redirect_uri=….",
+            to_one_line(request.path)[:MAX_TEXT],
+            " or ".join(paths),
+        )

@@ -91,6 +91,23 @@ def test_a_redirect_uri_at_another_host_is_not_told_to_be_registered(
     assert "Register exactly this one" not in line
 
 
+@pytest.mark.parametrize("answer", ["code=x", "error=redirect_uri_mismatch"])
+def test_a_response_to_a_url_without_a_view_names_the_callbacks(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    app = make_app()
+    app.register_blueprint(OAuth2Login(make_handler(provider)), url_prefix="/github")
+    client = app.test_client()
+    assert client.get("/callback?code=x").status_code == 404
+    assert caplog.messages == []
+    for _ in range(2):
+        assert client.get(f"/callback?state=secret&{answer}").status_code == 404
+    (line,) = caplog.messages
+    assert "came to /callback" in line
+    assert "/github/callback" in line
+    assert "secret" not in line
+
+
 def test_other_refusals_do_not_speak_of_the_redirect_uri(
     browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:

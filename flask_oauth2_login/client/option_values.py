@@ -22,7 +22,8 @@ def credential(name: str, value: t.Any) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(
             f"{name} is not a string but a {type(value).__name__}. If it is an environment"
-            " variable, from_prefixed_env reads it as JSON: put double quotes around it there."
+            " variable, from_prefixed_env reads it as JSON: write it there in double quotes, and"
+            " in single ones around them for the shell, '\"…\"'."
         )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(

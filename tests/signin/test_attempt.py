@@ -478,6 +478,20 @@ def test_abandoned_attempts_are_forgotten(browser: Browser) -> None:
 
 
 @pytest.mark.security("A3")
+@pytest.mark.parametrize(("seconds", "attempts"), [(590, 8), (610, 9)])
+def test_an_attempt_that_was_counted_counts_until_it_is_too_old(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, seconds: int, attempts: int
+) -> None:
+    clock = Clock(monkeypatch)
+    for _ in range(9):
+        browser.begin("/login")
+    keep_forever(browser)
+    clock.ahead = seconds
+    browser.begin("/login")
+    assert len([cookie for cookie in browser.cookies if "__" in cookie.name]) == attempts
+
+
+@pytest.mark.security("A3")
 @pytest.mark.parametrize(
     "headers",
     [

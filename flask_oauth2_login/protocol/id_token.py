@@ -210,7 +210,7 @@ def _check_times(
     for name in ("exp", "iat", "nbf"):
         if (name in claims or name in needed) and not _is_time(claims.get(name)):
             raise IDTokenError(f"its {name} is missing or not a number: {_shown(claims.get(name))}")
-    clock = f"by this machine's clock, and leeway={leeway:g} seconds are allowed"
+    clock = f"by this machine's clock (is it set by NTP?); leeway={leeway:g} seconds are allowed"
     if claims.get("exp", now) <= now - leeway:
         raise UnusableIDTokenError(f"it expired {now - claims['exp']:.0f} seconds ago {clock}")
     if claims.get("iat", now) > now + leeway:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import itertools
 import os
 import re
@@ -258,7 +259,10 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Keycloak]:
         patience=PATIENCE,
     )
     try:
-        server.start()
+        # The first start builds the server in its folder, so another process must not start it too.
+        with (program.parents[3] / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            server.start()
         yield keycloak
     finally:
         server.stop()

@@ -32,8 +32,6 @@ from tests.support.servers import free_port, wait_until
 from tests.support.threads import at_once
 from tests.support.visitors import call_as
 
-pytestmark = pytest.mark.xdist_group("keycloak")
-
 #: Access tokens live for an hour (``staff-realm.json``).
 HOUR = 3600
 #: What each person of the realm has.

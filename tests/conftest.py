@@ -74,6 +74,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many presets have signed somebody in, after a run that has tried them."""
+    counts = {
+        outcome: sum(
+            "test_a_preset_signs_somebody_in[" in report.nodeid
+            for report in terminalreporter.stats.get(outcome, ())
+            if isinstance(report, pytest.TestReport) and report.when == "call"
+        )
+        for outcome in ("passed", "failed")
+    }
+    if any(counts.values()):
+        terminalreporter.section("presets")
+        terminalreporter.write_line(
+            f"presets that signed somebody in by their row alone: {counts['passed']}; others: {counts['failed']}"
+        )
+
+
 def used_fixtures(item: pytest.Item) -> set[str]:
     """The fixtures that a test names, by a parameter too."""
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()

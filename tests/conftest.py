@@ -87,7 +87,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if any(counts.values()):
         terminalreporter.section("presets")
         terminalreporter.write_line(
-            f"presets that signed somebody in by their row alone: {counts['passed']}; others: {counts['failed']}"
+            f"presets that signed somebody in by their row alone: {counts['passed']};"
+            f" others: {counts['failed']}"
         )
 
 

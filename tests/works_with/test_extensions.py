@@ -99,6 +99,8 @@ def test_flask_sqlalchemy(provider: Provider, make_app: MakeApp) -> None:
     browser = Browser(app, provider)
     browser.sign_in()
     assert is_signed_in(browser)
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_flask_wtf(provider: Provider, login: OAuth2Login, make_app: MakeApp) -> None:

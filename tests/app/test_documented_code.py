@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import typing as t
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.support.provider import Provider
 WITH_CODE = [page for page in pages() if read_blocks(page)]
 WITH_TEMPLATES = [page for page in pages() if read_templates(page)]
 
+#: An app's databases end with its process, so the pages close none.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+
 
 @pytest.fixture
 def readers(
@@ -24,6 +28,8 @@ def readers(
     monkeypatch.chdir(tmp_path)
     with Readers(provider, tmp_path) as readers:
         yield readers
+    # So that no later test is blamed for what the page has left open.
+    gc.collect()
 
 
 @pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())

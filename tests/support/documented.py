@@ -96,7 +96,6 @@ class Readers:
         self._provider, self._folder = provider, folder
         self._numbers = itertools.count()
         self._executor = ThreadPoolExecutor(1)
-        self._apps: list[Flask] = []
         self._names: dict[str, t.Any] = {
             **{name: value for name, value in vars(flask).items() if name[0] != "_"},
             **{name: getattr(flask_oauth2_login, name) for name in dir(flask_oauth2_login)},
@@ -117,11 +116,8 @@ class Readers:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
-        for app in self._apps:
-            if "sqlalchemy" in app.extensions:
-                with app.app_context():
-                    for engine in app.extensions["sqlalchemy"].engines.values():
-                        engine.dispose()
+        # What the page has made can be collected now.
+        self._names.clear()
         # A page says how to see more in the log.
         logging.getLogger("flask_oauth2_login").setLevel(logging.NOTSET)
 

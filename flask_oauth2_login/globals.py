@@ -14,8 +14,11 @@ if t.TYPE_CHECKING:
     from .client.session import OAuth2Session
     from .protocol.identity import Identity
     from .session import current_login
+    from .session.registration import Registration
 else:
     current_login = Later("session.current_login")
+
+T = t.TypeVar("T")
 
 
 _OUTSIDE = (
@@ -25,24 +28,27 @@ _OUTSIDE = (
 )
 
 
-@without_locals
-def _current_session() -> OAuth2Session:
+def _ask(find: t.Callable[[Registration | None], T]) -> T:
+    """Return what a function finds for the login that this request is about.
+
+    :raises RuntimeError: there is no request. The error says what to use instead.
+    """
     try:
-        return current_login.find_session(current_login.find_registration())
+        return find(current_login.find_registration())
     except RuntimeError:
         if has_request_context():
             raise
         raise RuntimeError(_OUTSIDE) from None
+
+
+@without_locals
+def _current_session() -> OAuth2Session:
+    return _ask(current_login.find_session)
 
 
 @without_locals
 def _current_identity() -> Identity | None:
-    try:
-        return current_login.find_identity(current_login.find_registration())
-    except RuntimeError:
-        if has_request_context():
-            raise
-        raise RuntimeError(_OUTSIDE) from None
+    return _ask(current_login.find_identity)
 
 
 class _IdentityProxy(LocalProxy[t.Any]):

@@ -74,48 +74,32 @@ def register_login(
     for check in BEFORE:
         check(app, name)
     extension = extension_of(app)
-    if plan.tenant is None:
-        _add_registration(app, extension, name, plan, hooks, add_urls)
+    make = _make_registration if plan.tenant is None else _make_tenant_login
+    login = make(extension, name, plan, hooks)
+    add_urls()
+    extension.logins[name] = login
+    if isinstance(login, Registration):
+        _add_further_callback(app, login)
     else:
-        _add_tenant_login(app, extension, name, plan, hooks, add_urls)
+        extension.has_tenants = True
+    for check_login in CHECKS:
+        check_login(app, login)
+    if isinstance(login, Registration):
+        check_redirect_uri(app, login)
+        check_demands(login)
+    elif isinstance(plan.tenant, str):
+        check_tenant_variable(app, name, plan.tenant)
     attach(app)
 
 
-def _add_registration(
-    app: Flask,
-    extension: Extension,
-    name: str,
-    plan: LoginPlan,
-    hooks: LoginHooks,
-    add_urls: t.Callable[[], None],
-) -> None:
+def _make_registration(
+    extension: Extension, name: str, plan: LoginPlan, hooks: LoginHooks
+) -> Registration:
     handler, scopes, options = _make_handler(plan, extension.config)
     handler.preload()
-    add_urls()
-    login = extension.make_login(name, plan.store, options, hooks)
-    registration = extension.logins[name] = make_registration(login, handler, scopes)
-    _add_further_callback(app, registration)
-    for check in CHECKS:
-        check(app, registration)
-    check_redirect_uri(app, registration)
-    check_demands(registration)
-
-
-def _add_tenant_login(
-    app: Flask,
-    extension: Extension,
-    name: str,
-    plan: LoginPlan,
-    hooks: LoginHooks,
-    add_urls: t.Callable[[], None],
-) -> None:
-    login = _make_tenant_login(extension, name, plan, hooks)
-    add_urls()
-    extension.logins[name], extension.has_tenants = login, True
-    for check in CHECKS:
-        check(app, login)
-    if isinstance(plan.tenant, str):
-        check_tenant_variable(app, name, plan.tenant)
+    return make_registration(
+        extension.make_login(name, plan.store, options, hooks), handler, scopes
+    )
 
 
 def _make_handler(plan: LoginPlan, config: Config) -> tuple[OAuth2, list[str], LoginOptions]:

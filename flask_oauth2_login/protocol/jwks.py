@@ -113,7 +113,7 @@ def import_key(jwk: JWK) -> Key | None:
     try:
         # Some providers write base64url with padding.
         public = {name: jwk[name].rstrip("=") for name in members if name in jwk}
-        if jwk["kty"] == "RSA" and _bits(jwk["n"]) < MIN_RSA_BITS:
+        if jwk["kty"] == "RSA" and bits(jwk["n"]) < MIN_RSA_BITS:
             return None
         key = _TYPES[str(jwk["kty"])].import_key(public)
         # joserfc checks some keys only when they are used.
@@ -123,5 +123,6 @@ def import_key(jwk: JWK) -> Key | None:
     return key
 
 
-def _bits(number: str) -> int:
+def bits(number: str) -> int:
+    """Return the number of bits of a number in base64url."""
     return int.from_bytes(base64url.decode(number)).bit_length()

@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import threading
 import typing as t
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
 from flask_oauth2_login import OAuth2Login, OpenIDConnect, logged_out, login_required
 from tests.conftest import MakeApp
-from tests.support.servers import free_port, wait_until
+from tests.support.certified_provider import Site, certified_site
+from tests.support.servers import wait_until
 
 if t.TYPE_CHECKING:
     from flask import Flask
     from playwright.sync_api import Page
 
-FOLDER = Path(__file__).parents[1] / "support" / "oidc_provider"
-NODE = FOLDER / "node_modules" / ".bin" / "node"
-
-
-class Site(t.NamedTuple):
-    """An app that is served, and the provider it signs in at."""
-
-    app: Flask
-    url: str
-    issuer: str
-
 
 @pytest.fixture
 def site(make_app: MakeApp, tmp_path: Path) -> t.Iterator[Site]:
-    if not NODE.exists():
-        reason = "needs npm's oidc-provider: npm install --prefix tests/support/oidc_provider"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    port, issuer_port = free_port(), free_port()
-    url, issuer = f"http://127.0.0.1:{port}", f"http://localhost:{issuer_port}"
-    sso = OpenIDConnect("the-client", "the-secret-of-the-client", issuer)
-    store = f"sqlite:///{tmp_path}/logins.db"
-    app = make_app(OAuth2Login(sso, name="sso", scope="email profile", store=store))
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    command: list[str | Path] = [NODE, FOLDER / "server.mjs", str(issuer_port), url]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "listening"
-        yield Site(app, url, issuer)
-        process.terminate()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    def make(issuer: str) -> Flask:
+        sso = OpenIDConnect("the-client", "the-secret-of-the-client", issuer)
+        store = f"sqlite:///{tmp_path}/logins.db"
+        return make_app(OAuth2Login(sso, name="sso", scope="email profile", store=store))
+
+    with certified_site(make) as found:
+        yield found
 
 
 def sign_in(page: Page, url: str, name: str = "ada") -> None:

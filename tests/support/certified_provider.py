@@ -1,0 +1,76 @@
+"""npm's oidc-provider, the certified one, and an app that signs in at it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from .servers import free_port
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from .provider.tls import Files
+
+FOLDER = Path(__file__).parent / "oidc_provider"
+NODE = FOLDER / "node_modules" / ".bin" / "node"
+
+
+class Site(t.NamedTuple):
+    """An app that is served, and the provider it signs in at."""
+
+    app: Flask
+    url: str
+    issuer: str
+
+
+@contextlib.contextmanager
+def certified_site(
+    make_app: t.Callable[[str], Flask],
+    *,
+    client: t.Mapping[str, t.Any] | None = None,
+    configuration: t.Mapping[str, t.Any] | None = None,
+    tls: Files | None = None,
+) -> t.Iterator[Site]:
+    """Serve an app, and the provider with that app as its client.
+
+    :param make_app: makes the app, called with the provider's issuer.
+    :param client: the client's metadata that differ from those in ``server.mjs``.
+    :param configuration: the provider's configuration that differs, such as
+        ``{"features": {"dPoP": {"enabled": True}}}``.
+    :param tls: the certificates of a provider that is served over https, and asks clients for one.
+    """
+    if not NODE.exists():
+        reason = "needs npm's oidc-provider: npm install --prefix tests/support/oidc_provider"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    port, issuer_port = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    issuer = f"{'https' if tls else 'http'}://localhost:{issuer_port}"
+    app = make_app(issuer)
+    settings: dict[str, t.Any] = {"client": client or {}, "configuration": configuration or {}}
+    if tls:
+        settings["tls"] = {"server": Path(tls.server).read_text(), "ca": Path(tls.ca).read_text()}
+    command = [str(NODE), str(FOLDER / "server.mjs"), str(issuer_port), url, json.dumps(settings)]
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == "listening"
+            yield Site(app, url, issuer)
+            process.terminate()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -36,20 +36,24 @@ def check_provider(provider: t.Any, preset: t.Any, tenant: t.Any) -> None:
     if tenant is not None and not is_function:
         raise ConfigurationError(
             f"With tenant=, OAuth2Login takes a function that returns the handler of a tenant, not"
-            f" {provider!r}: OAuth2Login(lambda tenant: OpenIDConnect(…), tenant=…)."
+            f" {provider!r}: OAuth2Login(lambda tenant: OpenIDConnect(…), tenant=…).",
+            row="login-provider",
         )
     if tenant is not None and not (callable(tenant) or (isinstance(tenant, str) and tenant)):
         raise ConfigurationError(
             f"tenant={tenant!r} is neither the name of a variable of the URL nor a function that"
-            " reads the request: tenant='org' with url_prefix='/<org>/sso'."
+            " reads the request: tenant='org' with url_prefix='/<org>/sso'.",
+            row="tenant-option",
         )
     if tenant is None and not isinstance(provider, (str, oauth2.OAuth2)):
         hint = " A function of a tenant's name needs tenant=, too." if is_function else ""
         raise ConfigurationError(
-            f"OAuth2Login takes a handler or the name of a preset, not {provider!r}.{hint}"
+            f"OAuth2Login takes a handler or the name of a preset, not {provider!r}.{hint}",
+            row="login-provider",
         )
     if preset is not None and not isinstance(provider, str):
         raise ConfigurationError(
             "preset={…} changes a preset, and this login has a handler and no preset: give"
-            " these options to the handler."
+            " these options to the handler.",
+            row="preset-option",
         )

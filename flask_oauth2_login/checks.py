@@ -20,7 +20,7 @@ def check_secret_key(app: Flask, name: str) -> None:  # noqa: ARG001
     :raises ConfigurationError: there is none.
     """
     if not app.config.get("SECRET_KEY"):
-        raise ConfigurationError(NO_SECRET_KEY)
+        raise ConfigurationError(NO_SECRET_KEY, row="no-secret-key")
 
 
 def check_name(app: Flask, name: str) -> None:
@@ -31,7 +31,8 @@ def check_name(app: Flask, name: str) -> None:
     if name in app.blueprints:
         raise ConfigurationError(
             f"This app has a blueprint named {name!r} already. Give the login a name of its own:"
-            f" OAuth2Login(…, name='another'), or register_blueprint(login, name='another')."
+            f" OAuth2Login(…, name='another'), or register_blueprint(login, name='another').",
+            row="name-taken",
         )
 
 
@@ -49,7 +50,8 @@ def check_urls(app: Flask, login: Login) -> None:
                 raise ConfigurationError(
                     f"{rule.rule!r} is taken by {other.endpoint!r}, so the login {name!r} can't"
                     f" have it. Register it at another place:"
-                    f" app.register_blueprint(login, url_prefix='/{name.replace('.', '/')}')."
+                    f" app.register_blueprint(login, url_prefix='/{name.replace('.', '/')}').",
+                    row="url-taken",
                 )
 
 
@@ -65,7 +67,8 @@ def check_redirect_uri(app: Flask, registration: Registration) -> None:
         if redirect_uri and redirect_uri == other.handler.redirect_uri:
             raise ConfigurationError(
                 f"The logins {other.name!r} and {name!r} have the same redirect_uri, which can lead"
-                " to one of them only: give each handler its own, or none."
+                " to one of them only: give each handler its own, or none.",
+                row="same-redirect-uri",
             )
         for one, another in ((registration, other), (other, registration)):
             _check_callback(app, one, another)
@@ -81,7 +84,8 @@ def _check_callback(app: Flask, registration: Registration, other: Registration)
         raise ConfigurationError(
             f"redirect_uri={registration.handler.redirect_uri!r} of the login"
             f" {registration.name!r} leads to {path!r}, the callback of the login {other.name!r}:"
-            f" use a URL with the path {' or '.join(sorted(own))} there and at the provider."
+            f" use a URL with the path {' or '.join(sorted(own))} there and at the provider.",
+            row="same-redirect-uri",
         )
 
 
@@ -94,7 +98,9 @@ def check_tenant_variable(app: Flask, name: str, variable: str) -> None:
         if variable not in rule.arguments:
             raise ConfigurationError(
                 f"tenant={variable!r} names no variable of {rule.rule!r}, so the login {name!r} has"
-                f" no tenants there: app.register_blueprint(login, url_prefix='/<{variable}>/sso')."
+                " no tenants there: app.register_blueprint(login,"
+                f" url_prefix='/<{variable}>/sso').",
+                row="tenant-option",
             )
 
 
@@ -116,7 +122,8 @@ def check_offline(app: Flask, login: Login) -> None:  # noqa: ARG001
     if login.options.offline and login.store is None:
         raise ConfigurationError(
             f"offline=True keeps the grants of the login {login.name!r} for jobs, which"
-            " needs a server-side store: OAuth2Login(…, store='sqlite:///logins.db')."
+            " needs a server-side store: OAuth2Login(…, store='sqlite:///logins.db').",
+            row="needs-server-side-store",
         )
 
 
@@ -137,7 +144,8 @@ def check_roles(app: Flask, login: Login) -> None:  # noqa: ARG001
     if rules.names is not None and not rules.paths:
         raise ConfigurationError(
             f"role_names={{…}} names the roles of the login {login.name!r}, which does not"
-            " know where they are: add roles='path', such as roles='groups'."
+            " know where they are: add roles='path', such as roles='groups'.",
+            row="no-role-path",
         )
 
 
@@ -150,7 +158,8 @@ def check_logo(app: Flask, login: Login) -> None:  # noqa: ARG001
     if logo is not None and not is_image_url(logo):
         raise ConfigurationError(
             f"logo={logo!r} of the login {login.name!r} is not the URL of an image: a path"
-            " such as '/static/sso.svg', or an https URL."
+            " such as '/static/sso.svg', or an https URL.",
+            row="logo",
         )
 
 

@@ -62,7 +62,8 @@ class Config:
         if seconds is None or (type(seconds) in {int, float} and seconds > 0):
             return seconds
         raise ConfigurationError(
-            f"OAUTH2_LOGIN_LIFETIME={given!r} is neither a number of seconds nor a timedelta."
+            f"OAUTH2_LOGIN_LIFETIME={given!r} is neither a number of seconds nor a timedelta.",
+            row="setting-value",
         )
 
     def check_pages(self) -> None:
@@ -73,7 +74,7 @@ class Config:
         for key, (is_valid, expected) in _PAGE_SETTINGS.items():
             value = self._app.config.get(key)
             if value is not None and not is_valid(value):
-                raise ConfigurationError(f"{key}={value!r} is not {expected}.")
+                raise ConfigurationError(f"{key}={value!r} is not {expected}.", row="setting-value")
 
     @property
     def touch_seconds(self) -> float:
@@ -125,12 +126,13 @@ def _check_secrets(own: t.Any, key: t.Any, fallbacks: t.Any) -> tuple[Secret, ..
     own = [own] if isinstance(own, (str, bytes)) else own
     given = (*(own or ()), key, *(fallbacks or ()))
     if not given[0]:
-        raise ConfigurationError(NO_SECRET_KEY)
+        raise ConfigurationError(NO_SECRET_KEY, row="no-secret-key")
     if not all(isinstance(secret, (str, bytes, NoneType)) for secret in given):
         raise ConfigurationError(
             "SECRET_KEY, SECRET_KEY_FALLBACKS and OAUTH2_LOGIN_ENCRYPTION_KEY hold strings or"
             " bytes. from_prefixed_env reads a value of digits alone as a number: make a key"
-            " of random letters and digits."
+            " of random letters and digits.",
+            row="secret-key-type",
         )
     return tuple(secret for secret in given if secret)
 

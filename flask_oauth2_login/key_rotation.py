@@ -20,7 +20,8 @@ def reseal(registration: Registration) -> int:
     if not hasattr(store, "relabel"):
         raise ConfigurationError(
             f"{type(store).__name__} has no relabel(id, labels), which makes labels of an older"
-            " secret needless: see TokenStore."
+            " secret needless: see TokenStore.",
+            row="store-methods",
         )
     return sum(_reseal_one(registration, store, name) for name in all_ids(store))
 

@@ -46,7 +46,8 @@ def add_views(state: BlueprintSetupState, host: str | None) -> None:
     if host is None and state.app.url_map.host_matching:
         raise ConfigurationError(
             "In an app with host_matching, each URL has a host: OAuth2Login(…, host='example.com'),"
-            " or host='<host>' for any."
+            " or host='<host>' for any.",
+            row="host-matching",
         )
     options = {} if host is None else {"host": host}
     for path, methods in VIEWS.items():
@@ -138,7 +139,8 @@ def _make_tenant_login(
         if not isinstance(handler, OAuth2):
             raise ConfigurationError(
                 f"The provider of the login {name!r} returned {type(handler).__name__} for a"
-                " tenant. It must return an OAuth2 or an OpenIDConnect, or None."
+                " tenant. It must return an OAuth2 or an OpenIDConnect, or None.",
+                row="tenant-provider",
             )
         handler.preload()
         scopes = _scopes_for(handler, plan.scope, plan.options)

@@ -132,7 +132,7 @@ def finish_sign_in(take: t.Callable[[Registration], Response]) -> Response:
         return take(registration)
     except LoginRequired as error:
         # The sign-in that needs a login has just been tried. Another redirect would go in circles.
-        refusal = AuthorizationError("invalid_state", str(error), sentence=NOT_AS_BEFORE)
+        refusal = AuthorizationError("invalid_state", error.message, sentence=NOT_AS_BEFORE)
         raise _login_failed(registration, refusal) from None
     except OAuth2Error as error:
         if _is_repeated(registration, error):
@@ -163,7 +163,7 @@ def _login_failed(registration: Registration, error: OAuth2Error) -> OAuth2Error
     """Log a failed sign-in, send the signal, and return the error to raise."""
     request_scope().again_url = login_url_of(registration, request_scope().attempted_next)
     hint = explain_refusal(registration, error)
-    log.warning("%s: sign-in failed. %s%s", registration.log_name, error, hint)
+    log.warning("%s: sign-in failed. %s", registration.log_name, error.with_hint(hint))
     of_tenant = {"tenant": registration.tenant} if registration.tenant else {}
     signals.send(signals.login_failed, login=registration.name, error=error, **of_tenant)
     return error

@@ -57,7 +57,7 @@ def _find(info: ScriptInfo, tenant: str | None, *, is_online: bool) -> t.Iterato
             "registration",
             str(error),
             "The app does not start, or has nothing to sign in with.",
-            find_cause(str(error), os.environ) or "Do what the message says.",
+            find_cause(error.message, os.environ) or "Do what the message says.",
         )
 
 

@@ -44,7 +44,9 @@ def _of_tenant(login: Login, tenant: str | None) -> Registration:
     if isinstance(login, Registration):
         return login
     if tenant is None:
-        raise ConfigurationError(f"The login {login.name!r} has tenants: say which, --tenant NAME.")
+        raise ConfigurationError(
+            f"The login {login.name!r} has tenants: say which, --tenant NAME.", row="which-tenant"
+        )
     return registration_for(login, tenant)
 
 

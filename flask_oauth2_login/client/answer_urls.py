@@ -56,7 +56,8 @@ def read_domains(name: str, given: t.Iterable[str] | None) -> frozenset[str]:
         if not (_HOST.fullmatch(domain) and "." in domain):
             raise ConfigurationError(
                 f"{name} has {domain!r}, which is not a domain: write it like provider.example,"
-                " which stands for all hosts below it, too."
+                " which stands for all hosts below it, too.",
+                row="url-from-answer",
             )
     return domains
 
@@ -77,22 +78,27 @@ def check_url(option: str, url: str, domains: t.Collection[str]) -> None:
         if source not in known or (name in SECRETS and option == "api_url"):
             raise ConfigurationError(
                 f"{option}={url!r} can't have {{{source}.{name}}}: {option} takes values from"
-                f" {' and '.join(known) or 'no answer'}, and api_url never has a token."
+                f" {' and '.join(known) or 'no answer'}, and api_url never has a token.",
+                row="url-from-answer",
             )
     head = _head(url)
     if not _PLACE.search(head):
         return
     if any(name in SECRETS for _, name in _PLACE.findall(head)):
-        raise ConfigurationError(f"{option}={url!r} can't have a token in its host.")
+        raise ConfigurationError(
+            f"{option}={url!r} can't have a token in its host.", row="url-from-answer"
+        )
     if _PLACE.match(url) and not re.match(r"[/?#]|\Z", url[len(head) :]):
         raise ConfigurationError(
             f"{option}={url!r} would append to the host that an answer names, which makes another"
-            f" host of it: write a slash after {head}."
+            f" host of it: write a slash after {head}.",
+            row="url-from-answer",
         )
     if not domains and not _own_domain(head):
         raise ConfigurationError(
             f"{option}={url!r} takes its host from an answer, which could name any host: set"
-            " answer_domains=['provider.example'] to the provider's domains."
+            " answer_domains=['provider.example'] to the provider's domains.",
+            row="url-from-answer",
         )
 
 

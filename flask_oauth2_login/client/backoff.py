@@ -34,6 +34,7 @@ class _Pause(t.NamedTuple):
     until: float
     kind: type[ProviderError]
     message: str
+    row: str | None
     #: The key of the login for which the provider failed.
     cause: str
 
@@ -82,7 +83,13 @@ class BackOff:
         """Start a pause: for all logins if the provider itself fails, else for this one."""
         seconds = error.retry_after if isinstance(error.retry_after, int) else BACKOFF_SECONDS
         now = time.monotonic()
-        pause = _Pause(now + min(seconds, MAX_BACKOFF_SECONDS), type(error), str(error), source.key)
+        pause = _Pause(
+            now + min(seconds, MAX_BACKOFF_SECONDS),
+            type(error),
+            error.message,
+            error.row,
+            source.key,
+        )
         with self._lock:
             _remember(self._pauses, source.key, pause, lambda known: known.until <= now)
             if self._is_for_all(source, error):
@@ -117,7 +124,8 @@ class BackOff:
 
 def _raise_if_backing_off(pause: _Pause | None, now: float) -> None:
     if pause is not None and pause.until > now:
-        raise pause.kind(pause.message, retry_after=math.ceil(pause.until - now))
+        seconds = math.ceil(pause.until - now)
+        raise pause.kind(pause.message, retry_after=seconds, row=pause.row)
 
 
 T = t.TypeVar("T")

@@ -48,7 +48,8 @@ class Endpoints(Options):
         if not urls.is_absolute(url):
             raise ConfigurationError(
                 f"{name}={getattr(self, name)!r} has no host: give {type(self).__name__} a site,"
-                " or make it an absolute URL."
+                " or make it an absolute URL.",
+                row="url-without-host",
             )
         return url
 

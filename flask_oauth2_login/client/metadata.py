@@ -47,7 +47,7 @@ class MetadataEndpoints(Endpoints):
             }
             for name in (name for name, is_given in named.items() if is_given):
                 raise ConfigurationError(
-                    f"{name} needs an issuer: {type(self).__name__}(issuer=…)."
+                    f"{name} needs an issuer: {type(self).__name__}(issuer=…).", row="issuer"
                 )
             return
         base, found, _ = issuer.partition("/.well-known/")
@@ -55,19 +55,22 @@ class MetadataEndpoints(Endpoints):
             raise ConfigurationError(
                 f"issuer={issuer!r} is the address of the metadata. The issuer is what they have as"
                 f" 'issuer', mostly {base!r}. If it is another one, name both: issuer=…,"
-                " metadata_url=…."
+                " metadata_url=….",
+                row="issuer",
             )
         parts = urlsplit(issuer)
         if not urls.is_secure_url(issuer, self.http_hosts) or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"issuer={issuer!r} is not an https URL without a query (http only for this machine"
-                " or a host named in http_hosts). Copy it from the provider's metadata."
+                " or a host named in http_hosts). Copy it from the provider's metadata.",
+                row="issuer",
             )
         for name, url in (("metadata_url", self.metadata_url), ("internal_url", self.internal_url)):
             if url and not urls.is_secure_url(url, self.http_hosts):
                 raise ConfigurationError(
                     f"{name}={url!r} is not an https URL. If plain http is safe there, as in a"
-                    " network of containers, name the host: http_hosts=['keycloak:8080']."
+                    " network of containers, name the host: http_hosts=['keycloak:8080'].",
+                    row="insecure-url",
                 )
         self.issuer = issuer
         if given is None and not self.metadata_url and all(getattr(self, n) for n in self.needed):

@@ -90,7 +90,7 @@ class OAuth2(TokenEndpoint):
             hide_queries_in_logs()
         self.check_answer_urls()
         if self.answer_hmac and not self.client_secret:
-            raise ConfigurationError("answer_hmac=True needs the client's secret.")
+            raise ConfigurationError("answer_hmac=True needs a secret.", row="options-together")
         self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:
@@ -189,7 +189,8 @@ class OAuth2(TokenEndpoint):
         if not refresh_token:
             raise ConfigurationError(
                 "There is no refresh token to send: request one at sign-in (many providers want"
-                " the scope offline_access, or access_type='offline')."
+                " the scope offline_access, or access_type='offline').",
+                row="no-refresh-token",
             )
         sources = sources_of(former or Token())
         query = {
@@ -260,7 +261,7 @@ class OAuth2(TokenEndpoint):
         :raises ProviderError: the provider can't be reached, or its response can't be understood.
         """
         if not self.has_endpoint("revoke_url"):
-            raise ConfigurationError(f"{self!r} has no revoke_url: give it one, or don't revoke.")
+            raise ConfigurationError(f"{self!r} has no revoke_url: give it.", row="no-revoke-url")
 
         def revoke_one(value: str, hint: str | None = None) -> None:
             members = {"token": value, "token_type_hint": hint, **params}
@@ -334,7 +335,8 @@ class OAuth2(TokenEndpoint):
             raise ConfigurationError(
                 "session(token) needs the token that get_token returned, with an access token. None"
                 " means that the provider sent no token, and an empty access token that it sent an"
-                " ID token alone: request a scope of its API."
+                " ID token alone: request a scope of its API.",
+                row="no-access-token",
             )
         known = token if isinstance(token, Token) else Token(token)
         return OAuth2Session(

@@ -18,20 +18,26 @@ def credential(name: str, value: t.Any) -> str:
         quotation marks around it, or contains a control character.
     """
     if value is None or value == "":
-        raise ConfigurationError(f"{name} is missing: copy it from your registration.")
+        raise ConfigurationError(
+            f"{name} is missing: copy it from your registration.", row="credentials-missing"
+        )
     if not isinstance(value, str):
         raise ConfigurationError(
             f"{name} is not a string but a {type(value).__name__}. If it is an environment"
             " variable, from_prefixed_env reads it as JSON: write it there in double quotes, and"
-            " in single ones around them for the shell, '\"…\"'."
+            " in single ones around them for the shell, '\"…\"'.",
+            row="credentials-type",
         )
     if value != value.strip() or any(ord(character) < 32 for character in value):
         raise ConfigurationError(
             f"{name} begins or ends with white space, or contains a control character: copy it"
-            " again from your registration."
+            " again from your registration.",
+            row="credentials-copied",
         )
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        raise ConfigurationError(f"{name} is in quotation marks: remove them.")
+        raise ConfigurationError(
+            f"{name} is in quotation marks: remove them.", row="credentials-copied"
+        )
     return value
 
 
@@ -43,7 +49,8 @@ def redirect_url(given: str | None) -> str | None:
     if given and not urls.is_absolute(text("redirect_uri", given)):
         raise ConfigurationError(
             f"redirect_uri={given!r} is not an absolute URL: write it as it is registered,"
-            " https://<host>/callback."
+            " https://<host>/callback.",
+            row="redirect-uri-option",
         )
     return given
 
@@ -55,12 +62,14 @@ def list_of(name: str, given: t.Any) -> list[str]:
         something else than strings.
     """
     if isinstance(given, str):
-        raise ConfigurationError(f"{name} must be a list of strings: {name}=[{given!r}].")
+        raise ConfigurationError(
+            f"{name} must be a list of strings: {name}=[{given!r}].", row="option-value"
+        )
     found = list(given) if isinstance(given, t.Iterable) else [given] if given else []
     if wrong := [each for each in found if not isinstance(each, str)]:
         kind = type(wrong[0]).__name__
         raise ConfigurationError(
-            f"{name} must be a list of strings, and has a value of type {kind}."
+            f"{name} must be a list of strings, and has a value of type {kind}.", row="option-value"
         )
     return found
 
@@ -72,7 +81,9 @@ def read_seconds(name: str, given: t.Any) -> float | None:
     """
     is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
     if given is not None and not (is_number and 0 < given < math.inf):
-        raise ConfigurationError(f"{name}={given!r} is not a number of seconds, such as 900.")
+        raise ConfigurationError(
+            f"{name}={given!r} is not a number of seconds, such as 900.", row="option-value"
+        )
     return t.cast("float | None", given)
 
 
@@ -88,7 +99,9 @@ def dict_of(name: str, given: t.Any) -> dict[str, t.Any]:
     """
     if given is not None and not isinstance(given, t.Mapping):
         kind = type(given).__name__
-        raise ConfigurationError(f"{name} must be a dictionary, and is of type {kind}.")
+        raise ConfigurationError(
+            f"{name} must be a dictionary, and is of type {kind}.", row="option-value"
+        )
     return dict(given or {})
 
 
@@ -98,7 +111,9 @@ def text(name: str, given: t.Any) -> str:
     :raises ConfigurationError: it is something else.
     """
     if not isinstance(given, str):
-        raise ConfigurationError(f"{name} must be a string, and is of type {type(given).__name__}.")
+        raise ConfigurationError(
+            f"{name} must be a string, and is of type {type(given).__name__}.", row="option-value"
+        )
     return given
 
 
@@ -113,7 +128,7 @@ def flag(name: str, given: t.Any) -> bool:
     :raises ConfigurationError: it is something else, such as the string "no", which counts as true.
     """
     if not isinstance(given, bool):
-        raise ConfigurationError(f"{name}={given!r} is neither True nor False.")
+        raise ConfigurationError(f"{name}={given!r} is neither True nor False.", row="option-value")
     return given
 
 
@@ -123,7 +138,9 @@ def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any
     :raises ConfigurationError: it is none of them.
     """
     if value not in known:
-        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(map(str, known))}.")
+        raise ConfigurationError(
+            f"{name}={value!r} is not one of {', '.join(map(str, known))}.", row="option-value"
+        )
     return value
 
 

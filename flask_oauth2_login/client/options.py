@@ -102,7 +102,9 @@ def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
     """
     found = frozenset(map(urls.origin, list_of(name, given)))
     if "" in found:
-        raise ConfigurationError(f"{name} needs absolute URLs: {name}=['https://…'].")
+        raise ConfigurationError(
+            f"{name} needs absolute URLs: {name}=['https://…'].", row="option-value"
+        )
     return found
 
 
@@ -126,7 +128,8 @@ def _offline(name: str, given: str | t.Mapping[str, str] | None) -> str | dict[s
         return given
     raise ConfigurationError(
         f"{name}={given!r} is neither a scope ('offline_access') nor a dictionary of parameters"
-        " ({'access_type': 'offline'})."
+        " ({'access_type': 'offline'}).",
+        row="option-value",
     )
 
 
@@ -260,10 +263,13 @@ class Options:
                 setattr(self, each.name, check(each.name, getattr(self, each.name)))
         if (self.userinfo_method == "GRAPHQL") != (self.userinfo_query is not None):
             raise ConfigurationError(
-                "userinfo_method='GRAPHQL' and userinfo_query='{…}' need each other: give both."
+                "userinfo_method='GRAPHQL' and userinfo_query='{…}' need each other: give both.",
+                row="options-together",
             )
         if self.userinfo_form and self.userinfo_method != "POST":
-            raise ConfigurationError("userinfo_form={…} needs userinfo_method='POST'.")
+            raise ConfigurationError(
+                "userinfo_form={…} needs userinfo_method='POST'.", row="options-together"
+            )
         self.http_options = HTTPOptions(self.timeout, self.verify, self.cert, self.proxies)
 
 

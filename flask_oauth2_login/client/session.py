@@ -86,7 +86,8 @@ class OAuth2Session(requests.Session):
         if not self._api.base_url and not urls.is_absolute(url):
             raise ConfigurationError(
                 f"{url!r} is relative, and the handler has no api_url to append it to. Give it one"
-                " (api_url='https://api.…'), or call an absolute URL."
+                " (api_url='https://api.…'), or call an absolute URL.",
+                row="no-api-url",
             )
         if url.startswith("//"):
             # Browsers read such a URL as one of another host, and so may its author.
@@ -143,7 +144,8 @@ class OAuth2Session(requests.Session):
         if not token.access_token:
             raise ConfigurationError(
                 "There is no access token to call the API with: at this sign-in the provider sent"
-                " an ID token alone. Request a scope of its API: OAuth2Login(…, scope=…)."
+                " an ID token alone. Request a scope of its API: OAuth2Login(…, scope=…).",
+                row="no-access-token",
             )
         return self._add_token_to(request, token)
 
@@ -152,11 +154,14 @@ class OAuth2Session(requests.Session):
         if origin in self._api.origins:
             raise ConfigurationError(
                 f"{origin} is not encrypted, so the token is not sent there. Use https, or name the"
-                " host in the handler's option http_hosts=[…]."
+                " host in the handler's option http_hosts=[…].",
+                row="token-over-http",
             )
         raise ConfigurationError(
-            f"The token may not be sent to {origin}, but to {known or 'no origin'}. Add it to the"
-            " handler: api_origins=['https://…'], or call it with requests itself, without a token."
+            f"The token may not be sent to {origin}, but to {known or 'no origin'}. Add it to"
+            " the handler: api_origins=['https://…'], or call it with requests itself, without"
+            " a token.",
+            row="token-origin",
         )
 
     def _add_token_to(

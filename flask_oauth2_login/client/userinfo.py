@@ -181,7 +181,8 @@ def fetch_claims(
         try:
             return validate_userinfo(jwt, make_verifier())
         except IDTokenError as error:
-            raise type(error)(f"the signed UserInfo response: {error.error_description}") from None
+            text = f"the signed UserInfo response: {error.error_description}"
+            raise type(error)(text, row=error.row) from None
     if claims is None or response.status != 200:
         kind = to_one_line(response.headers.get("Content-Type", "no Content-Type"))[:100]
         raise ProviderAnswerError(
@@ -195,7 +196,7 @@ def _reason_of(response: http.Response, token: Token) -> str:
     challenge = response.headers.get("WWW-Authenticate", "no challenge")
     members = response.json_object() or {}
     refusal = find_refusal(members, None, [token.access_token])
-    body = str(refusal) if refusal else find_reason(members, response.status)
+    body = refusal.message if refusal else find_reason(members, response.status)
     text = f"{challenge}; {body}" if body else challenge
     # Some servers quote the token that they refuse.
     return to_one_line(redact(text, [token.access_token]))[:300]

@@ -68,12 +68,12 @@ def _ask_with_code(app: Flask, registration: Registration) -> tuple[str, str]:
         token = handler.get_token(f"made-up-{secrets.token_urlsafe(16)}", **params)
     except (TokenError, UnnamedRefusalError) as refusal:
         if find_concern(refusal) is Concern.CLIENT:
-            return "refused", str(refusal)
+            return "refused", refusal.message
         words = refusal.error if isinstance(refusal, TokenError) else refusal.reason
         is_of_code = find_concern(refusal) is Concern.TOKEN and _OF_CODE.search(words)
-        return ("accepted", "") if is_of_code else ("can't be told", str(refusal))
+        return ("accepted", "") if is_of_code else ("can't be told", refusal.message)
     except OAuth2Error as error:
-        return "can't be told", str(error)
+        return "can't be told", error.message
     return "can't be told", "" if token is None else "The provider accepts any code."
 
 
@@ -100,7 +100,7 @@ def probe_redirect_uri(app: Flask, registration: Registration) -> Findings:
             handler.http_options, "GET", handler.inner_url(url), headers={"Accept": "text/html"}
         )
     except OAuth2Error as problem:
-        yield _of_redirect_uri("can't be told", name, str(problem), uri)
+        yield _of_redirect_uri("can't be told", name, problem.message, uri)
         return
     answer, words = _read_page(response, uri)
     yield _of_redirect_uri(answer, name, words, uri)

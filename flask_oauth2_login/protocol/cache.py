@@ -140,4 +140,4 @@ class Cache(t.Generic[T]):
 def _again(error: ProviderError) -> ProviderError:
     """Copy an error for another thread, because raising an error adds a traceback to it."""
     seconds = error.retry_after if isinstance(error.retry_after, int) else None
-    return type(error)(str(error), retry_after=seconds)
+    return type(error)(error.message, retry_after=seconds, row=error.row)

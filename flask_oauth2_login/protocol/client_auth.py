@@ -116,5 +116,6 @@ def find_client_auth(method: str | ClientAuth) -> ClientAuth:
     except (KeyError, TypeError):
         raise ConfigurationError(
             f"client_auth={method!r} is not known. Use one of {', '.join(CLIENT_AUTHS)},"
-            " or a function that takes a TokenRequest."
+            " or a function that takes a TokenRequest.",
+            row="client-auth",
         ) from None

@@ -229,7 +229,8 @@ class PooledAdapter(HTTPAdapter):
             raise ConfigurationError(
                 "Requests to a provider's own endpoints can't use a SOCKS proxy, because their"
                 " duration can't be limited there. Use an HTTP proxy, or none for this host"
-                " (proxies={}, NO_PROXY)."
+                " (proxies={}, NO_PROXY).",
+                row="socks-proxy",
             )
         return manager
 

@@ -153,4 +153,6 @@ def check_given(document: Document, issuer: str, http_hosts: t.Collection[str]) 
     :raises ConfigurationError: it is another issuer's, or has an endpoint that is not https.
     """
     if problem := find_problem(document, issuer, http_hosts):
-        raise ConfigurationError(f"{problem} Correct the option metadata={{…}}.")
+        raise ConfigurationError(
+            f"{problem} Correct the option metadata={{…}}.", row="metadata-option"
+        )

@@ -13,25 +13,57 @@ from werkzeug.exceptions import BadGateway, BadRequest, HTTPException, ServiceUn
 
 from .json_input import to_one_line
 
+#: The page with a row for each error that a developer can meet: ``docs/errors.md``.
+ERRORS_PAGE = "https://github.com/flask-oauth2-login/flask-oauth2-login/blob/main/docs/errors.md"
+
+
+def address_of(row: str) -> str:
+    """Return the address of a row of :data:`ERRORS_PAGE`."""
+    return f"{ERRORS_PAGE}#{row}"
+
+
+def see(row: str) -> str:
+    """Return the sentence that ends the text of an error, or a line of the log, for developers."""
+    return f"See {address_of(row)}"
+
 
 class OAuth2Error(Exception):
     """The base class of every error that this extension raises."""
 
     #: What a visitor may read of it, in English. Without it, a page says what it says of the class.
     sentence: str | None = None
+    #: The row of ``docs/errors.md`` that is about it, whose address ends the text.
+    row: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """The text without the address of the row."""
         return str(self.args[0]) if self.args else type(self).__name__
 
+    def __str__(self) -> str:
+        return self.with_hint("")
+
+    def with_hint(self, hint: str) -> str:
+        """Return the text with more sentences before the address."""
+        more = f"{hint} {see(self.row)}" if self.row else hint
+        stop = "." if more and not self.message.endswith((".", "?", "!")) else ""
+        return f"{self.message}{stop}{more}"
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self)!r})"
+        return f"{type(self).__name__}({self.message!r})"
 
 
 class ConfigurationError(OAuth2Error):
     """A mistake in the app's code or configuration. The text says what is wrong and how to fix it.
 
     It is not an HTTP exception: unhandled in a view, it becomes a 500 like any other bug.
+
+    :param row: the row of ``docs/errors.md`` that is about it.
     """
+
+    def __init__(self, message: str = "", *, row: str | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class _Refusal(OAuth2Error, BadRequest):
@@ -48,6 +80,8 @@ class _Refusal(OAuth2Error, BadRequest):
     """
 
     _what: t.ClassVar[str]
+    #: The rows for some error codes. The class's own is for all others.
+    _rows: t.ClassVar[t.Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -69,6 +103,8 @@ class _Refusal(OAuth2Error, BadRequest):
         super().__init__(text)
         self.args = (text,)
         self.sentence = sentence
+        names_uri = "redirect" in f"{error} {error_description}".lower()
+        self.row = "redirect-uri-refused" if names_uri else self._rows.get(error, self.row)
         self.error = error
         self.error_description = error_description
         self.status_code = status_code
@@ -81,7 +117,15 @@ class AuthorizationError(_Refusal):
     cancelled), ``error_description`` and ``status_code``.
     """
 
+    row = "sign-in-refused"
     _what = "The sign-in was not completed"
+    _rows: t.ClassVar = {
+        "access_denied": "sign-in-cancelled",
+        "invalid_scope": "invalid-scope",
+        "invalid_state": "invalid-state",
+        "invalid_issuer": "invalid-issuer",
+        "unauthorized_client": "client-refused",
+    }
 
 
 class TokenError(_Refusal):
@@ -91,7 +135,14 @@ class TokenError(_Refusal):
     ``"invalid_grant"``), ``error_description`` and ``status_code``.
     """
 
+    row = "token-refused"
     _what = "The provider refused"
+    _rows: t.ClassVar = {
+        "invalid_client": "client-refused",
+        "invalid_grant": "invalid-grant",
+        "invalid_scope": "invalid-scope",
+        "unauthorized_client": "client-refused",
+    }
 
 
 class IDTokenError(_Refusal):
@@ -101,10 +152,12 @@ class IDTokenError(_Refusal):
     ``error`` is ``"invalid_id_token"``, and ``error_description`` says which check failed.
     """
 
+    row = "id-token"
     _what = "A response of the provider was rejected"
 
-    def __init__(self, error_description: str) -> None:
+    def __init__(self, error_description: str, *, row: str | None = None) -> None:
         super().__init__("invalid_id_token", error_description)
+        self.row = row or type(self).row
 
 
 class UnmetDemandError(IDTokenError):
@@ -112,6 +165,8 @@ class UnmetDemandError(IDTokenError):
 
     :param sentence: what a visitor may read.
     """
+
+    row = "unmet-demand"
 
     def __init__(self, error_description: str, sentence: str) -> None:
         super().__init__(error_description)
@@ -133,8 +188,10 @@ class ProviderError(OAuth2Error, HTTPException):
 
     :param retry_after: the seconds after which the provider wants to be asked again, or None if it
         does not say (``Retry-After``: RFC 9110, section 10.2.3).
+    :param row: the row of ``docs/errors.md`` that is about it.
     """
 
+    row = "provider-answer"
     #: The seconds after which to try again, or None. The type is that of Werkzeug's exception.
     retry_after: datetime | int | None
     #: True if nothing of the request was sent, because there was no connection.
@@ -142,9 +199,12 @@ class ProviderError(OAuth2Error, HTTPException):
     #: True if a token request was not sent, so that its code or refresh token is still unused.
     is_grant_unused = False
 
-    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: int | None = None, row: str | None = None
+    ) -> None:
         super().__init__(message)
         self.args = (message,)
+        self.row = row or type(self).row
         self.retry_after = retry_after
         if self.code is None:
             self.code = BadGateway.code
@@ -161,8 +221,12 @@ class UnnamedRefusalError(ProviderAnswerError):
     :param status_code: the status of the response.
     """
 
-    def __init__(self, message: str, reason: str, status_code: int) -> None:
-        super().__init__(message)
+    row = "token-refused"
+
+    def __init__(
+        self, message: str, reason: str, status_code: int, *, row: str | None = None
+    ) -> None:
+        super().__init__(message, row=row)
         self.reason = reason
         self.status_code = status_code
 
@@ -174,20 +238,29 @@ class UserInfoRefusedError(ProviderAnswerError):
 class ProviderUnavailableError(ProviderError, ServiceUnavailable):
     """The provider says that it can't answer now (5xx, 429), or has closed the connection."""
 
+    row = "provider-unavailable"
+
 
 class ProviderUnreachableError(ProviderUnavailableError):
     """The provider can't be reached, or does not respond in time."""
+
+    row = "provider-unreachable"
 
 
 class StoreError(OAuth2Error, ServiceUnavailable):
     """The store can't be reached or does not work. Unhandled in a view it is a 503.
 
     Logins are not lost: they are there again once the store is.
+
+    :param row: the row of ``docs/errors.md`` that is about it.
     """
 
-    def __init__(self, message: str) -> None:
+    row = "store-down"
+
+    def __init__(self, message: str, *, row: str | None = None) -> None:
         super().__init__(message)
         self.args = (message,)
+        self.row = row or type(self).row
 
 
 class LoginRequired(OAuth2Error, HTTPException):

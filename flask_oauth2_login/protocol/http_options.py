@@ -43,7 +43,8 @@ class HTTPOptions:
         if self.proxies is not None and not isinstance(self.proxies, t.Mapping):
             # Without its value, which may have a password.
             raise ConfigurationError(
-                "proxies is not a dictionary of proxy URLs by scheme: proxies={'https': 'http://…'}."
+                "proxies is not a dictionary of proxy URLs by scheme: proxies={'https': 'http://…'}.",
+                row="option-value",
             )
         for name, given in (("verify", self.verify), ("cert", self.cert)):
             for path in given if isinstance(given, tuple) else (given,):
@@ -74,7 +75,8 @@ def timeout_pair(timeout: t.Any) -> tuple[float, float]:
     if len(pair) != 2 or not all(_is_duration(seconds) for seconds in pair):
         raise ConfigurationError(
             f"timeout={timeout!r} is neither a number of seconds nor two of them, (connect, read):"
-            " timeout=(5, 15)."
+            " timeout=(5, 15).",
+            row="option-value",
         )
     return pair
 
@@ -85,7 +87,9 @@ def require_file(name: str, path: str) -> None:
     :raises ConfigurationError: it does not.
     """
     if not os.path.exists(path):
-        raise ConfigurationError(f"{name}={path!r}: there is no such file. Correct the path.")
+        raise ConfigurationError(
+            f"{name}={path!r}: there is no such file. Correct the path.", row="no-such-file"
+        )
 
 
 def _is_duration(value: t.Any) -> bool:

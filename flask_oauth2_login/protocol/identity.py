@@ -109,17 +109,21 @@ def check_fields(fields: Fields | None) -> Fields | None:
         has a value that is no path.
     """
     if fields is not None and not isinstance(fields, t.Mapping):
-        raise ConfigurationError("identity is a dictionary of paths: identity={'id': 'user.id'}.")
+        raise ConfigurationError(
+            "identity is a dictionary of paths: identity={'id': 'user.id'}.", row="identity-option"
+        )
     if unknown := set(fields or ()) - set(DEFAULT_FIELDS):
         raise ConfigurationError(
             f"identity={{…}} has no field {', '.join(sorted(unknown))}:"
-            f" use {', '.join(DEFAULT_FIELDS)}, and claims=[…] for others."
+            f" use {', '.join(DEFAULT_FIELDS)}, and claims=[…] for others.",
+            row="identity-option",
         )
     for word, paths in (fields or {}).items():
         several = [paths] if isinstance(paths, str) else paths
         if not isinstance(several, (list, tuple)) or not all(isinstance(p, str) for p in several):
             raise ConfigurationError(
-                f"identity={{{word!r}: {paths!r}}} is neither a path nor a list of paths."
+                f"identity={{{word!r}: {paths!r}}} is neither a path nor a list of paths.",
+                row="identity-option",
             )
     return fields
 

@@ -19,5 +19,7 @@ def check_leeway(leeway: t.Any) -> float:
     """
     number = isinstance(leeway, (int, float)) and not isinstance(leeway, bool)
     if not number or not math.isfinite(leeway) or leeway < 0:
-        raise ConfigurationError(f"leeway={leeway!r} is not a number of seconds: leeway=90.")
+        raise ConfigurationError(
+            f"leeway={leeway!r} is not a number of seconds: leeway=90.", row="option-value"
+        )
     return float(leeway)

@@ -85,7 +85,7 @@ def said_concern(refusal: TokenError | UnnamedRefusalError) -> Concern | None:
     if status in _ADDRESS_STATUSES and concern in {None, Concern.TOKEN}:
         # The text may quote the address, such as /oauth/token.
         code = refusal.error if isinstance(refusal, TokenError) else ""
-        names_it = _TOKEN.search(code) or _REFRESH_TOKEN.search(str(refusal))
+        names_it = _TOKEN.search(code) or _REFRESH_TOKEN.search(refusal.message)
         return Concern.TOKEN if names_it else Concern.ADDRESS
     return concern
 

@@ -142,7 +142,8 @@ def read_rules(roles: t.Any, role_names: t.Any) -> RoleRules:
     ):
         raise ConfigurationError(
             f"role_names={role_names!r} is not a dictionary of the provider's names to the app's:"
-            " role_names={'sso-admins': 'admin'}."
+            " role_names={'sso-admins': 'admin'}.",
+            row="roles-option",
         )
     names = None if role_names is None else dict(role_names)
     if roles is None:
@@ -155,7 +156,8 @@ def read_rules(roles: t.Any, role_names: t.Any) -> RoleRules:
     ):
         raise ConfigurationError(
             f"roles={roles!r} is not where the provider's answers have the roles: a path such as"
-            " 'realm_access.roles', or a list of paths."
+            " 'realm_access.roles', or a list of paths.",
+            row="roles-option",
         )
     return RoleRules(tuple(dict.fromkeys(paths)), names, is_demanded=True)
 

@@ -39,7 +39,8 @@ class SignedSecret:
         if not is_right:
             raise ConfigurationError(
                 "private_key is not a private EC key of the curve P-256: give the text of the .p8"
-                " file, from -----BEGIN PRIVATE KEY----- to its end."
+                " file, from -----BEGIN PRIVATE KEY----- to its end.",
+                row="private-key",
             )
 
     def __repr__(self) -> str:

@@ -69,14 +69,19 @@ def request_token(
         concern = said_concern(refusal)
         if concern is None and refusal.status_code == 401 and "Authorization" in request.headers:
             # Section 5.2: this is the status for credentials in that header that are wrong.
-            detail = f"{client_refused(request.client_id, client_auth)} The answer was: {refusal}"
+            detail = client_refused(request.client_id, client_auth)
+            detail += f" The answer was: {refusal.message}"
             raise TokenError("invalid_client", None, 401, detail=detail) from None
         if concern is not Concern.CLIENT:
             raise
         detail = client_refused(request.client_id, client_auth)
         if isinstance(refusal, UnnamedRefusalError):
-            message, reason = f"{refusal} {detail}", refusal.reason
-            raise UnnamedRefusalError(message, reason, refusal.status_code) from None
+            raise UnnamedRefusalError(
+                f"{refusal.message} {detail}",
+                refusal.reason,
+                refusal.status_code,
+                row="client-refused",
+            ) from None
         error, description = refusal.error, refusal.error_description
         raise TokenError(error, description, refusal.status_code, detail=detail) from None
 

@@ -154,6 +154,7 @@ def require_https(url: str, what: str, http_hosts: t.Collection[str] = ()) -> st
     if not is_secure_url(url, http_hosts):
         raise ConfigurationError(
             f"{what} is {url!r}. It receives secrets, so it must be an absolute https:// URL"
-            " (http:// for a provider on this machine only, or for a host named in http_hosts)."
+            " (http:// for a provider on this machine only, or for a host named in http_hosts).",
+            row="insecure-url",
         )
     return url

@@ -38,7 +38,8 @@ def lay_over(name: str, row: Row, overlay: Row) -> dict[str, t.Any]:
     if not isinstance(declared, t.Mapping):
         raise ConfigurationError(
             f"The preset {name!r} has variables={declared!r}, which is not a dictionary of defaults"
-            " (None where there is none)."
+            " (None where there is none).",
+            row="preset-description",
         )
     own = {variable: overlay[variable] for variable in declared if variable in overlay}
     fields = {word: value for word, value in overlay.items() if word not in declared}
@@ -53,7 +54,8 @@ def lay_over(name: str, row: Row, overlay: Row) -> dict[str, t.Any]:
     if unused := own.keys() - used:
         raise ConfigurationError(
             f"The preset {name!r} has no place for {', '.join(sorted(unused))}: what is set beside"
-            " it (site=…, or an endpoint) replaces the URLs that it is a part of."
+            " it (site=…, or an endpoint) replaces the URLs that it is a part of.",
+            row="preset-variable",
         )
     values = {
         variable: check_value(name, variable, value, filled)
@@ -82,7 +84,8 @@ def check_members(name: str, members: t.Mapping[t.Any, t.Any]) -> None:
     for word, value in members.items():
         if not isinstance(word, str):
             raise ConfigurationError(
-                f"The preset {name!r} has {word!r}, which is no name of a field."
+                f"The preset {name!r} has {word!r}, which is no name of a field.",
+                row="preset-description",
             )
         has_several = word in {"scope", "api_origins"} and isinstance(value, (list, tuple, set))
         several = value if has_several else [value]
@@ -90,7 +93,8 @@ def check_members(name: str, members: t.Mapping[t.Any, t.Any]) -> None:
         if not is_text and (is_url(word) or word == "scope"):
             what = "a URL" if is_url(word) else "a scope, or a list of scopes"
             raise ConfigurationError(
-                f"The preset {name!r} has {word}={value!r}, which is not {what}."
+                f"The preset {name!r} has {word}={value!r}, which is not {what}.",
+                row="preset-description",
             )
 
 
@@ -98,7 +102,8 @@ def _refuse_missing(name: str, missing: list[str]) -> t.NoReturn:
     keys = " and ".join(f"app.config[{config_key(name, variable)!r}]" for variable in missing)
     raise ConfigurationError(
         f"The preset {name!r} needs a value for {' and '.join(missing)}: OAuth2Login({name!r},"
-        f" preset={{{missing[0]!r}: '…'}}), or {keys}."
+        f" preset={{{missing[0]!r}: '…'}}), or {keys}.",
+        row="preset-variable",
     )
 
 
@@ -117,12 +122,15 @@ def refuse_unknown_words(name: str, given: t.Iterable[str], known: t.Collection[
         if word in ("client_id", "client_secret"):
             raise ConfigurationError(
                 f"preset={{…}} takes no credentials: put {word!r} into"
-                f" app.config[{config_key(name, word)!r}]."
+                f" app.config[{config_key(name, word)!r}].",
+                row="preset-credentials",
             )
         if word not in known:
             similar = difflib.get_close_matches(str(word), known, 1)
             hint = f"Did you mean {similar[0]!r}?" if similar else f"It has: {', '.join(known)}."
-            raise ConfigurationError(f"The preset {name!r} has no {word!r}. {hint}")
+            raise ConfigurationError(
+                f"The preset {name!r} has no {word!r}. {hint}", row="preset-option"
+            )
 
 
 def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
@@ -142,7 +150,8 @@ def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
     if not _SITE.fullmatch(site):
         raise ConfigurationError(
             f"The preset {name!r} has site={site!r}, which is not the absolute URL of a server:"
-            " https://sso.example.com."
+            " https://sso.example.com.",
+            row="preset-site",
         )
     left = []
     for word, value in row.items():
@@ -158,7 +167,8 @@ def move_to_site(name: str, row: Row, fields: Row) -> dict[str, t.Any]:
         raise ConfigurationError(
             f"site={site!r} moves the preset {name!r}, and these stand at other servers than its"
             f" tokens come from: {', '.join(left)}. Set each of them to its URL at that site, or to"
-            " None if there is none."
+            " None if there is none.",
+            row="preset-site",
         )
     return moved
 
@@ -194,7 +204,8 @@ def keep_in_place(name: str, row: Row, overlay: Row) -> Row:
         raise ConfigurationError(
             f"The configuration moves the preset {name!r} to {', '.join(sorted(moved_to))}, so"
             " the preset's URLs on other servers are not used. Add the"
-            f" {' and '.join(sorted(endpoints))} of that server, or its issuer."
+            f" {' and '.join(sorted(endpoints))} of that server, or its issuer.",
+            row="preset-site",
         )
     if left:
         log.warning(

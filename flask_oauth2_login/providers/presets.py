@@ -73,19 +73,22 @@ def find_preset(
     if not isinstance(private, t.Mapping):
         raise ConfigurationError(
             "OAUTH2_LOGIN_PROVIDERS is a dictionary of dictionaries:"
-            f" {{{name!r}: {{'issuer': 'https://…'}}}}."
+            f" {{{name!r}: {{'issuer': 'https://…'}}}}.",
+            row="preset-description",
         )
     if not isinstance(preset or {}, t.Mapping):
         raise ConfigurationError(
             f"preset={preset!r} is not a dictionary of fields and variables:"
-            " preset={'site': 'https://…'}."
+            " preset={'site': 'https://…'}.",
+            row="preset-option",
         )
     prefix = config_key(name, "")
     for other in own:
         if other != name and config_key(str(other), "") == prefix:
             raise ConfigurationError(
                 f"The providers {name!r} and {other!r} of OAUTH2_LOGIN_PROVIDERS read the same keys"
-                f" of app.config, {prefix}…, so one would get the other's secret: rename one."
+                f" of app.config, {prefix}…, so one would get the other's secret: rename one.",
+                row="preset-same-keys",
             )
     row = find_row(name)
     if row is None and not private:
@@ -111,7 +114,8 @@ def unknown_preset(name: str) -> ConfigurationError:
     hint = f"Did you mean {similar[0]!r}?" if similar else f"Known: {', '.join(known)}."
     return ConfigurationError(
         f"There is no preset {name!r}. {hint} Describe another provider in"
-        f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…)."
+        f" app.config['OAUTH2_LOGIN_PROVIDERS'] = {{{name!r}: {{…}}}}, or use OAuth2(…).",
+        row="unknown-preset",
     )
 
 
@@ -141,17 +145,20 @@ def make_handler(
     if protocol not in ("openid", "oauth2"):
         raise ConfigurationError(
             f"The preset {name!r} has protocol={protocol!r}, which is neither 'openid' nor"
-            " 'oauth2'."
+            " 'oauth2'.",
+            row="preset-description",
         )
     if protocol == "openid" and not is_named:
         raise ConfigurationError(
-            f"The preset {name!r} has protocol='openid', which needs an 'issuer'."
+            f"The preset {name!r} has protocol='openid', which needs an 'issuer'.",
+            row="preset-description",
         )
     if signed := preset.get("signed_secret"):
         if not isinstance(signed, t.Mapping) or {*signed} != {"key_id", "issuer", "audience"}:
             raise ConfigurationError(
                 f"The preset {name!r} has signed_secret={signed!r}, which is not a dictionary of"
-                " key_id, issuer and audience."
+                " key_id, issuer and audience.",
+                row="preset-description",
             )
         options["client_auth"] = SignedSecret(preset.get("private_key"), **signed)
     kind = OpenIDConnect if protocol == "openid" else OAuth2
@@ -167,17 +174,20 @@ def make_handler(
         plain = [word for word, found in similar.items() if not found]
         raise ConfigurationError(
             f"The preset {name!r} has unknown options: {', '.join(sorted([*hints, *plain]))}."
-            f" Known options: {', '.join(sorted(known - {'client_id'}))}."
+            f" Known options: {', '.join(sorted(known - {'client_id'}))}.",
+            row="preset-description",
         )
     if mine := {"client_id", "client_secret"} & set(options):
         keys = [config_key(name, what) for what in ("CLIENT_ID", "CLIENT_SECRET")]
         raise ConfigurationError(
             f"The preset {name!r} has {' and '.join(sorted(mine))}. Set them as"
-            f" app.config keys of their own: {' and '.join(keys)}."
+            f" app.config keys of their own: {' and '.join(keys)}.",
+            row="preset-credentials",
         )
     if not any(options.get(word) is not None for word in ("site", "token_url", "issuer")):
         raise ConfigurationError(
             f"The preset {name!r} has neither issuer nor endpoints: give it an 'issuer', or"
-            " 'authorization_url' and 'token_url'."
+            " 'authorization_url' and 'token_url'.",
+            row="preset-description",
         )
     return kind(client_id, client_secret, **options)

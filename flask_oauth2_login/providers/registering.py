@@ -46,15 +46,17 @@ def handler_of_preset(
             credential("client_secret", None)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error} The login {login!r} reads {id_key} and {secret_key} of app.config"
+            f"{error.message} The login {login!r} reads {id_key} and {secret_key} of app.config"
             " when it is registered. (A public client has no secret: set that to None.)"
-            f"{_hint_of_environment(config, id_key, secret_key)}"
+            f"{_hint_of_environment(config, id_key, secret_key)}",
+            row=error.row,
         ) from None
     if "signed_secret" in found and not found.get("private_key"):
         key = config_key(name, "private_key")
         raise ConfigurationError(
             f"The preset {name!r} signs its client secret itself: set app.config[{key!r}] to the"
-            " text of the private key that you downloaded (.p8)."
+            " text of the private key that you downloaded (.p8).",
+            row="private-key",
         )
     if found.get("confirmed") is False:
         log.warning(

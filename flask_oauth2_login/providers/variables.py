@@ -75,7 +75,8 @@ def check_value(preset: str, name: str, value: t.Any, row: Row) -> str:
         pattern, meaning = _KINDS[kind]
         if not pattern.fullmatch(text):
             raise ConfigurationError(
-                f"The preset {preset!r} has {name}={value!r}, which is not {meaning}."
+                f"The preset {preset!r} has {name}={value!r}, which is not {meaning}.",
+                row="preset-variable",
             )
     return text
 

@@ -64,7 +64,8 @@ def find_own_login(hooks: LoginHooks, name: str) -> Login:
     logins = [login for login in current_extension().logins.values() if login.hooks is hooks]
     if not logins:
         raise ConfigurationError(
-            f"The login {name!r} is not registered with this app: app.register_blueprint(login)."
+            f"The login {name!r} is not registered with this app: app.register_blueprint(login).",
+            row="login-not-registered",
         )
     if not has_request_context():
         return logins[0]

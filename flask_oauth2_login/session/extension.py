@@ -93,7 +93,8 @@ class Extension:
         except KeyError:
             raise ConfigurationError(
                 f"This app has no login named {name!r}. It has:"
-                f" {', '.join(self.logins) or 'none; register an OAuth2Login blueprint'}."
+                f" {', '.join(self.logins) or 'none; register an OAuth2Login blueprint'}.",
+                row="login-not-registered",
             ) from None
 
     def make_login(
@@ -135,5 +136,6 @@ def current_extension() -> Extension:
         return t.cast(Extension, this_app().extensions[NAME])
     except KeyError:
         raise ConfigurationError(
-            "This app has no login: app.register_blueprint(OAuth2Login(…))."
+            "This app has no login: app.register_blueprint(OAuth2Login(…)).",
+            row="login-not-registered",
         ) from None

@@ -25,7 +25,8 @@ def keep_grant(registration: Registration, record: Record) -> Record:
     if account is None:
         raise ConfigurationError(
             f"offline=True keeps a grant for each account, and the login {registration.name!r}"
-            " does not know which one signs in: give its handler a userinfo_url."
+            " does not know which one signs in: give its handler a userinfo_url.",
+            row="no-account-id",
         )
     id = registration.keyed_hash("grant", owner, account)
     while True:

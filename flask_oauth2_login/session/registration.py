@@ -119,7 +119,8 @@ def server_store(login: Login) -> TokenStore:
         raise ConfigurationError(
             f"This needs a server-side store, and browsers keep the records of the login"
             f" {login.name!r}. Give it one: OAuth2Login(…, store='sqlite:///logins.db'), or"
-            " set OAUTH2_LOGIN_STORE to that, to 'postgresql+psycopg://…' or to 'redis://…'."
+            " set OAUTH2_LOGIN_STORE to that, to 'postgresql+psycopg://…' or to 'redis://…'.",
+            row="needs-server-side-store",
         )
     return login.store
 

@@ -17,7 +17,8 @@ def owner_of(identity: Identity) -> str:
     if owner is None:
         raise ConfigurationError(
             f"The login {identity.provider!r} does not know who signs in, so it has no owners:"
-            " give its handler a userinfo_url, or set identity.owner in on_login."
+            " give its handler a userinfo_url, or set identity.owner in on_login.",
+            row="no-account-id",
         )
     return owner
 
@@ -33,7 +34,8 @@ def owner_key(owner: object) -> str:
         raise ConfigurationError(
             f"{owner!r} can't be an owner. Set identity.owner, and call session_for(), accounts()"
             " and unlink(), with your key for the person. A new user has a primary key only after"
-            " a flush or commit of the database session."
+            " a flush or commit of the database session.",
+            row="owner",
         )
     return key
 

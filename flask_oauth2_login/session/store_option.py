@@ -43,7 +43,8 @@ def find_store(
         raise ConfigurationError(
             f"{option!r} is no store{f', it has no {missing[0]}()' if missing else ''}. Take"
             " 'cookie', 'session', a URL, or an instance of a store:"
-            " OAuth2Login(…, store=RedisStore('redis://…'))."
+            " OAuth2Login(…, store=RedisStore('redis://…')).",
+            row="store-methods",
         )
     _check_store(app, option)
     return None, t.cast(TokenStore, option)
@@ -86,7 +87,8 @@ def _open_store(url: str) -> TokenStore:
     what = f"The scheme {scheme!r}" if "://" in url else repr(url)
     raise ConfigurationError(
         f"{what} names no store. Use 'cookie', 'session', 'sqlite:///…',"
-        " 'postgresql+psycopg://…', 'redis://…', or a TokenStore."
+        " 'postgresql+psycopg://…', 'redis://…', or a TokenStore.",
+        row="store-url",
     )
 
 
@@ -102,7 +104,8 @@ def _sqlite_path(url: str) -> str | None:
     if host:
         raise ConfigurationError(
             f"{url!r} has too few slashes. Write sqlite:///logins.db for a relative path, or"
-            " sqlite:////var/lib/app/logins.db for an absolute one."
+            " sqlite:////var/lib/app/logins.db for an absolute one.",
+            row="store-url",
         )
     return path or ":memory:"
 

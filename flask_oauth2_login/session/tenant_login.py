@@ -90,7 +90,7 @@ class TenantCache(ForkSafe):
                 return future.result()
             except ProviderUnavailableError as error:
                 # Raising an error adds a traceback to it, so each thread raises its own.
-                raise ProviderUnavailableError(str(error)) from None
+                raise ProviderUnavailableError(error.message, row=error.row) from None
             except _AbandonedError:
                 # The other thread was interrupted, or the tenant forgotten meanwhile.
                 continue
@@ -155,5 +155,7 @@ def make_cache(size: t.Any, seconds: t.Any) -> TenantCache:
         ("tenant_cache_seconds", seconds, (int, float)),
     ):
         if type(value) not in kinds or not value > 0:
-            raise ConfigurationError(f"{name}={value!r} is not a positive number.")
+            raise ConfigurationError(
+                f"{name}={value!r} is not a positive number.", row="option-value"
+            )
     return TenantCache(size, seconds)

@@ -113,7 +113,9 @@ def registration_for(login: Login, tenant: str | None) -> Registration:
     """
     if isinstance(login, Registration):
         if tenant is not None:
-            raise ConfigurationError(f"The login {login.name!r} has no tenants: leave out tenant=.")
+            raise ConfigurationError(
+                f"The login {login.name!r} has no tenants: leave out tenant=.", row="no-tenants"
+            )
         return login
     if tenant is not None:
         found = t.cast("TenantLogin", login).find(_named(login, tenant))
@@ -124,7 +126,8 @@ def registration_for(login: Login, tenant: str | None) -> Registration:
     if here is None:
         raise ConfigurationError(
             f"The login {login.name!r} has tenants, and this is not a request of one of them: say"
-            " which one it is, tenant='…'."
+            " which one it is, tenant='…'.",
+            row="which-tenant",
         )
     return here
 
@@ -138,7 +141,9 @@ def tenant_values(login: Login, tenant: str | None) -> dict[str, str]:
     if not isinstance(source, str):
         return {}
     if tenant is None:
-        raise ConfigurationError(f"The login {login.name!r} has tenants: say which, tenant='…'.")
+        raise ConfigurationError(
+            f"The login {login.name!r} has tenants: say which, tenant='…'.", row="which-tenant"
+        )
     return {source: tenant}
 
 
@@ -148,7 +153,7 @@ def forget_tenant(login: Login, tenant: str) -> None:
     :raises ConfigurationError: the login has no tenants, or the name is no string.
     """
     if isinstance(login, Registration):
-        raise ConfigurationError(f"The login {login.name!r} has no tenants.")
+        raise ConfigurationError(f"The login {login.name!r} has no tenants.", row="no-tenants")
     t.cast("TenantLogin", login).cache.forget(_named(login, tenant))
 
 
@@ -160,7 +165,8 @@ def _named(login: Login, tenant: t.Any) -> str:
     if not isinstance(tenant, str):
         raise ConfigurationError(
             f"The login {login.name!r} was given tenant={tenant!r}. A tenant's name is a string, as"
-            f" in the URL: tenant={str(tenant)!r}."
+            f" in the URL: tenant={str(tenant)!r}.",
+            row="tenant-name",
         )
     return tenant
 
@@ -179,6 +185,7 @@ def _read_tenant(login: TenantLogin) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(
             f"The function tenant= of the login {login.name!r} returned {type(value).__name__}. It"
-            " must return the tenant's name as a string, or None."
+            " must return the tenant's name as a string, or None.",
+            row="tenant-name",
         )
     return value or None

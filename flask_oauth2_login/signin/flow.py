@@ -203,12 +203,11 @@ def redeem_code(
 def _report(registration: Registration, error: OAuth2Error, hint: str = "") -> ProviderAnswerError:
     """Log what only the developer or the provider can mend, and return the visitor's error."""
     log.error(
-        "%s: a sign-in failed, and a new attempt does not help. %s%s",
+        "%s: a sign-in failed, and a new attempt does not help. %s",
         registration.log_name,
-        error,
-        hint,
+        error.with_hint(hint),
     )
-    return ProviderAnswerError(str(error))
+    return ProviderAnswerError(error.message, row=error.row)
 
 
 def _config_keys(registration: Registration) -> str:

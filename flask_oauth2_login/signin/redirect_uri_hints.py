@@ -43,10 +43,10 @@ def explain_refusal(registration: Registration, error: OAuth2Error) -> str:
     """
     request = this_request()
     said = to_one_line(request.values.get("error", ""))[:MAX_TEXT]
-    hint = f" The answer says error={said!r}." if said and said not in str(error) else ""
+    hint = f" The answer says error={said!r}." if said and said not in error.message else ""
     # The text of such an error is ours, and says nothing that the provider has refused.
     is_unknown = isinstance(error, UnknownAttemptError)
-    if "redirect" not in (said if is_unknown else f"{error} {said}").lower():
+    if "redirect" not in (said if is_unknown else f"{error.message} {said}").lower():
         return hint
     uri = to_one_line(redirect_uri(registration))[:MAX_TEXT]
     if is_unknown and depends_on_host(registration, current_app):

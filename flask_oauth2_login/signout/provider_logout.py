@@ -132,7 +132,7 @@ def back_channel(registration: Registration) -> Response:
     except OAuth2Error as error:
         log.warning("%s: a back-channel logout was refused. %s", registration.log_name, error)
         # Errors of this app or its store go only to the log, not to the caller.
-        text = str(error) if isinstance(error, IDTokenError) else "It can't be acted on now."
+        text = error.message if isinstance(error, IDTokenError) else "It can't be acted on now."
         body = {"error": "invalid_request", "error_description": text}
         return set_no_store(Response(json.dumps(body), 400, content_type="application/json"))
     return set_no_store(Response(status=200))

@@ -231,5 +231,6 @@ def require_given(store: object, where: object) -> None:
     if where is None or where == "":
         raise ConfigurationError(
             f"{type(store).__name__} needs a URL or a path, and was given {where!r}. Is a setting"
-            " missing?"
+            " missing?",
+            row="store-url",
         )

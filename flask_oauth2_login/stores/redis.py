@@ -313,7 +313,8 @@ def _connect(url: str) -> redis.Redis:
         pass
     raise ConfigurationError(
         "The store's URL is not a URL of Redis. Examples: 'redis://:password@host:6379/0', 'rediss://…'"
-        " (TLS), 'unix:///run/redis.sock'."
+        " (TLS), 'unix:///run/redis.sock'.",
+        row="store-url",
     )
 
 

@@ -198,7 +198,8 @@ class Database(ForkSafe):
         if missing:
             return ConfigurationError(
                 f"The store's tables are missing from the database ({', '.join(missing)}). Make"
-                " them with store.create_tables(), or a migration from store.metadata."
+                " them with store.create_tables(), or a migration from store.metadata.",
+                row="missing-tables",
             )
         kind = type(getattr(problem, "orig", None) or problem).__name__
         return StoreError(

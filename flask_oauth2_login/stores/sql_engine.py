@@ -67,7 +67,8 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
     if problem or engine is None:
         raise ConfigurationError(
             f"The store's URL can't be used: {problem}. Examples: 'sqlite:///logins.db',"
-            " 'postgresql+psycopg://user:password@host/database', 'mysql+pymysql://…'."
+            " 'postgresql+psycopg://user:password@host/database', 'mysql+pymysql://…'.",
+            row="store-url",
         )
     if engine.dialect.name == "sqlite" and not is_memory(engine.url):
         sa.event.listen(engine, "connect", _set_pragmas)

@@ -23,7 +23,8 @@ def require_usable_path(path: str) -> None:
         raise ConfigurationError(
             f"The SQLite file {path} can't be opened. The path must name a file, in a folder that"
             " exists and that this process can write to. (sqlite:////var/… is absolute,"
-            " sqlite:///… relative.)"
+            " sqlite:///… relative.)",
+            row="sqlite-file",
         )
 
 
@@ -40,7 +41,8 @@ def require_own_file(known: t.Collection[str], own: t.Collection[str], fix: str)
         raise ConfigurationError(
             f"The store's SQLite file has other tables too ({', '.join(others[:3])}). SQLite lets"
             " one connection write at a time, so the store would wait for a view that has written"
-            f" to the file and not yet committed. Give the store a file of its own, such as {fix}."
+            f" to the file and not yet committed. Give the store a file of its own, such as {fix}.",
+            row="sqlite-file-shared",
         )
 
 

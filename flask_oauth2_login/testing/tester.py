@@ -92,7 +92,9 @@ class LoginTester:
             openid = registration.handler.openid
             if not openid and (acr is not None or auth_time is not None):
                 raise ConfigurationError(
-                    f"The login {login!r} has no ID tokens, so it can have no acr and no auth_time."
+                    f"The login {login!r} has no ID tokens, so it can have no acr and no"
+                    " auth_time.",
+                    row="no-id-tokens",
                 )
             attempt = Attempt(
                 code_verifier=make_code_verifier(),
@@ -156,7 +158,8 @@ class LoginTester:
             found = find_login(require_here(login))
             if found is None:
                 raise ConfigurationError(
-                    f"Nobody is signed in at {login!r} with this client: call sign_in first."
+                    f"Nobody is signed in at {login!r} with this client: call sign_in first.",
+                    row="test-sign-in",
                 )
             found.end(reason)
             return Response()
@@ -241,7 +244,8 @@ def _find_roles(registration: Registration, roles: list[str]) -> FoundRoles:
     if not rules.paths:
         raise ConfigurationError(
             f"The login {registration.name!r} does not say where roles are, so nobody has any:"
-            " OAuth2Login(…, roles='path')."
+            " OAuth2Login(…, roles='path').",
+            row="no-role-path",
         )
     if rules.names is None:
         return {rules.paths[0]: (ID_TOKEN, roles)}
@@ -249,7 +253,8 @@ def _find_roles(registration: Registration, roles: list[str]) -> FoundRoles:
     if unknown := [role for role in roles if role not in words]:
         raise ConfigurationError(
             f"The login {registration.name!r} has no name for {', '.join(unknown)} in its"
-            f" role_names. It has: {', '.join(words)}."
+            f" role_names. It has: {', '.join(words)}.",
+            row="test-sign-in",
         )
     return {rules.paths[0]: (ID_TOKEN, [words[role] for role in roles])}
 
@@ -258,7 +263,8 @@ def _check_claims(registration: Registration, claims: t.Mapping[str, t.Any]) -> 
     if unknown := sorted(claims.keys() - set(registration.options.claims)):
         raise ConfigurationError(
             f"The login {registration.name!r} does not keep the claims {', '.join(unknown)}:"
-            f" OAuth2Login(…, claims={unknown})."
+            f" OAuth2Login(…, claims={unknown}).",
+            row="test-sign-in",
         )
     return dict(claims)
 

@@ -54,7 +54,8 @@ class Demands:
         if other.acr_values and not both:
             raise ConfigurationError(
                 f"A sign-in can't fulfil both acr_values={' '.join(self.acr_values)!r} and"
-                f" acr_values={' '.join(other.acr_values)!r}. Give them a value in common."
+                f" acr_values={' '.join(other.acr_values)!r}. Give them a value in common.",
+                row="guard-contradiction",
             )
         return Demands(min(ages, default=None), tuple(both) or self.acr_values)
 
@@ -87,7 +88,9 @@ def read_max_age(given: t.Any) -> float:
     except (TypeError, ValueError):
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise ConfigurationError(f"max_age={given!r} is not a number of seconds, such as 300.")
+        raise ConfigurationError(
+            f"max_age={given!r} is not a number of seconds, such as 300.", row="option-value"
+        )
     return int(seconds) if seconds == int(seconds) else seconds
 
 
@@ -103,7 +106,8 @@ def read_claims(params: Params) -> dict[str, dict[str, t.Any]]:
     except (TypeError, ValueError, AttributeError):
         raise ConfigurationError(
             f"claims={given!r} is not a dictionary of dictionaries, nor JSON of one. Write it like"
-            " claims={'id_token': {'acr': {'essential': True, 'values': ['gold']}}}."
+            " claims={'id_token': {'acr': {'essential': True, 'values': ['gold']}}}.",
+            row="claims-request",
         ) from None
 
 
@@ -115,11 +119,14 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
     :raises ConfigurationError: a name is reserved, or a demand can't be read.
     """
     if not isinstance(params, t.Mapping):
-        raise ConfigurationError(f"{what} must be a dictionary: {what}={{'prompt': 'login'}}.")
+        raise ConfigurationError(
+            f"{what} must be a dictionary: {what}={{'prompt': 'login'}}.", row="authorize-params"
+        )
     # Names that begin with "_" are arguments of `url_for`.
     if taken := sorted(name for name in params if name in reserved or name.startswith("_")):
         raise ConfigurationError(
-            f"{what} can't have {', '.join(taken)}: the sign-in sets that itself. Leave it out."
+            f"{what} can't have {', '.join(taken)}: the sign-in sets that itself. Leave it out.",
+            row="authorize-params",
         )
     read_demands(params)
     return dict(params)
@@ -147,7 +154,8 @@ def require_id_tokens(registration: Registration) -> None:
     if not registration.handler.openid:
         raise ConfigurationError(
             f"The login {registration.name!r} has no ID tokens, so nothing proves how recent or"
-            " how strong a sign-in is. Remove max_age and acr_values, or use OpenIDConnect(…)."
+            " how strong a sign-in is. Remove max_age and acr_values, or use OpenIDConnect(…).",
+            row="no-id-tokens",
         )
 
 

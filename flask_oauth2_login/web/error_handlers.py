@@ -183,9 +183,9 @@ def _problem(error: LoginRequired, name: str | None) -> Response:
     """Return a 401 that says where to sign in. The page that shows it adds its own ``next``."""
     links = _find_links(error, name)
     if len(links) == 1:
-        return _challenge(render_problem(401, str(error), login_url=links[0].url))
+        return _challenge(render_problem(401, error.message, login_url=links[0].url))
     logins = [{"name": link.name, "label": link.label, "login_url": link.url} for link in links]
-    return _challenge(render_problem(401, str(error), logins=logins))
+    return _challenge(render_problem(401, error.message, logins=logins))
 
 
 def _challenge(response: Response) -> Response:

@@ -89,7 +89,8 @@ def _able_to_have_roles(name: str | None, registration: Registration | None) -> 
     if registrations and not able:
         raise ConfigurationError(
             f"The guard demands a role, and the login {registrations[0].name!r} does not know where"
-            " roles are: OAuth2Login(…, roles='path'), such as roles='groups'."
+            " roles are: OAuth2Login(…, roles='path'), such as roles='groups'.",
+            row="no-role-path",
         )
     if registration is None or registration in able:
         return registration
@@ -155,5 +156,6 @@ def _passes(check: Check, identity: Identity) -> bool:
         passed.close()
     raise ConfigurationError(
         f"check= returned {type(passed).__name__}. It must be a plain function that returns True to"
-        " let the person in, or False to refuse."
+        " let the person in, or False to refuse.",
+        row="guard-check",
     )

@@ -55,7 +55,8 @@ def read_guard(given: t.Mapping[str, t.Any]) -> Guard:
     if check is not None and (not callable(check) or _is_not_plain(check)):
         raise ConfigurationError(
             f"check= takes a plain function of the identity that returns a bool, not {check!r}. An"
-            " async function or a generator would let everybody in."
+            " async function or a generator would let everybody in.",
+            row="guard-check",
         )
     reserved = RESERVED_PARAMS | {"next", "link"}
     extra = check_params("authorize_params", given.get("authorize_params") or {}, reserved)
@@ -96,7 +97,8 @@ def _read_roles(name: str, given: t.Any) -> frozenset[str]:
     ):
         raise ConfigurationError(
             f"{name}={given!r} is neither a role nor a list of roles: {name}='admin', or"
-            f" {name}=['admin', 'editor']."
+            f" {name}=['admin', 'editor'].",
+            row="guard-argument",
         )
     return frozenset(roles)
 
@@ -114,11 +116,14 @@ def _is_not_plain(check: t.Any) -> bool:
 def _unknown_argument(name: str, value: t.Any) -> ConfigurationError:
     """Return the error for an argument that would guard nothing."""
     if name in {"login", "name"} or get_close_matches(name, ["login"], 1, 0.75):
-        return ConfigurationError(f"Name the login first, without {name}=: ({value!r}, …).")
+        return ConfigurationError(
+            f"Name the login first, without {name}=: ({value!r}, …).", row="guard-argument"
+        )
     meant = ["acr_values"] if name.startswith("acr") else get_close_matches(name, ARGUMENTS, 1, 0.6)
     hint = f" Did you mean {meant[0]}?" if meant else ""
     return ConfigurationError(
         f"The guard has no argument {name!r}, and can't check it.{hint} It takes"
         f" {', '.join(ARGUMENTS)}. A permission is a role, or a check= function of the identity;"
-        f" what only the provider understands goes in authorize_params={{{name!r}: …}}."
+        f" what only the provider understands goes in authorize_params={{{name!r}: …}}.",
+        row="guard-argument",
     )

@@ -140,11 +140,13 @@ def _ambiguous(name: str | None) -> ConfigurationError:
     logins = current_extension().logins
     if name is None and len(logins) > 1:
         return ConfigurationError(
-            f"This app has several logins: login_url(name), of {', '.join(logins)}."
+            f"This app has several logins: login_url(name), of {', '.join(logins)}.",
+            row="several-logins",
         )
     return ConfigurationError(
         f"This request has no tenant that the login {name or next(iter(logins))!r} knows. Name one"
-        " in the link, by the variable of the login's URL: login_url('sso', org='acme')."
+        " in the link, by the variable of the login's URL: login_url('sso', org='acme').",
+        row="which-tenant",
     )
 
 

@@ -67,7 +67,8 @@ def login_required(view: t.Any = None, /, **demands: t.Any) -> t.Any:
         return lambda decorated: _guarded(decorated, view, read)
     raise ConfigurationError(
         "login_required decorates a view: @login_required, @login_required('github'), or"
-        " @login_required(scope='repo', check=function)."
+        " @login_required(scope='repo', check=function).",
+        row="guard-place",
     )
 
 
@@ -122,7 +123,8 @@ def _guarded(view: t.Any, login: str | None, demands: Guard) -> t.Any:
     if inspect.isclass(view):
         raise ConfigurationError(
             f"login_required decorates functions, and {view.__name__} is a class. Guard a class of"
-            " views by its attribute: decorators = [login_required]."
+            " views by its attribute: decorators = [login_required].",
+            row="guard-place",
         )
     if inspect.iscoroutinefunction(view):
 
@@ -169,7 +171,8 @@ def refuse_unguarded(app: Flask, endpoint: str | None) -> None:
     if not any(id(wrapper) in reached for wrapper in wrappers):
         raise ConfigurationError(
             f"The view {endpoint!r} is not guarded: @login_required stands above @app.route, which"
-            " has registered the bare function. Put @login_required below @app.route."
+            " has registered the bare function. Put @login_required below @app.route.",
+            row="guard-place",
         )
 
 

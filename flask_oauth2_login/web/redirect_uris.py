@@ -102,7 +102,8 @@ def further_callback_rule(app: Flask, registration: Registration) -> str | None:
         f"redirect_uri={redirect_uri!r} leads to {path!r}, where the login {name!r} does not"
         f" answer: its callback is at {' and '.join(rules)!r}. Register that URL with the provider"
         f" and as redirect_uri, or choose a url_prefix that {path!r} is below:"
-        " app.register_blueprint(login, url_prefix=…)."
+        " app.register_blueprint(login, url_prefix=…).",
+        row="redirect-uri-path",
     )
 
 

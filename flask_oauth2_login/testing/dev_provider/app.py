@@ -177,7 +177,8 @@ def _import_mock() -> t.Any:
     except ImportError:
         raise ConfigurationError(
             "The provider for development needs a library: python -m pip install oidc-provider-mock"
-            " 'authlib!=1.7.*' (the extra [example] of this package)."
+            " 'authlib!=1.7.*' (the extra [example] of this package).",
+            row="dev-provider",
         ) from None
     return SimpleNamespace(
         init_app=mock.init_app,

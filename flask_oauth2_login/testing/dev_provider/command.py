@@ -72,11 +72,12 @@ def read_people(path: Path) -> dict[str, dict[str, t.Any]]:
     try:
         people = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is not JSON: {error}.") from None
+        raise ConfigurationError(f"{path} is not JSON: {error}.", row="dev-provider") from None
     if not (
         isinstance(people, dict) and people and all(isinstance(c, dict) for c in people.values())
     ):
         raise ConfigurationError(
-            f'{path} must be an object of people by "sub", such as {{"ada": {{"name": "Ada"}}}}.'
+            f'{path} must be an object of people by "sub", such as {{"ada": {{"name": "Ada"}}}}.',
+            row="dev-provider",
         )
     return people

@@ -17,6 +17,27 @@ from .written_map import WrittenMap, is_usable
 ALL_IDS = f"SELECT id FROM {sql.RECORDS}"  # noqa: S608  (the name of a table)
 #: The query for `SQLiteStore.file_id`.
 FILE_ID = "PRAGMA user_version"
+#: How long (s) after a write another one may get the same time. Kernels set their clock of files at
+#: least every 10 ms.
+SAME_TIME = 0.1
+#: Times (ns) that all are multiples of this are too coarse to tell writes apart.
+COARSE = 1_000_000
+#: The most ids that are known to have no record.
+MAX_ABSENT = 10_000
+
+
+class _Seen(t.NamedTuple):
+    """A state of the file in which it was read without an error."""
+
+    #: What `SharedFile._look` returned before that.
+    looks: tuple[int, ...]
+    #: From when on no write can leave the file looking like that, by the monotonic clock.
+    settled_at: float
+    #: Ids that have no record in that state. The map has proved it after that time.
+    absent: set[str]
+
+
+_NEVER = _Seen((), 0.0, set())
 
 
 class SharedFile(SQLiteStore):
@@ -31,8 +52,8 @@ class SharedFile(SQLiteStore):
 
     def __init__(self, path: str, *, limit: int) -> None:
         self._map = WrittenMap(f"{path}-map")
-        #: What :meth:`_look` returned before the file was last read without an error.
-        self._seen: object = None
+        # Replaced as a whole, because other threads read it meanwhile.
+        self._seen = _NEVER
         #: The connection that the map was made with.
         self._mapped: sqlite3.Connection | None = None
         #: When to try again to make the map, by the monotonic clock.
@@ -41,23 +62,43 @@ class SharedFile(SQLiteStore):
         #: True after the last note has expired.
         self.has_endings = False
         #: What :meth:`_look` returned before the file was last searched for such notes.
-        self._searched: object = None
+        self._searched: tuple[int, ...] = ()
         super().__init__(path, limit=limit)
 
     def read(self, id: str) -> Stored | None:
-        looks = self._look()
-        if self._seen is not None and self._seen == looks and self._map.proves_absent(id):
+        looks, seen = self._look(), self._seen
+        if looks and looks == seen.looks and self._is_absent(id, seen):
             return None
-        is_new = self._mapped is not None and self._seen != looks
+        is_new = self._mapped is not None and looks != seen.looks
         found = self._run(lambda connection: self._read(connection, id, is_new=is_new))
-        if not self.has_endings and (looks is None or self._searched != looks):
+        if not self.has_endings and (not looks or self._searched != looks):
             if self._all(sql.HAS_ENDINGS):
                 # Never set back, because another thread may have found a newer note meanwhile.
                 self.has_endings = True
             self._searched = looks
-        # The look is from before the query, so the next call notices what is written during it.
-        self._seen = looks if self._mapped is not None else None
+        if self._mapped is None:
+            self._seen = _NEVER
+        elif looks != seen.looks:
+            # The look is from before the query, so the next call notices what is written during it.
+            self._seen = _Seen(looks, time.monotonic() + SAME_TIME, set())
         return found
+
+    def _is_absent(self, id: str, seen: _Seen) -> bool:
+        """Return True if no query is needed to know that there is no record with this id.
+
+        :param seen: a state in which the file is now.
+        """
+        if id in seen.absent:
+            return True
+        is_settled = time.monotonic() > seen.settled_at and seen.looks[-1] % COARSE
+        if not self._map.proves_absent(id):
+            return False
+        if is_settled:
+            # Whoever writes such a record from here on changes how the file looks.
+            if len(seen.absent) >= MAX_ABSENT:
+                seen.absent.clear()
+            seen.absent.add(id)
+        return True
 
     def _read(self, connection: sqlite3.Connection, id: str, *, is_new: bool) -> Stored | None:
         if is_new and connection.execute(FILE_ID).fetchone()[0] != self.file_id:
@@ -67,12 +108,15 @@ class SharedFile(SQLiteStore):
         found = connection.execute(sql.READ, (id, time.time())).fetchone()
         return Stored(*found) if found else None
 
-    def _look(self) -> object:
-        """Return a value that changes at each write: SQLite appends to the ``-wal`` file."""
+    def _look(self) -> tuple[int, ...]:
+        """Return a value that changes at each write: SQLite writes to the ``-wal`` file.
+
+        :returns: the time of the last write (ns) is at the end; empty if there is no such file.
+        """
         try:
             found = os.stat(f"{self.path}-wal")
         except OSError:
-            return None
+            return ()
         return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
 
     def _execute(
@@ -92,7 +136,7 @@ class SharedFile(SQLiteStore):
         connection = super()._open()
         if connection is not self._mapped:
             self._map.bind(self.file_id)
-            self._seen = self._mapped = None
+            self._seen, self._mapped = _NEVER, None
             # If that fails, a later call tries again. Until then every read is a query.
             if is_usable() and time.monotonic() >= self._next_try:
                 self._next_try = time.monotonic() + CHECK_INTERVAL

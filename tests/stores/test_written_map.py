@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_oauth2_login.stores import written_map
+from flask_oauth2_login.stores import shared_file, written_map
 from flask_oauth2_login.stores.local import LocalStore, open_local_store
 from flask_oauth2_login.stores.shared_file import SharedFile
 from flask_oauth2_login.stores.sqlite import SQLiteStore
@@ -138,6 +138,27 @@ def test_each_process_sees_what_another_writes_at_once(instance: Path) -> None:
         assert ended.sealed == ""
         assert new is not None
         assert new.sealed == "sealed"
+
+
+def test_a_write_at_the_same_tick_of_the_clock_as_another_is_seen(
+    instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow this machine is now.
+    monkeypatch.setattr(shared_file, "SAME_TIME", 600.0)
+    store, other = open_store(instance), open_store(instance)
+    # From now on SQLite writes to the beginning of its log, so that this file does not grow.
+    store.create("large", "x" * 6_000_000, {}, later())
+    path = next((instance / "oauth2_login").glob("*.db"))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    log = path.with_name(f"{path.name}-wal")
+    other.end("before", later())
+    tick = log.stat()
+    assert [store.read("login"), store.read("login")] == [None, None]
+    other.end("login", later())
+    os.utime(log, ns=(tick.st_atime_ns, tick.st_mtime_ns))
+    assert log.stat().st_size == tick.st_size
+    assert store.read("login") is not None
 
 
 def have_no_proc() -> None:

@@ -70,10 +70,14 @@ def read_private_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:
     """
     keys = tuple(_read_each(name, given))
     if not keys:
-        raise ConfigurationError(f"{name} has no key: give it a private key, as PEM or as a JWK.")
+        raise ConfigurationError(
+            f"{name} has no key: give it a private key, as PEM or as a JWK.", row="private-key"
+        )
     kids = [key.kid for key in keys]
     if twice := next((kid for kid in kids if kids.count(kid) > 1), None):
-        raise ConfigurationError(f"{name} has two keys with the kid {twice!r}: rename one.")
+        raise ConfigurationError(
+            f"{name} has two keys with the kid {twice!r}: rename one.", row="private-key"
+        )
     return keys
 
 
@@ -113,7 +117,8 @@ def _read_each(name: str, given: t.Any) -> t.Iterator[PrivateKey]:
     if not isinstance(given, Iterable):
         raise ConfigurationError(
             f"{name} is of type {type(given).__name__}: give it a key as PEM, a JWK, a JWK set, or"
-            " the path of a file with one."
+            " the path of a file with one.",
+            row="private-key",
         )
     for each in given:
         yield from _read_each(name, each)
@@ -128,7 +133,8 @@ def _read_text(name: str, given: str | bytes | Path) -> t.Iterator[PrivateKey]:
             # The text may be a key that was pasted wrongly, so it is not shown.
             raise ConfigurationError(
                 f"{name} is neither a key as PEM or JSON nor the path of a file that can be read."
-                " An environment variable needs the line breaks of a PEM: '-----BEGIN …'."
+                " An environment variable needs the line breaks of a PEM: '-----BEGIN …'.",
+                row="private-key",
             ) from None
     if text.lstrip().startswith("-----BEGIN"):
         yield _from_pem(name, text)
@@ -137,7 +143,7 @@ def _read_text(name: str, given: str | bytes | Path) -> t.Iterator[PrivateKey]:
         value = json.loads(text)
     except ValueError:
         raise ConfigurationError(
-            f"{name} is not a key: it has neither '-----BEGIN …' nor valid JSON."
+            f"{name} is not a key: it has neither '-----BEGIN …' nor valid JSON.", row="private-key"
         ) from None
     yield from _read_each(name, value)
 
@@ -150,13 +156,16 @@ def _from_pem(name: str, pem: str) -> PrivateKey:
         raise ConfigurationError(
             f"{name} has a public key or a certificate: give it the private key."
             if is_public
-            else f"{name} has a PEM that is not an unencrypted private key."
+            else f"{name} has a PEM that is not an unencrypted private key.",
+            row="private-key",
         ) from None
     if isinstance(native, RSAPrivateKey):
         _check_size(name, native.key_size)
     kind = next((kind for native_type, kind in _NATIVE if isinstance(native, native_type)), None)
     if kind is None:
-        raise ConfigurationError(f"{name} has a PEM of a type other than EC, RSA and Ed25519.")
+        raise ConfigurationError(
+            f"{name} has a PEM of a type other than EC, RSA and Ed25519.", row="private-key"
+        )
     return _checked(name, kind.import_key(t.cast(t.Any, native)), {})
 
 
@@ -168,17 +177,21 @@ def _from_jwk(name: str, jwk: t.Mapping[str, t.Any]) -> PrivateKey:
         is_private = key.is_private
     except (JoseError, ValueError, TypeError, KeyError):
         raise ConfigurationError(
-            f"{name} has a JWK that is not a key of the type EC, RSA or OKP (Ed25519)."
+            f"{name} has a JWK that is not a key of the type EC, RSA or OKP (Ed25519).",
+            row="private-key",
         ) from None
     if not is_private:
-        raise ConfigurationError(f"{name} has a public key: give it the private key.")
+        raise ConfigurationError(
+            f"{name} has a public key: give it the private key.", row="private-key"
+        )
     return _checked(name, key, jwk)
 
 
 def _check_size(name: str, size: int) -> None:
     if size < MIN_RSA_BITS:
         raise ConfigurationError(
-            f"{name} has an RSA key of {size} bits: make one of {MIN_RSA_BITS} or more."
+            f"{name} has an RSA key of {size} bits: make one of {MIN_RSA_BITS} or more.",
+            row="private-key",
         )
 
 
@@ -187,7 +200,9 @@ def _checked(name: str, key: Key, jwk: t.Mapping[str, t.Any]) -> PrivateKey:
     fitting = _fitting(str(public["kty"]), str(public.get("crv")))
     algorithm = str(jwk.get("alg"))
     if algorithm in KINDS and algorithm not in fitting:
-        raise ConfigurationError(f"{name} has a JWK whose alg {algorithm!r} does not fit its key.")
+        raise ConfigurationError(
+            f"{name} has a JWK whose alg {algorithm!r} does not fit its key.", row="private-key"
+        )
     kid = jwk.get("kid")
     return PrivateKey(
         kid if isinstance(kid, str) and kid else key.thumbprint(),

@@ -30,7 +30,9 @@ def ask_again(
     url = userinfo.add_params(url, handler.userinfo_params, token)
     method = handler.userinfo_method
     if isinstance(handler, OpenIDConnect):
-        members = userinfo.fetch_claims(api, method, url, token, handler.make_verifier)
+        members = userinfo.fetch_claims(
+            api, method, url, token, handler.make_verifier, handler.decrypt
+        )
         numeric = handler.numeric_sub
         return userinfo.merge_claims({"sub": id_claims.get("sub")}, members, numeric_sub=numeric)
     body = userinfo.make_body(handler.userinfo_query, handler.userinfo_form, token)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import typing as t
 
-from ..protocol import discovery
 from ..protocol.algorithms import HMACS, KINDS
 from ..protocol.errors import (
     IDTokenError,
@@ -25,14 +23,11 @@ from ..protocol.tracebacks import without_locals
 from . import userinfo
 from .access_token_claims import AccessTokenClaims
 from .endpoints import sources_of
-from .oauth2 import OAuth2
 from .option_values import dict_of, flag, list_of, one_of, optional_text
 from .options import HandlerOptions
 from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
-
-if t.TYPE_CHECKING:
-    from ..protocol.jwt import Verifier
+from .verification import Verification
 
 #: The claims that a scope requests (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
@@ -40,7 +35,7 @@ SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
 log = logging.getLogger("flask_oauth2_login")
 
 
-class OpenIDConnect(OAuth2):
+class OpenIDConnect(Verification):
     """A provider with OpenID Connect, and one client that is registered there.
 
     .. code-block:: python
@@ -70,6 +65,9 @@ class OpenIDConnect(OAuth2):
     :param leeway: how many seconds the provider's clock may differ from this machine's.
     :param numeric_sub: accept a ``sub`` that is a number, as text.
     :param nonce: False sends no nonce, for a provider that does not put it into the ID token.
+    :param decryption_key: the private key that encrypted ID tokens, UserInfo and logout tokens are
+        decrypted with, as PEM, JWK or JWK set, or the path of a file with one; several as a list.
+        Those that are signed alone are accepted, too, because only the signature counts.
     :param options: the options of :class:`OAuth2`. ``userinfo_url`` and ``revoke_url`` are used in
         place of the metadata's.
     :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.
@@ -98,6 +96,7 @@ class OpenIDConnect(OAuth2):
         leeway: float = LEEWAY,
         numeric_sub: bool = False,
         nonce: bool = True,
+        decryption_key: t.Any = None,
         **options: t.Unpack[HandlerOptions],
     ) -> None:
         # Set first, because they may make it unnecessary to fetch the metadata.
@@ -124,6 +123,10 @@ class OpenIDConnect(OAuth2):
         self._refreshed = RefreshedIDTokens(repr(self))
         self._access_tokens = AccessTokenClaims(repr(self))
         self.uses_nonce = flag("nonce", nonce)
+        if decryption_key is not None:
+            from ..protocol.encryption import read_decryption_keys
+
+            self.decryption_keys = read_decryption_keys("decryption_key", decryption_key)
         self._unsent = userinfo.UnsentClaims()
 
     def __repr__(self) -> str:
@@ -168,6 +171,7 @@ class OpenIDConnect(OAuth2):
                 raise UnusableIDTokenError("the token response has no ID token")
             from ..protocol.id_token import validate_id_token
 
+            token["id_token"] = self.decrypt(token["id_token"])
             token.id_claims = validate_id_token(
                 token["id_token"],
                 self.make_verifier(),
@@ -207,7 +211,9 @@ class OpenIDConnect(OAuth2):
         newer = super().renew(token, id_claims)
         if newer is not None and "id_token" in newer:
             try:
-                self._refreshed.check(newer, id_claims or {}, self.client_id, self.make_verifier)
+                self._refreshed.check(
+                    newer, id_claims or {}, self.client_id, self.make_verifier, self.decrypt
+                )
             except IDTokenError:
                 revoke((self, newer))
                 raise
@@ -249,7 +255,7 @@ class OpenIDConnect(OAuth2):
                     raise ProviderAnswerError("UserInfo can't be asked without an access token.")
                 url = userinfo.add_params(url, self.userinfo_params, token)
                 more = userinfo.fetch_claims(
-                    api, self.userinfo_method, url, token, self.make_verifier
+                    api, self.userinfo_method, url, token, self.make_verifier, self.decrypt
                 )
             except ProviderError as error:
                 # The ID token says who it is. Only what the developer demands is worth a failure.
@@ -284,51 +290,3 @@ class OpenIDConnect(OAuth2):
         elif missing:
             token.is_checked = False
         token.found_roles = found
-
-    @without_locals
-    def validate_logout_token(self, logout_token: str) -> dict[str, t.Any]:
-        """Validate a logout token: Back-Channel Logout 1.0, section 2.6.
-
-        The caller must refuse a ``jti`` that it has seen before.
-
-        :param logout_token: the parameter ``logout_token`` of the provider's request.
-        :returns: the claims, always with ``exp``.
-        :raises IDTokenError: a check failed.
-        :raises ProviderError: the provider's keys can't be fetched.
-        """
-        from ..protocol.id_token import validate_logout_token
-
-        return validate_logout_token(logout_token, self.make_verifier())
-
-    def preload(self) -> None:
-        """Import at registration what validation needs, to save the first visitor the wait."""
-        from ..protocol import id_token  # noqa: F401
-
-    @functools.cached_property
-    def _keys(self) -> t.Any:
-        from ..protocol.jwks import Keys
-
-        return Keys(self._fetch_keys)
-
-    def _fetch_keys(self) -> list[t.Any]:
-        from ..protocol.jwks import fetch_keys
-
-        return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
-
-    def make_verifier(self) -> Verifier:
-        """Return what a check compares the provider's tokens with."""
-        from ..protocol.jwt import Verifier
-
-        document = self.metadata
-        algorithms = self.algorithms or discovery.id_token_algorithms(document)
-        return Verifier(
-            self._keys,
-            algorithms,
-            self.client_id,
-            self.client_secret,
-            self.trusted_audiences,
-            self.issuer,
-            lambda iss, claims: discovery.is_issuer(iss, claims, document, self.issuer),
-            self.leeway,
-            self.numeric_sub,
-        )

@@ -17,7 +17,7 @@ from ..protocol.errors import (
     UserInfoRefusedError,
 )
 from ..protocol.identity import Identity, find_path, picks_verified
-from ..protocol.json_input import to_one_line
+from ..protocol.json_input import parse_json, to_one_line
 from ..protocol.refusal import find_reason
 from ..protocol.token import Token, find_refusal, redact
 from .resource_server import ResourceServer
@@ -155,12 +155,16 @@ def fetch_claims(
     url: str,
     token: Token,
     make_verifier: t.Callable[[], Verifier],
+    decrypt: t.Callable[[str], str],
 ) -> dict[str, t.Any]:
     """Return the claims that OpenID Connect's UserInfo endpoint sends: Core 1.0, section 5.3.
 
+    A response may be signed, encrypted, or both: section 5.3.2.
+
     :param make_verifier: called if the response is signed.
+    :param decrypt: called if the response is encrypted.
     :raises IDTokenError: the response is signed, and a check failed.
-    :raises ProviderError: the provider can't be reached, or sends no claims.
+    :raises ProviderError: the provider can't be reached, or sends no claims that can be read.
     """
     response = fetch(api, method, url, token)
     claims = response.json_object()
@@ -171,10 +175,14 @@ def fetch_claims(
         raise refused(f"UserInfo refused the access token with status {response.status}: {reason}.")
     jwt = _find_jwt(response) if response.status == 200 else None
     if jwt is not None and jwt.count(".") == 4:
-        raise ProviderAnswerError(
-            "The UserInfo response is encrypted, which is not supported: have the provider send it"
-            " signed, or as JSON."
-        )
+        try:
+            content = decrypt(jwt)
+        except IDTokenError as error:
+            text = f"The UserInfo response can't be read: {error.error_description}."
+            raise ProviderAnswerError(text) from None
+        # What is not signed is as good as an answer that is not encrypted: it came over TLS.
+        unsigned = parse_json(content.encode())
+        claims, jwt = (unsigned, None) if isinstance(unsigned, dict) else (None, content)
     if jwt is not None:
         from ..protocol.id_token import validate_userinfo
 

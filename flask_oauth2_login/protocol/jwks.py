@@ -19,7 +19,8 @@ JWK = t.Mapping[str, t.Any]
 #: The least bits of an RSA key: RFC 7518, section 3.3.
 MIN_RSA_BITS = 2048
 
-_TYPES: t.Mapping[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+#: The classes of keys by their ``kty``.
+KEY_TYPES: t.Mapping[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
 class Keys:
@@ -115,7 +116,7 @@ def import_key(jwk: JWK) -> Key | None:
         public = {name: jwk[name].rstrip("=") for name in members if name in jwk}
         if jwk["kty"] == "RSA" and bits(jwk["n"]) < MIN_RSA_BITS:
             return None
-        key = _TYPES[str(jwk["kty"])].import_key(public)
+        key = KEY_TYPES[str(jwk["kty"])].import_key(public)
         # joserfc checks some keys only when they are used.
         _ = key.public_key
     except Exception:  # malformed keys cause many kinds of errors in the libraries

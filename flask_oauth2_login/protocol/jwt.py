@@ -63,7 +63,7 @@ def parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
         raise IDTokenError("it is not a JWT")
     parts = token.split(".")
     if len(parts) == 5:
-        raise UnusableIDTokenError("the token itself is encrypted, which is not supported")
+        raise UnusableIDTokenError("it is encrypted, which is not supported of this kind of token")
     if len(parts) != 3:
         raise IDTokenError("it is not a JWT")
     header = json_object(parts[0])

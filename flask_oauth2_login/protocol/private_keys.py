@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -20,16 +21,16 @@ from joserfc.jws import JWSRegistry
 from . import base64url
 from .algorithms import KINDS
 from .errors import ConfigurationError
-from .jwks import MIN_RSA_BITS, Key, bits
+from .jwks import KEY_TYPES, MIN_RSA_BITS, Key, bits
 
 #: The members that a public key set must not have: RFC 7518, section 6; RFC 8037, section 2.
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 
-_TYPES: t.Mapping[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _NATIVE: tuple[tuple[type, type[Key]], ...] = (
     (EllipticCurvePrivateKey, ECKey),
     (RSAPrivateKey, RSAKey),
     (Ed25519PrivateKey, OKPKey),
+    (X25519PrivateKey, OKPKey),
 )
 _ALGORITHMS = JWSRegistry(algorithms=[alg for alg in KINDS if alg != "EdDSA"])
 
@@ -164,7 +165,8 @@ def _from_pem(name: str, pem: str) -> PrivateKey:
     kind = next((kind for native_type, kind in _NATIVE if isinstance(native, native_type)), None)
     if kind is None:
         raise ConfigurationError(
-            f"{name} has a PEM of a type other than EC, RSA and Ed25519.", row="private-key"
+            f"{name} has a PEM of a type other than EC, RSA, Ed25519 and X25519.",
+            row="private-key",
         )
     return _checked(name, kind.import_key(t.cast(t.Any, native)), {})
 
@@ -173,11 +175,11 @@ def _from_jwk(name: str, jwk: t.Mapping[str, t.Any]) -> PrivateKey:
     try:
         if jwk.get("kty") == "RSA":
             _check_size(name, bits(jwk["n"]))
-        key = _TYPES[str(jwk["kty"])].import_key(dict(jwk))
+        key = KEY_TYPES[str(jwk["kty"])].import_key(dict(jwk))
         is_private = key.is_private
     except (JoseError, ValueError, TypeError, KeyError):
         raise ConfigurationError(
-            f"{name} has a JWK that is not a key of the type EC, RSA or OKP (Ed25519).",
+            f"{name} has a JWK that is not a key of the type EC, RSA or OKP (Ed25519, X25519).",
             row="private-key",
         ) from None
     if not is_private:

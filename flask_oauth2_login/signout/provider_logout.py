@@ -188,9 +188,10 @@ def _of_the_same_algorithm(
 
     :raises IDTokenError: there are logins, and none is left.
     """
-    if openid_handler(registration).algorithms is not None:
+    handler = openid_handler(registration)
+    if handler.algorithms is not None:
         return logins
-    used = read_algorithm(request.form["logout_token"])
+    used = read_algorithm(handler.decrypt(request.form["logout_token"]))
     known = {login.key: read_algorithm(login.record.id_token) for login in logins}
     fitting = [login for login in logins if known[login.key] in {used, None}]
     if logins and not fitting:

@@ -443,8 +443,8 @@ def test_without_either_token_nobody_is_signed_in(
         (Answer(200, {"errcode": 40001, "errmsg": "invalid credential"}), "invalid credential"),
         (Answer(200, "<html>"), "no claims"),
         (Answer(200, "<html>", "application/jwt"), "no claims"),
-        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "application/jwt"), "UserInfo response is encrypted"),
-        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "text/plain"), "UserInfo response is encrypted"),
+        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "application/jwt"), "it is encrypted: give"),
+        (Answer(200, "eyJhIjoxfQ.a.b.c.d", "text/plain"), "it is encrypted: give"),
     ],
 )
 def test_a_person_whom_the_id_token_names_is_signed_in_without_userinfo(

@@ -4,6 +4,7 @@ from .authorization import AuthorizationAnswer as AuthorizationAnswer
 from .authorization import BadAuthorizationRequest as BadAuthorizationRequest
 from .browser import Browser as Browser
 from .cookies import Cookie as Cookie
+from .encryption import encrypt as encrypt
 from .grants import Grant as Grant
 from .messages import REDIRECT as REDIRECT
 from .messages import Answer as Answer

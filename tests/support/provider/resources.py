@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import typing as t
 from urllib.parse import urlencode
@@ -102,7 +103,9 @@ def userinfo(settings: Settings, request: Request) -> Answer:
     claims = override(access.grant.person, settings.userinfo_overrides)
     if settings.userinfo_signed:
         claims = {"iss": settings.issuer, "aud": settings.client_id, **claims}
-        return Answer(200, settings.sign(claims), "application/jwt")
+        return Answer(200, settings.encrypted(settings.sign(claims)), "application/jwt")
+    if settings.encrypted_by is not None:
+        return Answer(200, settings.encrypted(json.dumps(claims)), "application/jwt")
     return Answer(200, claims)
 
 

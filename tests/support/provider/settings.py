@@ -84,6 +84,8 @@ class Settings:
     userinfo_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: Whether UserInfo answers with a signed token.
     userinfo_signed: bool = False
+    #: Encrypts the ID tokens of the token endpoint, and the answers of UserInfo: see `encrypt`.
+    encrypted_by: t.Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         self.url = ""
@@ -233,6 +235,10 @@ class Settings:
         key = self.keys[0] if key is None else key
         default = key.alg if isinstance(key, SigningKey) else "HS256"
         return sign(claims, key, alg or default, header)
+
+    def encrypted(self, text: str) -> str:
+        """A token as this provider sends it: encrypted, where it is set so."""
+        return text if self.encrypted_by is None else self.encrypted_by(text)
 
     @property
     def latest_grant(self) -> Grant:

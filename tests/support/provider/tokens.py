@@ -128,7 +128,7 @@ def _tokens(settings: Settings, grant: Grant, scope: str, *, first: bool) -> dic
     if "openid" in scope.split() and (first or settings.id_token_at_refresh):
         # Core, section 12.2: those of a renewal have no nonce.
         whose = grant if first else dataclasses.replace(grant, nonce=None)
-        more["id_token"] = _id_token(settings, whose, access.value)
+        more["id_token"] = settings.encrypted(_id_token(settings, whose, access.value))
     return _members(settings, access.value, scope, **more)
 
 

@@ -1,0 +1,88 @@
+"""What an OpenID Provider's tokens are verified and decrypted with."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ..protocol import discovery
+from ..protocol.tracebacks import without_locals
+from .oauth2 import OAuth2
+
+if t.TYPE_CHECKING:
+    from ..protocol.jwt import Verifier
+
+
+class Verification(OAuth2):
+    """A handler's checks of the provider's signed and encrypted tokens, whatever they are about."""
+
+    issuer: str
+    #: The accepted signature algorithms; None for the asymmetric ones of the metadata.
+    algorithms: tuple[str, ...] | None
+    #: The clients that a token may name in ``aud`` beside this one.
+    trusted_audiences: frozenset[str]
+    #: How many seconds the provider's clock may differ from this machine's.
+    leeway: float
+    #: True to accept a ``sub`` that is a number, as text.
+    numeric_sub: bool
+
+    @without_locals
+    def validate_logout_token(self, logout_token: str) -> dict[str, t.Any]:
+        """Validate a logout token: Back-Channel Logout 1.0, section 2.6.
+
+        The caller must refuse a ``jti`` that it has seen before.
+
+        :param logout_token: the parameter ``logout_token`` of the provider's request.
+        :returns: the claims, always with ``exp``.
+        :raises IDTokenError: a check failed.
+        :raises ProviderError: the provider's keys can't be fetched.
+        """
+        from ..protocol.id_token import validate_logout_token
+
+        return validate_logout_token(self.decrypt(logout_token), self.make_verifier())
+
+    @without_locals
+    def decrypt(self, token: t.Any) -> t.Any:
+        """Return the signed token that an encrypted one contains: RFC 7519, section 5.2.
+
+        :returns: its content, unchecked; the token itself if it is not encrypted.
+        :raises IDTokenError: it can't be decrypted, or contains another encrypted token.
+        """
+        if not isinstance(token, str) or token.count(".") != 4:
+            return token
+        from ..protocol.encryption import decrypt
+
+        return decrypt(token, self.decryption_keys)
+
+    def preload(self) -> None:
+        """Import at registration what validation needs, to save the first visitor the wait."""
+        from ..protocol import id_token  # noqa: F401
+
+    @functools.cached_property
+    def _keys(self) -> t.Any:
+        from ..protocol.jwks import Keys
+
+        return Keys(self._fetch_keys)
+
+    def _fetch_keys(self) -> list[t.Any]:
+        from ..protocol.jwks import fetch_keys
+
+        return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
+
+    def make_verifier(self) -> Verifier:
+        """Return what a check compares the provider's tokens with."""
+        from ..protocol.jwt import Verifier
+
+        document = self.metadata
+        algorithms = self.algorithms or discovery.id_token_algorithms(document)
+        return Verifier(
+            self._keys,
+            algorithms,
+            self.client_id,
+            self.client_secret,
+            self.trusted_audiences,
+            self.issuer,
+            lambda iss, claims: discovery.is_issuer(iss, claims, document, self.issuer),
+            self.leeway,
+            self.numeric_sub,
+        )

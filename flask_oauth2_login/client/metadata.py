@@ -7,13 +7,6 @@ from urllib.parse import urlsplit
 
 from ..protocol import authorization, discovery, urls
 from ..protocol.cache import Cache
-from ..protocol.client_auth import (
-    SECRET_AUTHS,
-    ClientAuth,
-    client_secret_basic,
-    client_secret_post,
-    no_client_auth,
-)
 from ..protocol.discovery import ENDPOINTS
 from ..protocol.errors import ConfigurationError, ProviderAnswerError
 from .endpoints import Endpoints
@@ -115,7 +108,7 @@ class MetadataEndpoints(Endpoints):
         given = getattr(self, name)
         if self.issuer is None:
             return super().endpoint(name)
-        url = urls.join(self.site, given) if given else self.metadata.get(ENDPOINTS[name])
+        url = urls.join(self.site, given) if given else self._in_metadata(name)
         if not url:
             raise ProviderAnswerError(
                 f"The metadata of {self.issuer} have no {ENDPOINTS[name]}: give it as {name}=…."
@@ -142,7 +135,19 @@ class MetadataEndpoints(Endpoints):
         """
         if self.issuer is None or name not in ENDPOINTS:
             return super().has_endpoint(name)
-        return bool(getattr(self, name) or self.metadata.get(ENDPOINTS[name]))
+        return bool(getattr(self, name) or self._in_metadata(name))
+
+    def _in_metadata(self, name: str) -> t.Any:
+        """Return the metadata's endpoint; for a client with a certificate, its alias.
+
+        RFC 8705, section 5: a server may ask for certificates at endpoints of their own only.
+        """
+        member = ENDPOINTS[name]
+        if self.cert is not None and name not in OF_BROWSERS:
+            aliases = self.metadata.get(discovery.TLS_ALIASES)
+            if isinstance(aliases, t.Mapping) and isinstance(aliases.get(member), str):
+                return aliases[member]
+        return self.metadata.get(member)
 
     def check_issuer(self, iss: str | None) -> None:
         """Check the ``iss`` of an authorization response: RFC 9207, section 2.4.
@@ -155,15 +160,3 @@ class MetadataEndpoints(Endpoints):
         """
         if self.issuer is not None:
             authorization.check_issuer(iss, self.issuer, self.metadata)
-
-    def _client_auth(self) -> ClientAuth:
-        """Return how the client authenticates: by the option, or else as the metadata say."""
-        if not self.client_secret and self.client_auth in {None, *SECRET_AUTHS}:
-            return no_client_auth
-        if self.client_auth is not None or self.issuer is None:
-            return self.client_auth or client_secret_post
-        # The default is Basic: RFC 8414, section 2; Core, section 9.
-        methods = self.metadata.get("token_endpoint_auth_methods_supported")
-        if isinstance(methods, list) and "client_secret_basic" not in methods:
-            return client_secret_post
-        return client_secret_basic

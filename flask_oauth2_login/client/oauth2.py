@@ -35,7 +35,8 @@ class OAuth2(TokenEndpoint):
     A handler makes no ``state``, PKCE or nonce by itself: ``OAuth2Login`` does that.
 
     :param client_id: the client's identifier, as it is registered with the provider.
-    :param client_secret: the client's secret; None or ``""`` for a public client.
+    :param client_secret: the client's secret; None or ``""`` for a public client, and for one that
+        authenticates by its ``private_key`` or its certificate.
     :param site: the URL that paths of endpoints are appended to. It may be empty if all endpoints
         are absolute URLs. It may be assigned later, also between the authorization request and the
         token request, for providers where each customer has a host of its own.
@@ -91,6 +92,7 @@ class OAuth2(TokenEndpoint):
         self.check_answer_urls()
         if self.answer_hmac and not self.client_secret:
             raise ConfigurationError("answer_hmac=True needs a secret.", row="options-together")
+        self.check_client_auth()
         self._set_issuer(issuer, metadata)
 
     def __repr__(self) -> str:

@@ -48,7 +48,8 @@ class OpenIDConnect(Verification):
     section 3.1.3.7.
 
     :param client_id: the client's identifier, as it is registered with the provider.
-    :param client_secret: the client's secret; None or ``""`` for a public client.
+    :param client_secret: the client's secret; None or ``""`` for a public client, and for one that
+        authenticates by its ``private_key`` or its certificate.
     :param issuer: the provider's issuer, exactly as the provider writes it.
     :param redirect_uri: the URL that the provider sends the browser back to, as it is registered.
     :param metadata: the whole metadata document. It is not fetched then.

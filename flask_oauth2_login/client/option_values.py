@@ -9,6 +9,9 @@ import typing as t
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 
+if t.TYPE_CHECKING:
+    from ..protocol.private_keys import PrivateKey
+
 
 def credential(name: str, value: t.Any) -> str:
     """Return a credential as it is given, unless a copy has changed it.
@@ -142,6 +145,33 @@ def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any
             f"{name}={value!r} is not one of {', '.join(map(str, known))}.", row="option-value"
         )
     return value
+
+
+def private_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:
+    """Return the private keys of an option; an empty tuple for None.
+
+    :raises ConfigurationError: a key can't be read.
+    """
+    if given is None or given == ():
+        return ()
+    # Imported here, because few logins have keys.
+    from ..protocol.private_keys import read_private_keys
+
+    return read_private_keys(name, given)
+
+
+def audience(name: str, given: str | None) -> str | None:
+    """Return the audience of assertions: ``"token_url"``, an absolute URL, or None.
+
+    :raises ConfigurationError: it is something else.
+    """
+    if given is not None and given != "token_url" and not urls.is_absolute(text(name, given)):
+        raise ConfigurationError(
+            f"{name}={given!r} is neither 'token_url' nor an absolute URL, such as the provider's"
+            " issuer.",
+            row="option-value",
+        )
+    return given
 
 
 def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[str]) -> None:

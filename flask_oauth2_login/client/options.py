@@ -13,21 +13,27 @@ import typing as t
 from dataclasses import field
 
 from ..protocol import urls
+from ..protocol.algorithms import KINDS
 from ..protocol.client_auth import ClientAuth, find_client_auth
 from ..protocol.errors import ConfigurationError
 from ..protocol.http_options import HTTPOptions, Timeout
 from ..protocol.identity import Fields, check_fields
 from .answer_urls import read_domains
 from .option_values import (
+    audience,
     dict_of,
     flag,
     list_of,
     one_of,
     optional_text,
+    private_keys,
     refuse_unknown_names,
     set_of,
     text,
 )
+
+if t.TYPE_CHECKING:
+    from ..protocol.private_keys import PrivateKey
 
 
 class HandlerOptions(t.TypedDict, total=False):
@@ -45,6 +51,9 @@ class HandlerOptions(t.TypedDict, total=False):
     api_origins: t.Iterable[str]
     answer_domains: t.Iterable[str]
     client_auth: str | ClientAuth | None
+    private_key: t.Any
+    assertion_algorithm: str | None
+    assertion_audience: str | None
     pkce: bool
     scope_separator: str
     scope_aliases: t.Mapping[str, str] | None
@@ -163,9 +172,25 @@ class Options:
     #: URL that names the domain itself, after the braces, does not need it.
     answer_domains: frozenset[str] = field(default=frozenset(), metadata=checked_by(read_domains))
     #: How the client authenticates at the token endpoint (RFC 6749, section 2.3):
-    #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``, ``"none"``,
-    #: or a function that changes a :class:`TokenRequest`.
+    #: ``"client_secret_post"`` (the default with a secret), ``"client_secret_basic"``,
+    #: ``"private_key_jwt"`` (RFC 7523; the default with a ``private_key`` and no secret),
+    #: ``"client_secret_jwt"``, ``"tls_client_auth"`` or ``"self_signed_tls_client_auth"`` (RFC
+    #: 8705, with ``cert``), ``"none"``, or a function that changes a :class:`TokenRequest`.
     client_auth: ClientAuth | None = field(default=None, metadata=checked_by(_client_auth))
+    #: The client's private key: as PEM, as a JWK or a JWK set (a dictionary, or JSON), the path of
+    #: a file with one of these, or a list of them. Of several the first signs. The login serves
+    #: all of their public keys at ``<url_prefix>/jwks.json``.
+    private_key: tuple[PrivateKey, ...] = field(default=(), metadata=checked_by(private_keys))
+    #: The algorithm of the client's assertions, such as ``"PS256"``. By default it is the ``alg``
+    #: of a JWK; else the first of ES256, EdDSA, PS256 and RS256 that the key can and the metadata
+    #: name (``token_endpoint_auth_signing_alg_values_supported``). For an RSA key without such
+    #: metadata, it is RS256.
+    assertion_algorithm: str | None = field(
+        default=None, metadata=checked_by(_choice(None, *KINDS))
+    )
+    #: Whom the client's assertions are for (``aud``): an absolute URL, or ``"token_url"`` for that
+    #: of the token endpoint. By default it is the issuer; without one, the token endpoint.
+    assertion_audience: str | None = field(default=None, metadata=checked_by(audience))
     #: Send a PKCE challenge (RFC 7636). False is for the few providers that reject it.
     pkce: bool = True
     #: The string between scopes, if this provider wants something other than a space.

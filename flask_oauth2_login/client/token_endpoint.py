@@ -10,16 +10,15 @@ from ..protocol.errors import ProviderError
 from ..protocol.token import Token
 from ..protocol.token_request import request_token
 from .answer_urls import Sources, has_places
-from .metadata import MetadataEndpoints
+from .client_credentials import ClientCredentials
 
 if t.TYPE_CHECKING:
     from ..protocol.private_keys import PrivateKey
 
 
-class TokenEndpoint(MetadataEndpoints):
+class TokenEndpoint(ClientCredentials):
     """A handler's requests to the endpoints at which a client authenticates."""
 
-    client_id: str
     #: True if the provider sends ID tokens, which have the request's nonce.
     openid: t.ClassVar[bool] = False
     #: The client's private keys that decrypt what the provider encrypts for it, the newest first.
@@ -75,4 +74,5 @@ class TokenEndpoint(MetadataEndpoints):
             self.client_secret,
             self.client_id_param,
             {"Accept": "application/json", **self.headers},
+            make_assertion=self._assertion_maker(),
         )

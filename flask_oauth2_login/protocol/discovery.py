@@ -28,6 +28,8 @@ ENDPOINTS = {
     "end_session_url": "end_session_endpoint",
     "jwks_url": "jwks_uri",
 }
+#: The metadata's member with the endpoints for clients with a certificate: RFC 8705, section 5.
+TLS_ALIASES = "mtls_endpoint_aliases"
 #: The last part of Microsoft Entra's issuers for any tenant. The issuer in their metadata has
 #: :data:`TENANT` in its place.
 ANY_TENANT = ("common", "organizations", "consumers")

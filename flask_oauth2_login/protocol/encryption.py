@@ -53,12 +53,14 @@ def _for_decryption(name: str, key: PrivateKey) -> PrivateKey:
     if key.use == "sig" or (kty != "RSA" and members.get("crv") not in _CURVES):
         raise ConfigurationError(
             f"{name} has a key for signatures, {key.kid!r}: give it a key of its own that can"
-            f" decrypt, RSA or one of the curves {', '.join(_CURVES)}."
+            f" decrypt, RSA or one of the curves {', '.join(_CURVES)}.",
+            row="decryption-key",
         )
     if named is not None and named not in fitting:
         raise ConfigurationError(
             f"{name} has a JWK whose alg {named!r} is none of those that are supported for its"
-            f" key: {', '.join(fitting)}."
+            f" key: {', '.join(fitting)}.",
+            row="decryption-key",
         )
     # "key_ops" may have another name than the library looks for.
     kept = {member: value for member, value in members.items() if member != "key_ops"}

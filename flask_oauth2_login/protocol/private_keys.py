@@ -82,6 +82,38 @@ def read_private_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:
     return keys
 
 
+def find_signer(
+    name: str, keys: t.Iterable[PrivateKey], accepted: t.Collection[t.Any] | None
+) -> tuple[PrivateKey, str]:
+    """Return the first key that can sign by an accepted algorithm, and that algorithm.
+
+    :param name: the option that has the keys, for the error.
+    :param accepted: the algorithms that the provider accepts; None if it does not say it. An RSA
+        key without an ``alg`` then signs by RS256, which all providers should accept: OpenID
+        Connect Core 1.0, section 15.1.
+    :raises ConfigurationError: none of the keys can sign by one of them.
+    """
+    can: list[str] = []
+    for key in keys:
+        if key.use == "enc":
+            continue
+        if accepted is None:
+            return key, "RS256" if "RS256" in key.algorithms else key.algorithms[0]
+        if found := next((alg for alg in key.algorithms if alg in accepted), None):
+            return key, found
+        can += key.algorithms
+    if not can:
+        raise ConfigurationError(
+            f"{name} has no key that signs: its keys have the use 'enc'.", row="private-key"
+        )
+    raise ConfigurationError(
+        f"{name} has keys for {', '.join(can)}, and the provider accepts"
+        f" {', '.join(map(str, accepted or ()))}: make a key for one of these, such as by"
+        " `flask oauth2 new-key NAME --alg …`.",
+        row="private-key",
+    )
+
+
 def sign_jwt(
     key: PrivateKey, algorithm: str, claims: t.Mapping[str, t.Any], **header: t.Any
 ) -> str:
@@ -138,7 +170,8 @@ def _read_text(name: str, given: str | bytes | Path) -> t.Iterator[PrivateKey]:
                 row="private-key",
             ) from None
     if text.lstrip().startswith("-----BEGIN"):
-        yield _from_pem(name, text)
+        # Variables of the environment often have the line breaks of a key as two characters.
+        yield _from_pem(name, text.replace("\\n", "\n"))
         return
     try:
         value = json.loads(text)

@@ -69,12 +69,12 @@ def request_token(
         concern = said_concern(refusal)
         if concern is None and refusal.status_code == 401 and "Authorization" in request.headers:
             # Section 5.2: this is the status for credentials in that header that are wrong.
-            detail = client_refused(request.client_id, client_auth)
+            detail = client_refused(request, client_auth)
             detail += f" The answer was: {refusal.message}"
             raise TokenError("invalid_client", None, 401, detail=detail) from None
         if concern is not Concern.CLIENT:
             raise
-        detail = client_refused(request.client_id, client_auth)
+        detail = client_refused(request, client_auth)
         if isinstance(refusal, UnnamedRefusalError):
             raise UnnamedRefusalError(
                 f"{refusal.message} {detail}",

@@ -28,9 +28,8 @@ ROW_WORDS: t.Mapping[str, str] = {
     "scope": "the scopes that a sign-in requests by default",
     "roles": "where a person's roles are: a path, or a list of paths",
     "protocol": '"oauth2" for a provider that has an issuer and no ID tokens',
-    "signed_secret": "what the JWT says that is this provider's client secret: key_id, issuer and"
-    " audience",
-    "private_key": "the key that signs it, as PEM text",
+    "signed_secret": "what the JWT says that is this provider's client secret, signed by"
+    " private_key: key_id, issuer and audience",
     "variables": "names in braces, which the developer sets, with their defaults",
     "register_url": "the page where an app is registered",
     "console": "what that page calls its fields: redirect_uri (redirect_domain, if it takes only a"
@@ -160,7 +159,7 @@ def make_handler(
                 " key_id, issuer and audience.",
                 row="preset-description",
             )
-        options["client_auth"] = SignedSecret(preset.get("private_key"), **signed)
+        options["client_auth"] = SignedSecret(options.pop("private_key", None), **signed)
     kind = OpenIDConnect if protocol == "openid" else OAuth2
     if kind is OpenIDConnect:
         # The site of a preset has already been put into its URLs.

@@ -10,12 +10,16 @@ import typing as t
 from ..client.oauth2 import OAuth2
 from ..client.option_values import credential
 from ..config import Config
+from ..protocol.client_auth import TLS_AUTHS, auth_name
 from ..protocol.errors import ConfigurationError
 from ..protocol.roles import RoleRules, read_rules
 from .overlays import SOURCES, config_key
 from .presets import Preset, find_preset, make_handler
 from .rows import find_row
 from .variables import fill_in
+
+#: The methods by which the client's certificate authenticates it.
+TLS_METHODS = frozenset(map(auth_name, TLS_AUTHS))
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -41,23 +45,18 @@ def handler_of_preset(
         client_id, client_secret = config.credentials(id_key, secret_key)
         client_id = credential("client_id", client_id)
         # The secret of a public client is set to None.
-        is_secret_needed = found.get("client_auth") != "none" and "signed_secret" not in found
-        if is_secret_needed and not config.has(secret_key):
+        if is_secret_needed(found) and not config.has(secret_key):
             credential("client_secret", None)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error.message} The login {login!r} reads {id_key} and {secret_key} of app.config"
-            " when it is registered. (A public client has no secret: set that to None.)"
+            " when it is registered. (A public client has no secret: set that to None."
+            f" A client with a key has {config_key(name, 'private_key')} instead.)"
             f"{_hint_of_environment(config, id_key, secret_key)}",
             row=error.row,
         ) from None
-    if "signed_secret" in found and not found.get("private_key"):
-        key = config_key(name, "private_key")
-        raise ConfigurationError(
-            f"The preset {name!r} signs its client secret itself: set app.config[{key!r}] to the"
-            " text of the private key that you downloaded (.p8).",
-            row="private-key",
-        )
+    if not found.get("private_key"):
+        _refuse_missing_key(name, found)
     if found.get("confirmed") is False:
         log.warning(
             "The preset %r is unconfirmed: too few sources agree on it, or a part of it is"
@@ -71,6 +70,28 @@ def handler_of_preset(
 def credential_keys(name: str) -> tuple[str, str]:
     """Return the keys of ``app.config`` that have a preset's client id and secret."""
     return config_key(name, "CLIENT_ID"), config_key(name, "CLIENT_SECRET")
+
+
+def is_secret_needed(preset: Preset) -> bool:
+    """Return True if a provider's client has a secret, because it has nothing else to show."""
+    has_none = preset.get("client_auth") in ("none", "private_key_jwt", *TLS_METHODS)
+    return not (has_none or "signed_secret" in preset or preset.get("private_key"))
+
+
+def _refuse_missing_key(name: str, preset: Preset) -> None:
+    key = config_key(name, "private_key")
+    if "signed_secret" in preset:
+        raise ConfigurationError(
+            f"The preset {name!r} signs its client secret itself: set app.config[{key!r}] to the"
+            " text of the private key that you downloaded (.p8).",
+            row="private-key",
+        )
+    if preset.get("client_auth") == "private_key_jwt":
+        raise ConfigurationError(
+            f"At the provider {name!r}, the client authenticates by a private key: set"
+            f" app.config[{key!r}] to its PEM or JWK. `flask oauth2 new-key {name}` makes one.",
+            row="private-key",
+        )
 
 
 def _hint_of_environment(config: Config, *keys: str) -> str:

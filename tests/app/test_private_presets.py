@@ -61,6 +61,10 @@ WRONG: list[tuple[str, t.Any]] = [
     ("scope_separator", 5),
     ("label", {"de": "x"}),
     ("client_auth", ["x"]),
+    ("private_key", 5),
+    ("private_key", "password"),
+    ("assertion_algorithm", "HS256"),
+    ("assertion_audience", "sso.example"),
     ("protocol", ["x"]),
     ("metadata", "x"),
     ("proxies", "http://user:password@proxy.example"),
@@ -77,7 +81,7 @@ WRONG: list[tuple[str, t.Any]] = [
 
 @pytest.mark.parametrize(("word", "value"), WRONG)
 def test_a_member_of_another_type_is_told_by_its_name(word: str, value: t.Any) -> None:
-    config = {"SSO_PRIVATE_KEY": "a-key"}
+    config = {"SSO_PRIVATE_KEY": "a-key"} if word == "signed_secret" else {}
     with pytest.raises(ConfigurationError, match=word) as told:
         register({"issuer": SITE, word: value}, **config)
     assert "password" not in str(told.value)

@@ -60,4 +60,4 @@ def test_id_and_secret_are_encoded_as_a_form_first(
 
 def test_a_method_that_is_not_known_is_told() -> None:
     with pytest.raises(ConfigurationError, match="client_secret_basic"):
-        find_client_auth("client_secret_jwt")
+        find_client_auth("client_secret_cookie")

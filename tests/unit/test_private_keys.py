@@ -120,3 +120,9 @@ def test_what_is_no_private_key_is_refused(given: t.Any, text: str) -> None:
         read_private_keys("private_key", given)
     assert "c2VjcmV0" not in str(caught.value)
     assert "AAAA" not in str(caught.value)
+
+
+def test_line_breaks_of_an_environment_variable_may_be_two_characters() -> None:
+    pem = EC.as_pem(private=True).decode().replace("\n", "\\n")
+    (found,) = read_private_keys("private_key", pem)
+    assert found.kid == EC.thumbprint()

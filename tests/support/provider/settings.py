@@ -10,6 +10,8 @@ import typing as t
 from .grants import AccessToken, Claims, Grant, Grants
 from .signing import Overrides, SigningKey, half_hash, make_key, override, sign
 
+#: The methods of clients with a secret, which it gets itself.
+SECRET_METHODS = {"client_secret_basic", "client_secret_post"}
 BACKCHANNEL_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
@@ -37,6 +39,16 @@ class Settings:
     client_auth_methods: set[str] = dataclasses.field(
         default_factory=lambda: {"client_secret_basic", "client_secret_post"}
     )
+    #: The client's public keys, as JWKs, for ``private_key_jwt``.
+    client_keys: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    #: The algorithms by which they may sign.
+    assertion_algorithms: list[str] = dataclasses.field(
+        default_factory=lambda: ["ES256", "EdDSA", "PS256", "RS256"]
+    )
+    #: The audience of assertions; None for the issuer.
+    assertion_audience: str | None = None
+    #: The common name of the client's certificate, for ``tls_client_auth``; None for any.
+    client_cert_name: str | None = None
     #: What it calls ``client_id``.
     client_id_param: str = "client_id"
     #: The scheme of an Authorization header that has an access token.
@@ -94,6 +106,8 @@ class Settings:
         self.authorizations: list[dict[str, str]] = []
         #: The parameters of each request for sign-out.
         self.sign_outs: list[dict[str, str]] = []
+        #: The ``jti`` of each assertion that came.
+        self.seen_jtis: set[str] = set()
         self._rotations = 0
 
     @property
@@ -114,7 +128,7 @@ class Settings:
             "end_session_endpoint": "/logout",
             "jwks_uri": "/jwks",
         }
-        methods = sorted(self.client_auth_methods) if self.client_secret else ["none"]
+        methods = ["none"] if self.is_public else sorted(self.client_auth_methods)
         members = {
             "issuer": self.issuer,
             **{name: self.url + path for name, path in endpoints.items()},
@@ -130,6 +144,10 @@ class Settings:
             "id_token_signing_alg_values_supported": sorted({key.alg for key in self.keys}),
             "token_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": [
+                *self.assertion_algorithms,
+                "HS256",
+            ],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": self.send_iss,
             "backchannel_logout_supported": True,
@@ -138,6 +156,11 @@ class Settings:
             "frontchannel_logout_session_supported": True,
         }
         return override(members, self.metadata_overrides)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the client has nothing to authenticate with."""
+        return self.client_secret is None and self.client_auth_methods <= SECRET_METHODS
 
     def jwks(self) -> dict[str, t.Any]:
         """The key set."""

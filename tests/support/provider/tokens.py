@@ -10,11 +10,14 @@ import typing as t
 from hashlib import sha256
 from urllib.parse import unquote_plus
 
+from .assertions import read_assertion
 from .grants import Grant, Refusal
 from .messages import Answer, Request
 from .settings import Settings
 from .signing import encode, override
 
+#: The methods by which a certificate authenticates the client.
+TLS_METHODS = {"tls_client_auth", "self_signed_tls_client_auth"}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -59,6 +62,11 @@ def _read_client(settings: Settings, request: Request) -> dict[str, str]:
             raise Refusal("invalid_request", "a parameter is repeated")
         params = dict(request.form)
     header = request.headers.get("Authorization")
+    if "client_assertion" in params:
+        if header is not None or "client_secret" in params:
+            raise Refusal("invalid_request", "the client authenticates in two ways")
+        _check_method(settings, read_assertion(settings, params))
+        return params
     if header is not None:
         if "client_secret" in params:
             raise Refusal("invalid_request", "the client authenticates in two ways")
@@ -68,8 +76,24 @@ def _read_client(settings: Settings, request: Request) -> dict[str, str]:
     else:
         method, client_id = "client_secret_post", params.get(settings.client_id_param, "")
         secret = params.get("client_secret")
-    _check_client(settings, method, client_id, secret)
+    if TLS_METHODS & settings.client_auth_methods:
+        _check_certificate(settings, request, client_id)
+    else:
+        _check_client(settings, method, client_id, secret)
     return params
+
+
+def _check_certificate(settings: Settings, request: Request, client_id: str) -> None:
+    """RFC 8705, section 2."""
+    if client_id != settings.client_id:
+        raise Refusal("invalid_client", "unknown client", 401)
+    if request.client_cert is None or settings.client_cert_name not in {None, request.client_cert}:
+        raise Refusal("invalid_client", f"the certificate: {request.client_cert}", 401)
+
+
+def _check_method(settings: Settings, method: str) -> None:
+    if method not in settings.client_auth_methods:
+        raise Refusal("invalid_client", f"{method} is not registered", 401)
 
 
 def _read_basic(header: str) -> tuple[str, str | None]:
@@ -93,8 +117,7 @@ def _check_client(settings: Settings, method: str, client_id: str, secret: str |
         return
     if secret is None or not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
         raise Refusal("invalid_client", "wrong secret", 401)
-    if method not in settings.client_auth_methods:
-        raise Refusal("invalid_client", f"{method} is not registered", 401)
+    _check_method(settings, method)
 
 
 def _grant_tokens(settings: Settings, params: dict[str, str]) -> dict[str, t.Any]:
@@ -112,7 +135,7 @@ def _grant_tokens(settings: Settings, params: dict[str, str]) -> dict[str, t.Any
             raise Refusal("invalid_scope", "more than was granted")
         return _tokens(settings, grant, scope, first=False)
     if grant_type == "client_credentials":
-        if settings.client_secret is None:
+        if settings.is_public:
             raise Refusal("unauthorized_client", "a public client has no credentials")
         grant = Grant({"sub": settings.client_id}, params.get("scope", ""), 0)
         access = settings.issue(grant, grant.scope)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import typing as t
 
-from ..protocol import authorization, urls
+from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity, find_path, make_identity
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.roles import NO_ROLES, USERINFO, RoleRules
-from ..protocol.scope import Scope, missing_scopes, split_granted, split_scope
+from ..protocol.scope import Scope, missing_scopes, split_granted
 from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
 from . import answer_urls, userinfo
+from .authorization_endpoint import AuthorizationEndpoint
 from .endpoints import sources_of
 from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
 from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
-from .token_endpoint import TokenEndpoint
 
 
-class OAuth2(TokenEndpoint):
+class OAuth2(AuthorizationEndpoint):
     """One provider, and one client that is registered there.
 
     .. code-block:: python
@@ -105,34 +105,6 @@ class OAuth2(TokenEndpoint):
             return (self.issuer, self.client_id)
         endpoints = (urls.join(self.site, url) for url in (self.authorization_url, self.token_url))
         return (*endpoints, self.client_id)
-
-    # -- the authorization request: RFC 6749, section 4.1.1
-
-    def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:
-        """Return the URL of an authorization request, to redirect the browser to.
-
-        :param scope: scopes as a string with spaces between them, or as an iterable.
-        :param params: more parameters, such as ``state``. They replace defaults of the same name
-            (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping is
-            sent as JSON.
-        :raises ConfigurationError: ``authorization_url`` is a path, and there is no ``site``.
-        """
-        if self.redirect_name:
-            params["redirect_uri"] = self.redirect_name
-        fixed = dict(self.authorize_params)
-        scopes = [*split_scope(scope), *split_scope(fixed.pop("scope", None))]
-        return authorization.authorization_request(
-            self.endpoint("authorization_url"),
-            self.client_id,
-            self.redirect_uri,
-            self.join_scope(scopes),
-            {"response_mode": self.response_mode, **fixed, **params},
-            client_id_param=self.client_id_param,
-        )
-
-    def join_scope(self, scope: Scope) -> str:
-        """Return scopes as a string, each once, separated as this provider wants it."""
-        return self.scope_separator.join(split_scope(scope))
 
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 

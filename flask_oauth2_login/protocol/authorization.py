@@ -5,34 +5,31 @@ from __future__ import annotations
 import hmac
 import typing as t
 
-from . import urls
 from .discovery import TENANT
 from .errors import AuthorizationError
 
 
-def authorization_request(
-    endpoint: str,
+def request_params(
     client_id: str,
     redirect_uri: str | None,
     scope: str,
     params: t.Mapping[str, t.Any],
     *,
     client_id_param: str = "client_id",
-) -> str:
-    """Return the URL of an authorization request: RFC 6749, section 4.1.1.
+) -> dict[str, t.Any]:
+    """Return the parameters of an authorization request: RFC 6749, section 4.1.1.
 
     :param scope: the scopes as the provider wants them; ``""`` leaves the parameter out.
-    :param params: added to the query, in place of defaults of the same name
-        (``response_type="code"``). None takes a default away.
+    :param params: added, in place of defaults of the same name (``response_type="code"``). None
+        takes a default away.
     """
-    query: dict[str, t.Any] = {
+    return {
         "response_type": "code",
         client_id_param: client_id,
         "redirect_uri": redirect_uri,
         "scope": scope or None,
         **params,
     }
-    return urls.add_params(endpoint, query)
 
 
 def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) -> None:

@@ -7,13 +7,13 @@ import typing as t
 from contextlib import suppress
 
 from flask import Flask, Request, Response, current_app, request
-from flask import globals as flask_globals
 from flask.sessions import NullSession, SecureCookieSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from .globals import current_identity
 from .protocol.errors import StoreError
 from .session.browser_record import BrowserRecords
+from .session.context import peek, session_attribute, this_context
 from .session.current_login import live_records
 from .session.extension import NAME, current_extension, extension_of
 from .session.flask_session import KEY, parse_entries
@@ -45,15 +45,15 @@ def attach(app: Flask) -> None:
 
 
 def _begin_request(endpoint: str | None, values: dict[str, t.Any] | None) -> None:
-    context = _context()
-    app, session = context.app, getattr(context, _session_attribute(context))
+    context = this_context()
+    app, session = context.app, getattr(context, session_attribute(context))
     extension = app.extensions[NAME]
     if extension.has_tenants:
         # Before other functions may take a variable out of the view's arguments.
         scope_of(context.request).url_values = dict(values or {})
-    if entries := _peek(session, KEY):
+    if entries := peek(session, KEY):
         scope = scope_of(context.request)
-        scope.receive_session(entries, is_permanent=bool(_peek(session, "_permanent")))
+        scope.receive_session(entries, is_permanent=bool(peek(session, "_permanent")))
     # A view is checked before its first request, and again if another one has taken its place.
     checked = extension.checked_views.get(endpoint, _UNCHECKED)
     if checked is not app.view_functions.get(endpoint):
@@ -76,7 +76,7 @@ def _check_view(app: Flask, endpoint: str | None) -> None:
 
 
 def _end_request(response: Response) -> Response:
-    context = _context()
+    context = this_context()
     request: Request = context.request
     if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours(context):
         # No view has answered, so the blueprint's own hook has not run.
@@ -88,8 +88,9 @@ def _end_request(response: Response) -> Response:
         # This request has read and written nothing of a login.
         return response
     response = _send_records(context, scope, response)
-    if scope.admitted is not None:
-        _keep_from_shared_caches(response)
+    scope.can_peek = False
+    if scope.has_peeked or scope.admitted is not None:
+        _tell_caches(response, is_guarded=scope.admitted is not None)
     return response
 
 
@@ -99,11 +100,11 @@ def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Re
     If another request has replaced this request's session meanwhile, send neither records nor the
     session: they would overwrite the newer login.
     """
-    attribute = _session_attribute(context)
+    attribute = session_attribute(context)
     session = getattr(context, attribute)
     # Flask's own session is written if it has changed or is permanent; others are always written.
     idle = isinstance(session, SecureCookieSession) and not session.modified
-    permanent = bool(_peek(session, "_permanent"))
+    permanent = bool(peek(session, "_permanent"))
     if idle and not (permanent or scope.pending or scope.without_session_cookie):
         return response
     if scope.received_entries and permanent and not scope.was_permanent:
@@ -129,14 +130,23 @@ def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Re
     return response
 
 
-def _keep_from_shared_caches(response: Response) -> None:
-    """Mark the answer of a guarded view private, unless the view has set its own caching rules.
+def _tell_caches(response: Response, *, is_guarded: bool) -> None:
+    """Say that an answer depends on the cookies, and that of a guarded view is private.
 
-    Proxies and content networks may store other answers: RFC 9111, section 5.2.2.
+    Proxies and content networks may store other answers: RFC 9111, sections 4.1 and 5.2.2. A view
+    may have set its own caching rules.
     """
+    headers = response.headers
     # Werkzeug raises and catches an error to find out that a header is missing.
-    if "cache-control" not in [name.lower() for name, _ in response.headers]:
-        response.headers.add("Cache-Control", "private")
+    names = [name.lower() for name, _ in headers]
+    if "vary" in names:
+        response.vary.add("Cookie")
+    else:
+        headers.add("Vary", "Cookie")
+    if not is_guarded:
+        return
+    if "cache-control" not in names:
+        headers.add("Cache-Control", "private")
         return
     said = response.cache_control
     if not (said.public or said.private or said.no_store or said.s_maxage is not None):
@@ -154,26 +164,8 @@ def _is_ours(context: t.Any) -> bool:
     return False
 
 
-# The context that holds the session: from Flask 3.2 on, there is only the app's.
-_CONTEXT = "request_ctx" if "request_ctx" in vars(flask_globals) else "app_ctx"
-# Returns this request's context itself, because each look-up by a proxy takes time.
-_context: t.Callable[[], t.Any] = getattr(flask_globals, _CONTEXT)._get_current_object
-
 # Stands for a view that was never checked. None is what an unknown endpoint has.
 _UNCHECKED = object()
-
-
-def _session_attribute(context: t.Any) -> str:
-    """Return the attribute with the session that doesn't mark it accessed.
-
-    That would add ``Vary: Cookie`` to the response.
-    """
-    return "_session" if "_session" in context.__dict__ else "session"
-
-
-def _peek(session: t.Any, key: str) -> t.Any:
-    # In Flask 3.1.1 the session's own methods mark it accessed.
-    return dict.get(session, key) if isinstance(session, dict) else session.get(key)
 
 
 class _Unsaved(NullSession):

@@ -9,7 +9,7 @@ import typing as t
 from flask import Request, Response
 
 from ..client.session import OAuth2Session
-from .context import this_request, this_session
+from .context import peek, session_attribute, this_context, this_request, this_session
 from .flask_session import KEY, SessionEntries, parse_entries
 
 # The attribute of a request that keeps its state.
@@ -41,6 +41,11 @@ class RequestScope:
     superseded_at: float | None = None
     #: True while the response says that a store is down: nobody counts as signed in there.
     is_store_down: bool = False
+    #: True while the session can be read without marking it accessed, because our hook is still to
+    #: say that the response depends on it.
+    can_peek: bool = False
+    #: True if the session was read so.
+    has_peeked: bool = False
     #: The name of the login whose guard let this request pass.
     admitted: str | None = None
     #: The page to which the sign-in that this request finishes would have led.
@@ -79,10 +84,17 @@ class RequestScope:
     def receive_session(self, entries: t.Any, *, is_permanent: bool) -> None:
         """Note what the session held when the request came."""
         self.received_entries, self.was_permanent = entries, is_permanent
+        self.can_peek = True
 
     def read_entries(self) -> SessionEntries:
         """Return what `flask.session` says of logins; empty if it says nothing that is valid."""
-        value = this_session().get(KEY)
+        if self.can_peek:
+            # To say that a response depends on the session, Flask parses and writes a header.
+            self.has_peeked = True
+            context = this_context()
+            value = peek(getattr(context, session_attribute(context)), KEY)
+        else:
+            value = this_session().get(KEY)
         # A request reads them several times. Whoever writes them writes another list.
         if self._parsed is None or self._parsed[0] is not value:
             self._parsed = value, parse_entries(value)

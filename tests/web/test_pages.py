@@ -5,13 +5,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from flask_oauth2_login import (
     AuthorizationError,
     Identity,
     OAuth2Login,
     Token,
+    current_identity,
     login_required,
     logout_button,
 )
@@ -59,6 +60,35 @@ def test_an_answer_behind_a_guard_says_that_it_is_private(app: Flask, provider: 
         assert browser.get(f"/said/{said}").headers["Cache-Control"] == said
     assert browser.get("/said/no-cache").cache_control.private
     assert "Cache-Control" not in browser.get("/").headers
+
+
+@pytest.mark.security("D1")
+def test_an_answer_that_depends_on_who_is_signed_in_varies_by_cookie(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    app = make_app(OAuth2Login(make_handler(provider)))
+
+    @app.get("/greeting")
+    def greet() -> Response:
+        return Response(f"{current_identity.is_authenticated}", headers={"Vary": "Accept"})
+
+    def greet_later(response: Response) -> Response:
+        if request.path == "/later":
+            response.set_data(f"{current_identity.is_authenticated}")
+        return response
+
+    # As one that was registered before the blueprint, it runs after ours.
+    app.after_request_funcs[None].insert(0, greet_later)
+    app.add_url_rule("/later", "later", lambda: "")
+    browser = Browser(app, provider)
+    for is_signed_in in (False, True):
+        for path in ("/me", "/greeting", "/later"):
+            answer = browser.fetch(path)
+            assert "Cookie" in answer.vary, path
+            assert len(answer.vary) == 1 + (path == "/greeting")
+            assert path == "/me" or answer.text == str(is_signed_in)
+        assert "Vary" not in browser.get("/").headers
+        browser.sign_in()
 
 
 @pytest.mark.security("D1")

@@ -8,6 +8,7 @@ from flask import has_request_context
 from werkzeug.local import LocalProxy
 
 from .later import Later
+from .protocol.errors import see
 from .protocol.tracebacks import without_locals
 
 if t.TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _ask(find: t.Callable[[Registration | None], T]) -> T:
     except RuntimeError:
         if has_request_context():
             raise
-        raise RuntimeError(_OUTSIDE) from None
+        raise RuntimeError(f"{_OUTSIDE} {see('outside-request')}") from None
 
 
 @without_locals

@@ -19,6 +19,8 @@ import typing as t
 from blinker import Namespace
 from flask import Flask, current_app
 
+from .protocol.errors import see
+
 log = logging.getLogger("flask_oauth2_login")
 
 _signals = Namespace()
@@ -52,4 +54,4 @@ def send(signal: t.Any, **arguments: t.Any) -> None:
         try:
             receiver(app, **arguments)
         except Exception:
-            log.exception("A receiver of the signal %s failed.", signal.name)
+            log.exception("A receiver of the signal %s failed. %s", signal.name, see("hook-failed"))

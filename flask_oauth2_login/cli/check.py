@@ -37,7 +37,7 @@ def check(ctx: click.Context, online: bool, tenant: str | None, as_json: bool) -
     findings = list(_find(info, tenant, is_online=online))
     if as_json:
         is_ok = all(finding.level != "error" for finding in findings)
-        print_json({"ok": is_ok, "findings": [dataclasses.asdict(each) for each in findings]})
+        print_json({"ok": is_ok, "findings": [_as_members(each) for each in findings]})
     else:
         _print(findings)
     if any(finding.level == "error" for finding in findings):
@@ -55,10 +55,17 @@ def _find(info: ScriptInfo, tenant: str | None, *, is_online: bool) -> t.Iterato
         yield Finding(
             "error",
             "registration",
-            str(error),
+            error.message,
             "The app does not start, or has nothing to sign in with.",
             find_cause(error.message, os.environ) or "Do what the message says.",
+            row=error.row,
         )
+
+
+def _as_members(finding: Finding) -> dict[str, t.Any]:
+    members = dataclasses.asdict(finding) | {"see": finding.address}
+    del members["row"]
+    return members
 
 
 def _print(findings: t.Iterable[Finding]) -> None:
@@ -71,7 +78,11 @@ def _print(findings: t.Iterable[Finding]) -> None:
     for finding, names in whose.items():
         prefix = f"{', '.join(names)}: " if names else ""
         click.echo(_wrap(f"{finding.level.upper()}  ", f"{prefix}{finding.what}"))
-        for label, text in (("Why: ", finding.why), ("Fix: ", finding.fix)):
+        for label, text in (
+            ("Why: ", finding.why),
+            ("Fix: ", finding.fix),
+            ("See: ", finding.address),
+        ):
             if text:
                 click.echo(_wrap(f"    {label}", text))
     counts = {level: sum(each.level == level for each in whose) for level in LEVELS}

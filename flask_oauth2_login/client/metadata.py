@@ -111,7 +111,8 @@ class MetadataEndpoints(Endpoints):
         url = urls.join(self.site, given) if given else self._in_metadata(name)
         if not url:
             raise ProviderAnswerError(
-                f"The metadata of {self.issuer} have no {ENDPOINTS[name]}: give it as {name}=…."
+                f"The metadata of {self.issuer} have no {ENDPOINTS[name]}: give it as {name}=….",
+                row="no-endpoint",
             )
         if not self.internal_url:
             return str(url)

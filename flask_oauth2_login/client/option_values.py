@@ -7,7 +7,7 @@ import math
 import typing as t
 
 from ..protocol import urls
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, see
 
 if t.TYPE_CHECKING:
     from ..protocol.private_keys import PrivateKey
@@ -186,4 +186,4 @@ def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[
             similar = difflib.get_close_matches(name, known, 1)
             names = f"It has: {', '.join(sorted(known))}."
             hint = f"Did you mean {similar[0]}?" if similar else names
-            raise TypeError(f"{what} has no option {name!r}. {hint}")
+            raise TypeError(f"{what} has no option {name!r}. {hint} {see('unknown-option')}")

@@ -24,6 +24,7 @@ from ..protocol.errors import (
     TokenError,
     UnnamedRefusalError,
     UserInfoRefusedError,
+    see,
 )
 from ..protocol.fork_safe import PerProcess
 from ..protocol.refusal import Concern, find_concern
@@ -245,8 +246,9 @@ def _store(source: TokenSource, token: Token, version: str) -> Token:
         raise _ended(source) from None
     if outcome is None:
         log.error(
-            "%s: the store fails. Until it works again, a new token is on this machine only.",
+            "%s: the store fails. Until it works again, a new token is on this machine only. %s",
             source.log_name,
+            see("store-down"),
         )
         return token
     if outcome == "replaced":

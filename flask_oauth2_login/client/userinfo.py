@@ -289,7 +289,8 @@ def merge_claims(
     if (str(sub) if is_number and numeric_sub else sub) != id_claims.get("sub"):
         if is_number and str(sub) == id_claims.get("sub"):
             raise UnusableIDTokenError(
-                "the sub of UserInfo is a number: set numeric_sub=True to accept it"
+                "the sub of UserInfo is a number: set numeric_sub=True to accept it",
+                row="numeric-sub",
             )
         raise IDTokenError("UserInfo is about somebody else")
     own, others = dict(id_claims), dict(userinfo)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ..protocol.errors import address_of
+
 #: How grave a finding is. ``unknown`` is a question that could not be answered, ``note`` what a
 #: developer may want to know, ``ok`` a question that was answered well.
 Level = t.Literal["error", "warning", "unknown", "note", "ok"]
@@ -21,6 +23,7 @@ class Finding:
     :param why: why that hurts; ``""`` if it does not.
     :param fix: what to do about it; ``""`` if nothing is to be done.
     :param login: the name of the login that it is about; None for the whole app.
+    :param row: the row of ``docs/errors.md`` that is about it; None for that of the topic.
     """
 
     level: Level
@@ -29,6 +32,12 @@ class Finding:
     why: str = ""
     fix: str = ""
     login: str | None = None
+    row: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The address of its row; None if nothing is wrong."""
+        return None if self.level == "ok" else address_of(self.row or self.topic)
 
 
 Findings = t.Iterator[Finding]

@@ -40,7 +40,8 @@ def check_secrets(app: Flask) -> Findings:
     try:
         _ = Config(app).secrets
     except ConfigurationError as error:
-        yield Finding("error", "secret-key", str(error), "Nobody can sign in.", MAKE_ONE)
+        why = "Nobody can sign in."
+        yield Finding("error", "secret-key", error.message, why, MAKE_ONE, row=error.row)
         return
     for key in ("SECRET_KEY", "OAUTH2_LOGIN_ENCRYPTION_KEY"):
         given = app.config.get(key) or ()

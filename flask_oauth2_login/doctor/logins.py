@@ -37,10 +37,11 @@ def _try(name: str, login: Login, check: t.Callable[[], None]) -> Findings:
         yield Finding(
             "error",
             name.removeprefix("check_").replace("_", "-"),
-            str(error),
+            error.message,
             "The login does not work as it was meant.",
             "Do what the message says.",
             login.name,
+            error.row,
         )
 
 
@@ -53,9 +54,10 @@ def check_guards(app: Flask) -> Findings:
             yield Finding(
                 "error",
                 "guard",
-                str(error),
+                error.message,
                 "Each visitor of that page gets an error page.",
                 "Swap the two decorators.",
+                row=error.row,
             )
 
 

@@ -30,25 +30,27 @@ def check_reachable(registration: Registration) -> Findings:
         response = http.send(handler.http_options, "GET", url, headers=handler.headers)
         after = time.time()
     except ProviderUnreachableError as error:
-        is_tls = "certificate" in str(error)
+        is_tls = "certificate" in error.message
         yield Finding(
             "error",
             "tls" if is_tls else "unreachable",
-            str(error),
+            error.message,
             "Nobody can sign in as long as this machine does not reach the provider.",
             "Is the certificate from an authority of your own? Give the handler verify='ca.pem'."
             if is_tls
             else "Is the host right? Must a firewall, or HTTPS_PROXY, let this machine out?",
             name,
+            error.row,
         )
     except OAuth2Error as error:
         yield Finding(
             "error",
             "discovery",
-            str(error),
+            error.message,
             "Nobody can sign in, because the provider's endpoints are not known.",
             "Do what the message says, or ask the provider.",
             name,
+            error.row,
         )
     else:
         if url.startswith("https:"):
@@ -90,7 +92,7 @@ def check_keys(registration: Registration) -> Findings:
         url = handler.secure_endpoint("jwks_url")
         keys = KeySet(fetch_keys(handler.http_options, url, handler.headers))
     except (OAuth2Error, ProviderError) as error:
-        problem = str(error)
+        problem = error.message
     else:
         found = {alg for alg in algorithms if alg in HMACS or any(keys.find(alg, None))}
         if found:

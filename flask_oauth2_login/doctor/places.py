@@ -44,10 +44,11 @@ def check_store(app: Flask, login: Login) -> Findings:  # noqa: ARG001
         yield Finding(
             "error",
             "store",
-            str(error),
+            error.message,
             "Nobody can sign in, and whoever is signed in gets an error page.",
             "Run `flask oauth2 create-tables`." if is_missing else "Mend what the message says.",
             name,
+            error.row,
         )
     else:
         yield Finding("ok", "store", f"The {kind} can be used.", login=name)
@@ -80,9 +81,10 @@ def check_local_file(app: Flask) -> Findings:
         yield Finding(
             "error",
             "shared-file",
-            str(error),
+            error.message,
             "Whoever is signed in gets an error page, because nobody knows who has signed out.",
             "Mend what the message says, or use a server-side store.",
+            row=error.row,
         )
         return
     if local.path is None:

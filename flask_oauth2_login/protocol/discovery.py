@@ -79,19 +79,21 @@ def fetch_metadata(
         raise ProviderAnswerError(
             f"Discovery at {found_at} redirects to {target}, and redirects are not followed. If"
             " that is this provider's document, name it in the option metadata_url=…, and its"
-            " issuer in the option issuer=…."
+            " issuer in the option issuer=….",
+            row="issuer",
         )
     document = response.json_object() if response.status == 200 else None
     if document is None:
         raise ProviderAnswerError(
             f"Discovery at {found_at} answered with status {response.status} and no JSON object: is"
-            f" issuer={issuer!r} right? If the document is elsewhere, name it: metadata_url=…."
+            f" issuer={issuer!r} right? If the document is elsewhere, name it: metadata_url=….",
+            row="issuer",
         )
     if internal_url and document.get("issuer") == replace_origin(issuer, issuer, internal_url):
         # Some providers name themselves as they were asked.
         document["issuer"] = issuer
     if problem := find_problem(document, issuer, http_hosts):
-        raise ProviderAnswerError(problem)
+        raise ProviderAnswerError(problem, row="issuer")
     return document
 
 

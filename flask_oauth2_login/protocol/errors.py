@@ -282,6 +282,7 @@ class LoginRequired(OAuth2Error, HTTPException):
     """
 
     code = 401
+    row = "login-required"
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from . import base64url
-from .errors import IDTokenError, UnmetDemandError, UnusableIDTokenError
+from .errors import IDTokenError, UnmetDemandError, UnusableIDTokenError, see
 from .json_input import is_intact, to_one_line
 from .jwt import Claims, Verifier, check_signature, parse, verify
 from .leeway import LEEWAY
@@ -67,7 +67,8 @@ def validate_id_token(
     if _is_number(claims.get("sub")):
         raise UnusableIDTokenError(
             f"its sub is not a string but the number {_shown(claims['sub'])}: accept it by the"
-            " option numeric_sub=True"
+            " option numeric_sub=True",
+            row="numeric-sub",
         )
     if not _is_text(claims.get("sub")) or len(claims["sub"]) > 255 or not is_intact(claims["sub"]):
         raise IDTokenError(
@@ -178,7 +179,8 @@ def _check_issuer(claims: Claims, verifier: Verifier) -> None:
         slash = isinstance(iss, str) and iss.rstrip("/") == verifier.issuer.rstrip("/")
         raise UnusableIDTokenError(
             f"its iss is {_shown(iss)}, and the option is issuer={verifier.issuer!r}"
-            + (", which differs in a slash at the end" if slash else "")
+            + (", which differs in a slash at the end" if slash else ""),
+            row="issuer",
         )
 
 
@@ -189,13 +191,15 @@ def _check_audience(claims: Claims, verifier: Verifier) -> None:
         raise IDTokenError(f"its aud is missing or not a string: {_shown(aud)}")
     if verifier.client_id not in audiences:
         raise UnusableIDTokenError(
-            f"its aud is {_shown(aud)}, which does not name this client, {verifier.client_id!r}"
+            f"its aud is {_shown(aud)}, which does not name this client, {verifier.client_id!r}",
+            row="audience",
         )
     others = sorted(set(audiences) - {verifier.client_id, *verifier.trusted_audiences})
     if others:
         raise UnusableIDTokenError(
             f"its aud names others beside this client: {_shown(others)}. If they may get this"
-            " token, name them in the option trusted_audiences=[…]"
+            " token, name them in the option trusted_audiences=[…]",
+            row="audience",
         )
     if "azp" in claims and claims["azp"] != verifier.client_id:
         raise IDTokenError(
@@ -212,14 +216,16 @@ def _check_times(
             raise IDTokenError(f"its {name} is missing or not a number: {_shown(claims.get(name))}")
     clock = f"by this machine's clock (is it set by NTP?); leeway={leeway:g} seconds are allowed"
     if claims.get("exp", now) <= now - leeway:
-        raise UnusableIDTokenError(f"it expired {now - claims['exp']:.0f} seconds ago {clock}")
+        raise UnusableIDTokenError(
+            f"it expired {now - claims['exp']:.0f} seconds ago {clock}", row="clock"
+        )
     if claims.get("iat", now) > now + leeway:
         raise UnusableIDTokenError(
-            f"its iat is {claims['iat'] - now:.0f} seconds in the future {clock}"
+            f"its iat is {claims['iat'] - now:.0f} seconds in the future {clock}", row="clock"
         )
     if claims.get("nbf", 0) > now + leeway:
         raise UnusableIDTokenError(
-            f"its nbf is {claims['nbf'] - now:.0f} seconds in the future {clock}"
+            f"its nbf is {claims['nbf'] - now:.0f} seconds in the future {clock}", row="clock"
         )
 
 
@@ -234,7 +240,7 @@ def _check_types(claims: Claims, *, is_refreshed: bool) -> Claims:
             if is_refreshed:
                 raise IDTokenError(problem)
             if claims[name] is not None:
-                log.warning("A claim of an ID token is left out: %s.", problem)
+                log.warning("A claim of an ID token is left out: %s. %s", problem, see("id-token"))
             claims = {other: value for other, value in claims.items() if other != name}
     return claims
 

@@ -7,7 +7,7 @@ import re
 import typing as t
 from collections.abc import Mapping
 
-from .errors import ConfigurationError, ProviderAnswerError
+from .errors import ConfigurationError, ProviderAnswerError, see
 from .json_input import is_intact, names_of
 
 #: Where most providers have an identity's fields. The first path that leads to a value counts.
@@ -37,7 +37,7 @@ class Claims(dict[str, t.Any]):
         raise KeyError(
             f"There is no claim {name!r}: the login does not keep it, or the provider did not send"
             f" it. To keep it: OAuth2Login(…, claims=[{name!r}]). If the provider sends it to some"
-            f" people only: claims.get({name!r})."
+            f" people only: claims.get({name!r}). {see('missing-claim')}"
         )
 
 
@@ -166,7 +166,8 @@ def make_identity(
         raise ProviderAnswerError(
             f"The provider's response does not say who signed in: {problem}. It has"
             f" {names_of(came or {})}."
-            " Set identity={'id': 'path.to.it'} to the path of the account's id."
+            " Set identity={'id': 'path.to.it'} to the path of the account's id.",
+            row="identity-option",
         )
     verified = find("email_verified")
     return Identity(

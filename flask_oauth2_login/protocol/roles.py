@@ -7,7 +7,7 @@ import logging
 import typing as t
 from collections.abc import Mapping
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, see
 from .identity import find_path
 from .json_input import is_intact
 
@@ -57,8 +57,9 @@ class RoleRules:
                 log.warning(
                     "The provider left out what is at the path %r, because it is too much for a"
                     " token, so somebody has no roles from there. At Microsoft Entra, send the"
-                    " groups assigned to the application only, or use app roles: roles='roles'.",
+                    " groups assigned to the application only, or use app roles: roles='roles'. %s",
                     path,
+                    see("roles-left-out"),
                 )
                 result[path] = (source, [])
         return result
@@ -82,20 +83,22 @@ class RoleRules:
             kinds = sorted({type(each).__name__ for each in values if not isinstance(each, str)})
             log.warning(
                 "Roles at the path %r are left out: each must be a string of 1 to %d characters,"
-                " and %s came.",
+                " and %s came. %s",
                 path,
                 MAX_LENGTH,
                 " and ".join(kinds) or "another string",
+                see("roles-left-out"),
             )
         if self.names is not None:
             fitting = [each for each in fitting if each in self.names]
         if len(fitting) > MAX_ROLES:
             log.warning(
                 "Somebody has %d roles at the path %r, of which the first %d are kept. Name those"
-                " that the app needs: role_names={…}.",
+                " that the app needs: role_names={…}. %s",
                 len(fitting),
                 path,
                 MAX_ROLES,
+                see("roles-left-out"),
             )
         return fitting[:MAX_ROLES]
 

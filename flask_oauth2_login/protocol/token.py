@@ -234,7 +234,8 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
     if not _is_usable(members):
         raise ProviderAnswerError(
             "The token endpoint answered without a usable access_token: the response has"
-            f" {names_of(members)}. If one of them holds the token, set token_path to its name."
+            f" {names_of(members)}. If one of them holds the token, set token_path to its name.",
+            row="token-answer",
         )
     token_type = members.get("token_type")
     token_type = "Bearer" if token_type is None else token_type
@@ -248,7 +249,8 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         raise ProviderAnswerError(
             f"The token endpoint answered with token_type {came}, which is not one of"
             f" {', '.join(sorted(token_types))}. If it is used as a Bearer token is, accept it by"
-            " the option token_types=[…]."
+            " the option token_types=[…].",
+            row="token-answer",
         )
     token = Token(members, token_type=token_type)
     for name in ("refresh_token", "id_token"):

@@ -8,7 +8,7 @@ import re
 import typing as t
 
 from ..protocol import urls
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, see
 from .variables import Row, check_value, fill_in, is_url, names_in
 
 log = logging.getLogger("flask_oauth2_login")
@@ -210,10 +210,11 @@ def keep_in_place(name: str, row: Row, overlay: Row) -> Row:
     if left:
         log.warning(
             "The configuration moves the preset %r to %s, so these options of the preset are"
-            " not used: %s. Set each of them to its URL there, or to None if there is none.",
+            " not used: %s. Set each of them to its URL there, or to None if there is none. %s",
             name,
             ", ".join(sorted(moved_to)),
             ", ".join(left),
+            see("preset-site"),
         )
     return kept
 

@@ -11,7 +11,7 @@ from ..client.oauth2 import OAuth2
 from ..client.option_values import credential
 from ..config import Config
 from ..protocol.client_auth import TLS_AUTHS, auth_name
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, see
 from ..protocol.roles import RoleRules, read_rules
 from .overlays import SOURCES, config_key
 from .presets import Preset, find_preset, make_handler
@@ -60,9 +60,10 @@ def handler_of_preset(
     if found.get("confirmed") is False:
         log.warning(
             "The preset %r is unconfirmed: too few sources agree on it, or a part of it is"
-            " doubtful. Compare it with the provider's documentation: %s.",
+            " doubtful. Compare it with the provider's documentation: %s. %s",
             name,
             ", ".join(f"{word}={found[word]}" for word in SOURCES if word in found),
+            see("preset"),
         )
     return make_handler(name, found, client_id, client_secret), found
 

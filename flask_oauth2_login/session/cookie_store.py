@@ -9,7 +9,7 @@ import typing as t
 from flask import Response, current_app, has_request_context, request, session
 from flask.sessions import SecureCookieSessionInterface
 
-from ..protocol.errors import ProviderAnswerError
+from ..protocol.errors import ProviderAnswerError, see
 from .context import this_app, this_request
 from .cookies import (
     LEAST_ROOM,
@@ -77,7 +77,9 @@ class CookieStore:
         values = {} if sealed is None else self._split(login, sealed)
         if sealed is not None and not self._fits(login, sealed):
             # The token is already refreshed, so don't fail: the local store still has the record.
-            log.error("%s: a refreshed record is too large for a cookie.", login)
+            log.error(
+                "%s: a refreshed record is too large for a cookie. %s", login, see("too-large")
+            )
             return
         for name, value in values.items():
             response.set_cookie(**self._cookie(name, value))
@@ -212,5 +214,6 @@ def too_large(login: str, sealed: str) -> ProviderAnswerError:
         f" others they may take {MAX_COOKIES} bytes, because servers refuse longer headers."
         " Keep records on the server: OAuth2Login(…, store='sqlite:///logins.db'), or"
         " 'postgresql+psycopg://…', or 'redis://…'; or ask for fewer scopes and claims,"
-        " and name the roles that the app needs: role_names={…}."
+        " and name the roles that the app needs: role_names={…}.",
+        row="too-large",
     )

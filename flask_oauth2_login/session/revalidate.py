@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from ..protocol.errors import LoginRequired, ProviderError, StoreError
+from ..protocol.errors import LoginRequired, ProviderError, StoreError, see
 from .extension import current_extension
 from .renewal import can_confirm
 from .request_scope import request_scope
@@ -35,9 +35,10 @@ def revalidate(login: StoredLogin, seconds: float) -> bool:
                 log.error(
                     "%s: revalidate=%g can't be done for somebody's login: it has no refresh token,"
                     " and UserInfo can't be asked with its access token. Ask for a refresh token,"
-                    " such as with the scope offline_access.",
+                    " such as with the scope offline_access. %s",
                     registration.log_name,
                     seconds,
+                    see("revalidate"),
                 )
             return True
         source.confirming_since = source.record.confirmed_at

@@ -63,7 +63,7 @@ def _check_store(app: Flask, store: t.Any) -> None:
         with app.app_context():
             check()
     except StoreError as error:
-        log.warning("%s Sign-ins fail until the store can be used.", error)
+        log.warning("%s", error.with_hint(" Sign-ins fail until the store can be used."))
     except ConfigurationError as error:
         if not _runs_a_command():
             raise

@@ -12,7 +12,7 @@ from .. import signals
 from ..client.oauth2 import OAuth2
 from ..client.revocation import revoke
 from ..client.token_source import StoredToken, TokenSource
-from ..protocol.errors import StoreError
+from ..protocol.errors import StoreError, see
 from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.base import Outcome
@@ -258,10 +258,10 @@ class StoredLogin(TokenSource):
         if self.registration.store is None and current_extension().once("refused"):
             log.warning(
                 "%s: the provider refused a refresh token that this machine has not used. If the"
-                " app runs on several machines, another one has, because browsers keep the records:"
-                " set OAUTH2_LOGIN_STORE to a server-side store, or people are signed out at"
-                " random. On a single machine, the token was revoked or has expired.",
+                " app runs on several machines, another one has: set OAUTH2_LOGIN_STORE to a"
+                " server-side store. On a single machine, it was revoked or has expired. %s",
                 self.log_name,
+                see("several-machines"),
             )
 
     def save_fallback(self, token: Token, version: str) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 from werkzeug.exceptions import NotFound
 
-from ..protocol.errors import ConfigurationError, ProviderUnavailableError
+from ..protocol.errors import ConfigurationError, ProviderUnavailableError, see
 from ..protocol.fork_safe import ForkSafe
 from .registration import Login, Registration
 
@@ -48,9 +48,14 @@ class TenantLogin(Login):
             # As `get_or_404` of Flask-SQLAlchemy says it.
             return None
         except Exception:
-            log.exception("%s: the provider of the tenant %r can't be made.", self.name, tenant)
+            log.exception(
+                "%s: the provider of the tenant %r can't be made. %s",
+                self.name,
+                tenant,
+                see("tenant-provider"),
+            )
             raise ProviderUnavailableError(
-                f"The provider of the tenant {tenant!r} can't be made."
+                f"The provider of the tenant {tenant!r} can't be made.", row="tenant-provider"
             ) from None
 
 

@@ -6,7 +6,7 @@ import logging
 
 from flask import Request, current_app
 
-from ..protocol.errors import OAuth2Error
+from ..protocol.errors import OAuth2Error, see
 from ..protocol.json_input import to_one_line
 from ..session.context import this_request
 from ..session.extension import current_extension
@@ -29,9 +29,10 @@ def tell_once(registration: Registration, uri: str) -> None:
         log.log(
             logging.WARNING if current_app.debug else logging.INFO,
             "%s: the redirect URI that is sent is %s. Exactly this one must be registered with the"
-            " provider.",
+            " provider. %s",
             registration.log_name,
             to_one_line(uri)[:MAX_TEXT],
+            see("redirect-uri"),
         )
 
 
@@ -80,7 +81,8 @@ def tell_of_response_without_view(request: Request) -> None:
         log.warning(
             "The answer of a provider came to %s, where this app has no view. The registered"
             " redirect URI must end in %s: register it, or give the handler the one that is"
-            " registered: redirect_uri=….",
+            " registered: redirect_uri=…. %s",
             to_one_line(request.path)[:MAX_TEXT],
             " or ".join(paths),
+            see("callback-elsewhere"),
         )

@@ -17,7 +17,7 @@ import typing as t
 from flask import Response, after_this_request, request
 
 from ..config import app_name
-from ..protocol.errors import AuthorizationError
+from ..protocol.errors import AuthorizationError, see
 from ..session.context import this_app, this_request
 from ..session.cookies import SealedCookie, cookie_name, fits, send_cookie
 from ..session.registration import Registration
@@ -62,7 +62,10 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
     if further and not fits(cookie):
         # A sign-in works without them.
         log.warning(
-            "%s: further parameters of the answer are dropped: no room", registration.log_name
+            "%s: further parameters of the answer are dropped, because a cookie has no room for"
+            " them. %s",
+            registration.log_name,
+            see("too-large"),
         )
         cookie = _cookie(registration, waiting).make([params.get("code"), rest])
     if not fits(cookie):

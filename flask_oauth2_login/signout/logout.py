@@ -13,7 +13,7 @@ from flask import Response, redirect, request, session
 from ..client.revocation import revoke
 from ..config import app_name, default_next
 from ..look.explanations import SOME_PROVIDER
-from ..protocol.errors import StoreError
+from ..protocol.errors import StoreError, see
 from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
 from ..session.current_login import end_unusable, find_login, find_logins
 from ..session.flask_session import SessionEntries, restore_session, write_entries
@@ -172,7 +172,9 @@ def end_logins(
             login.registration.hooks.run_on_logout(login.identity)
         except Exception:
             # A hook that fails must not keep anybody signed in.
-            log.exception("%s: a function of on_logout failed.", login.log_name)
+            log.exception(
+                "%s: a function of on_logout failed. %s", login.log_name, see("hook-failed")
+            )
     ended, failed = _end(ending, reason)
     if failed:
         # Undo what the hooks have written, too: the next try calls them again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, see
 
 #: The labels that a record may have.
 LABELS = ("owner", "provider", "tenant", "subject", "sid")
@@ -208,7 +208,10 @@ def check_labels(labels: t.Mapping[str, str]) -> None:
     """
     for name in labels:
         if name not in LABELS:
-            raise TypeError(f"A record has no label {name!r}. Its labels are {', '.join(LABELS)}.")
+            raise TypeError(
+                f"A record has no label {name!r}. Its labels are {', '.join(LABELS)}."
+                f" {see('store-labels')}"
+            )
 
 
 def find_index(labels: t.Collection[str]) -> tuple[str, ...]:
@@ -220,7 +223,10 @@ def find_index(labels: t.Collection[str]) -> tuple[str, ...]:
         if set(index) == set(labels):
             return index
     known = "; ".join(", ".join(index) for index in INDEXES)
-    raise TypeError(f"Records can't be found by {', '.join(labels) or 'nothing'}. Use {known}.")
+    raise TypeError(
+        f"Records can't be found by {', '.join(labels) or 'nothing'}. Use {known}."
+        f" {see('store-labels')}"
+    )
 
 
 def require_given(store: object, where: object) -> None:

@@ -9,7 +9,7 @@ import typing as t
 from contextlib import suppress
 from hashlib import sha256
 
-from ..protocol.errors import StoreError
+from ..protocol.errors import StoreError, see
 from ..protocol.fork_safe import ForkSafe
 from .base import ENDED, ENDINGS, Outcome, SharedStore, Stored
 from .local_file import find_file, is_unusable
@@ -27,18 +27,18 @@ NO_FILE = (
     "No file can be made for the processes of this app to share: %s Sign-outs and used sign-ins are"
     " known only to the process that handled them, until it ends. So a copy of old cookies may sign"
     " somebody in at another process, and one process may send a refresh token that another has"
-    " used. Make the app's instance folder writable for this user, or use a server-side store."
+    " used. Make the app's instance folder writable for this user, or use a server-side store. %s"
 )
 FILE_NOT_WRITTEN = (
     "Sign-outs can't be written for the other processes of this app now: %s This process remembers"
     " them, and writes them as soon as it can. Until then, a copy of old cookies may still sign"
-    " somebody in at another process."
+    " somebody in at another process. %s"
 )
 FILE_LOST = (
     "The file that the processes of this app share was lost, and made anew: %s. This process has"
     " written again what it remembers (%d notes). Sign-outs and refreshed tokens that it does not"
     " know are forgotten, so a copy of old cookies may sign somebody in again. To end all logins,"
-    " change SECRET_KEY."
+    " change SECRET_KEY. %s"
 )
 
 
@@ -158,7 +158,7 @@ class LocalStore(ForkSafe):
         except StoreError as error:
             is_stored, is_written = True, False
             if not self._unwritten:
-                log.warning(FILE_NOT_WRITTEN, error)
+                log.warning(FILE_NOT_WRITTEN, error.message, see("shared-file"))
         self._has_put_endings = self._has_put_endings or id.startswith(ENDINGS)
         if is_stored:
             self._remember(id, _Note(sealed, expires_at), is_written)
@@ -216,7 +216,8 @@ class LocalStore(ForkSafe):
         if former is not None and is_unusable(former.path):
             raise StoreError(
                 f"The file {former.path} can't be used any more, because its folder can't be read,"
-                " or is not this user's. Give the folder back to this user, with mode 0700."
+                " or is not this user's. Give the folder back to this user, with mode 0700.",
+                row="shared-file",
             )
         try:
             path = self._find_path()
@@ -227,11 +228,12 @@ class LocalStore(ForkSafe):
         except OSError as error:
             if former is not None:
                 raise StoreError(
-                    f"The file {former.path} is gone, and can't be made anew: {error}"
+                    f"The file {former.path} is gone, and can't be made anew: {error}",
+                    row="shared-file",
                 ) from None
             if self.no_file_reason is None:
                 self.no_file_reason = str(error)
-                log.warning(NO_FILE, error)
+                log.warning(NO_FILE, error, see("shared-file"))
 
     def _use_file(self, file: SharedFile) -> None:
         """Open a file, and copy what this process holds in memory into it.
@@ -242,7 +244,7 @@ class LocalStore(ForkSafe):
             file.reopen_if_replaced()
         except StoreError as error:
             if self._file is None and _is_empty(file.path):
-                raise OSError(str(error)) from None
+                raise OSError(error.message) from None
             raise
         if self._file is None and self.no_file_reason:
             self._memory.copy_to(file)
@@ -254,7 +256,7 @@ class LocalStore(ForkSafe):
             with self._lock:
                 self._unwritten.update(self._notes)
             if self._noted_file_id is not None:
-                log.warning(FILE_LOST, file.path, len(self._notes))
+                log.warning(FILE_LOST, file.path, len(self._notes), see("shared-file"))
             self._noted_file_id = file.file_id
         with suppress(StoreError):
             for id in list(self._unwritten):

@@ -53,14 +53,17 @@ def _has_file(folder: str, name: str) -> bool:
         if mode & 0o022:
             raise StoreError(
                 f"Other users may write to the folder {folder}, so the file in it can't be trusted."
-                f" If nobody has changed it, run: chmod 700 {folder}."
+                f" If nobody has changed it, run: chmod 700 {folder}.",
+                row="shared-file",
             )
         if mode & 0o077:
             os.chmod(folder, 0o700)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StoreError(f"The folder {folder} can't be used: {error}.") from None
+        raise StoreError(
+            f"The folder {folder} can't be used: {error}.", row="shared-file"
+        ) from None
     return True
 
 

@@ -79,7 +79,8 @@ class Sealer:
             sealed = ""
         if not sealed or len(sealed) > MAX_SEALED_LENGTH:
             raise ProviderAnswerError(
-                "The provider's responses are too large to be stored. Request fewer scopes."
+                "The provider's responses are too large to be stored. Request fewer scopes.",
+                row="too-large",
             )
         return sealed
 

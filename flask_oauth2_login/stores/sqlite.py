@@ -219,7 +219,10 @@ class SQLiteStore(ForkSafe):
             if not is_emptied and (code not in _BUSY_CODES or time.monotonic() > deadline):
                 name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
                 fix = " Delete it to begin with a new one." if code in _DAMAGED_CODES else ""
-                raise StoreError(f"The file {self.path} can't be used: {problem} ({name}).{fix}")
+                raise StoreError(
+                    f"The file {self.path} can't be used: {problem} ({name}).{fix}",
+                    row="sqlite-file",
+                )
             if not is_emptied:
                 time.sleep(random.uniform(0.001, 0.02))  # noqa: S311
 

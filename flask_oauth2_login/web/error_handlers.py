@@ -18,6 +18,7 @@ from ..protocol.errors import (
     OAuth2Error,
     ProviderError,
     StoreError,
+    see,
 )
 from ..protocol.json_input import to_one_line
 from ..protocol.texts import gettext_noop as N_  # noqa: N812  (GNU gettext's own name)
@@ -168,8 +169,9 @@ def _find_links(error: LoginRequired, name: str | None, next: str | None = None)
     if not links and current_extension().once(f"without a tenant: {request.endpoint}"):
         log.warning(
             "Nobody can sign in for the view %r, because this request of it has no tenant. If the"
-            " tenant is a variable of the login's URL, the view's URL must have it too.",
+            " tenant is a variable of the login's URL, the view's URL must have it too. %s",
             request.endpoint,
+            see("which-tenant"),
         )
     return links
 

@@ -17,7 +17,7 @@ from flask import Response, has_request_context, render_template
 from markupsafe import Markup
 
 from ..look.marks import make_mark
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, see
 from ..protocol.urls import json_param
 from ..session.context import this_app, this_request
 from ..session.current_login import find_identity, find_login, find_registration
@@ -207,6 +207,7 @@ def _require_request() -> None:
             "Working outside of request context: login_url() and logout_button() are for a"
             " visitor's request, and there is none. Render the template in a view. A mail links to"
             " a guarded page, which asks to sign in: url_for('page', _external=True)."
+            f" {see('outside-request')}"
         )
 
 

@@ -8,6 +8,7 @@ import re
 from flask import request
 
 from ..config import server_name
+from ..protocol.errors import see
 from ..protocol.json_input import to_one_line
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -36,10 +37,11 @@ def warn_of_unread_proxy(registration: Registration, redirect_uri: str) -> None:
         log.warning(
             "%s: %s. The redirect URI that is sent is %s. If the app is behind a proxy that ends"
             " TLS, let it read the proxy's headers: from werkzeug.middleware.proxy_fix import"
-            " ProxyFix; app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1).",
+            " ProxyFix; app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1). %s",
             registration.log_name,
             "; ".join(wrong),
             to_one_line(redirect_uri)[:300],
+            see("proxy"),
         )
 
 

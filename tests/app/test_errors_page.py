@@ -59,9 +59,38 @@ def rows_in_code() -> set[str]:
         rows |= texts(keyword(call, "row"))
         if name_of(call) == "see":
             rows |= texts(call.args[0])
+        if name_of(call) == "Finding" and not is_error_s(call) and texts(call.args[0]) != {"ok"}:
+            rows |= texts(call.args[1])
     for error in all_classes(flask_oauth2_login.OAuth2Error):
         rows |= {error.row, *getattr(error, "_rows", {}).values()} - {None}
     return rows | {"redirect-uri-refused"}
+
+
+def is_error_s(finding: ast.Call) -> bool:
+    """True for a finding that has the row of an error."""
+    row = keyword(finding, "row") or (finding.args[6] if len(finding.args) > 6 else None)
+    return row is not None and ast.unparse(row) == "error.row"
+
+
+#: What the package calls an error that it logs. Such an error brings its own address.
+ERRORS = {"error", "fault", "half", "refusal"}
+
+
+def ends_with_address(log_call: ast.Call) -> bool:
+    last = log_call.args[-1]
+    if isinstance(last, ast.Name):
+        return last.id in ERRORS
+    return isinstance(last, ast.Call) and name_of(last) in {"see", "with_hint"}
+
+
+def test_every_warning_in_the_log_ends_with_an_address() -> None:
+    methods = {"log.warning", "log.error", "log.exception", "log.log"}
+    without = [
+        where
+        for where, call in calls()
+        if ast.unparse(call.func) in methods and not ends_with_address(call)
+    ]
+    assert without == []
 
 
 def all_classes(base: type[t.Any]) -> t.Iterator[type[t.Any]]:

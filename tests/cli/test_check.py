@@ -387,3 +387,20 @@ def test_an_examination_signs_nobody_out(make_app: MakeApp, browser: Browser, ap
     browser.sign_in()
     examine(app)
     assert browser.fetch("/me").status_code == 200
+
+
+def test_what_is_wrong_has_the_address_of_its_row(make_app: MakeApp) -> None:
+    app = make_app(make_login(), **{**GOOD, "SECRET_KEY": "dev"})
+    address = "https://github.com/flask-oauth2-login/flask-oauth2-login/blob/main/docs/errors.md#"
+    found = examine(app)
+    assert found[Found("error", "secret-key-short")]["see"] == f"{address}secret-key-short"
+    assert found[Found("ok", "shared-file")]["see"] is None
+    assert f"    See: {address}secret-key-short\n" in run(app, "check").stdout
+
+
+def test_an_error_that_is_found_has_its_own_row_and_the_address_once(make_app: MakeApp) -> None:
+    app = make_app(make_login(), **GOOD)
+    app.config["SECRET_KEY"] = 12
+    finding = examine(app)[Found("error", "secret-key")]
+    assert finding["see"].endswith("#secret-key-type")
+    assert "http" not in finding["what"]

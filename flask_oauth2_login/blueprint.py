@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing as t
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from .arguments import BlueprintOptions, check_provider
 from .client.option_values import list_of, read_seconds, refuse_unknown_names
@@ -313,8 +313,12 @@ def _add_views(host: str | None, state: t.Any) -> None:
 
 
 def _mark_private(response: Response) -> Response:
-    """Mark every response of the blueprint private, including the app's own error pages."""
-    response.headers["Cache-Control"] = "no-store"
+    """Mark every response of the blueprint private, including the app's own error pages.
+
+    The client's public keys are the exception.
+    """
+    if not (response.status_code == 200 and registering.is_public(request.endpoint)):
+        response.headers["Cache-Control"] = "no-store"
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response
 

@@ -32,9 +32,11 @@ from .session.login_options import LoginHooks, LoginOptions, LoginPlan
 from .session.registration import Registration, make_registration
 from .web import guard  # noqa: F401
 from .web.redirect_uris import further_callback_rule
-from .web.view_urls import VIEWS, endpoint_of
+from .web.view_urls import KEYS_ENDPOINT, KEYS_PATH, VIEWS, endpoint_of
 
 if t.TYPE_CHECKING:
+    from werkzeug.routing import Rule
+
     from .session.tenant_login import TenantLogin
 
 
@@ -80,8 +82,12 @@ def register_login(
     add_urls()
     extension.logins[name] = login
     if isinstance(login, Registration):
+        if login.handler.public_keys():
+            _add_keys(app, name)
         _add_further_callback(app, login)
     else:
+        # Which tenants have keys is only known at each request.
+        _add_keys(app, name)
         extension.has_tenants = True
     for check_login in CHECKS:
         check_login(app, login)
@@ -152,16 +158,36 @@ def _make_tenant_login(
     return TenantLogin(**vars(login), source=plan.tenant, make=make, cache=cache)
 
 
+def _add_keys(app: Flask, name: str) -> None:
+    """Add a URL rule for the client's public keys, beside that of the callback."""
+    rule = next(app.url_map.iter_rules(f"{name}.callback"))
+    path = rule.rule.removesuffix("callback") + KEYS_PATH
+    _add_beside(app, rule, path, f"{name}.{KEYS_ENDPOINT}", views.jwks, ["GET"])
+
+
+def is_public(endpoint: str | None) -> bool:
+    """Return True for the view of the client's public keys, which caches may store."""
+    return (endpoint or "").rpartition(".")[2] == KEYS_ENDPOINT
+
+
 def _add_further_callback(app: Flask, registration: Registration) -> None:
     """Add a URL rule for the callback at the path of the handler's ``redirect_uri``."""
     if further := further_callback_rule(app, registration):
         rule = next(app.url_map.iter_rules(f"{registration.name}.callback"))
-        app.add_url_rule(
-            further,
-            rule.endpoint,
-            app.view_functions[rule.endpoint],
-            methods=VIEWS["callback"],
-            provide_automatic_options=False,
-            subdomain=rule.subdomain,
-            host=rule.host,
-        )
+        view = app.view_functions[rule.endpoint]
+        _add_beside(app, rule, further, rule.endpoint, view, VIEWS["callback"])
+
+
+def _add_beside(
+    app: Flask, rule: Rule, path: str, endpoint: str, view: t.Any, methods: list[str]
+) -> None:
+    """Add a URL rule on the host of another one."""
+    app.add_url_rule(
+        path,
+        endpoint,
+        view,
+        methods=methods,
+        provide_automatic_options=False,
+        subdomain=rule.subdomain,
+        host=rule.host,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import typing as t
 
-from flask import Request, Response, abort, current_app, redirect, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from flask import Request, Response, abort, current_app, jsonify, redirect, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from . import signals
 from .checks import check_urls
@@ -40,6 +40,9 @@ from .web.next_url import own_path, safe_next
 from .web.pages import error_page, render_error, set_no_store
 from .web.user_agent import is_navigation, is_prefetch, read_header
 from .web.view_urls import login_url_of, url_of
+
+#: How long (s) the provider, and caches on the way, may keep the client's public keys.
+KEYS_SECONDS = 300
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -209,3 +212,14 @@ def backchannel_logout(**_variables: object) -> Response:
 def frontchannel_logout(**_variables: object) -> Response:
     """``/frontchannel-logout``: the provider says so by a frame in the person's browser."""
     return provider_logout.front_channel(_current_registration())
+
+
+def jwks(**_variables: object) -> Response:
+    """``/jwks.json``: the client's public keys, for the provider. RFC 7517, section 5."""
+    keys = _current_registration().handler.public_keys()
+    if not keys:
+        raise NotFound
+    response = jsonify({"keys": keys})
+    response.cache_control.public = True
+    response.cache_control.max_age = KEYS_SECONDS
+    return response

@@ -67,6 +67,10 @@ class ClientCredentials(MetadataEndpoints):
             return client_auth.client_secret_post
         return client_auth.client_secret_basic
 
+    def public_keys(self) -> list[dict[str, t.Any]]:
+        """Return the client's public keys, as they stand in its key set: RFC 7517, section 5."""
+        return [{"use": "sig", **key.public_jwk} for key in self.private_key]
+
     def _assertion_maker(self) -> t.Callable[[], str] | None:
         """Return a function that makes a new assertion; None if the client makes none.
 

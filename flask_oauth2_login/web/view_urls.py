@@ -20,6 +20,9 @@ VIEWS: t.Mapping[str, list[str]] = {
     "frontchannel-logout": ["GET"],
 }
 
+#: The path and the endpoint of the client's public keys, at logins that have some.
+KEYS_PATH, KEYS_ENDPOINT = "jwks.json", "jwks"
+
 #: The variable of the URL rule of a further callback. Our own URLs lead to the first one.
 CALLBACK_SEGMENT = "callback_segment"
 
@@ -29,7 +32,7 @@ def endpoint_of(path: str) -> str:
     return path.replace("-", "_")
 
 
-_ENDPOINTS = frozenset(map(endpoint_of, VIEWS))
+_ENDPOINTS = frozenset({*map(endpoint_of, VIEWS), KEYS_ENDPOINT})
 
 
 def is_own_view(endpoint: str | None) -> bool:

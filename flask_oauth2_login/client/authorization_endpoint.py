@@ -1,12 +1,17 @@
-"""A handler's authorization requests: RFC 6749, section 4.1.1."""
+"""A handler's authorization requests: RFC 6749, section 4.1.1; RFC 9126."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ..protocol import authorization, urls
+from ..protocol.errors import ConfigurationError
+from ..protocol.pushed_request import push
 from ..protocol.scope import Scope, split_scope
 from .token_endpoint import TokenEndpoint
+
+#: Parameters that stand for a whole request.
+_WHOLE = frozenset({"request", "request_uri"})
 
 
 class AuthorizationEndpoint(TokenEndpoint):
@@ -17,11 +22,16 @@ class AuthorizationEndpoint(TokenEndpoint):
     def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:
         """Return the URL of an authorization request, to redirect the browser to.
 
+        With the option ``par``, the request is pushed to the provider first (RFC 9126). The URL
+        then serves once, and for a minute or so.
+
         :param scope: scopes as a string with spaces between them, or as an iterable.
         :param params: more parameters, such as ``state``. They replace defaults of the same name
-            (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping is
-            sent as JSON.
+            (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping, or a
+            list of mappings, is sent as JSON.
         :raises ConfigurationError: ``authorization_url`` is a path, and there is no ``site``.
+        :raises TokenError: the provider refused the request that was pushed.
+        :raises ProviderError: the metadata can't be fetched, or the request can't be pushed.
         """
         if self.redirect_name:
             params["redirect_uri"] = self.redirect_name
@@ -31,10 +41,58 @@ class AuthorizationEndpoint(TokenEndpoint):
             self.client_id,
             self.redirect_uri,
             self.join_scope(scopes),
-            {"response_mode": self.response_mode, **fixed, **params},
+            {**self._default_params(), **fixed, **params},
             client_id_param=self.client_id_param,
         )
+        if self._is_pushed():
+            query = self._push(query)
         return urls.add_params(self.endpoint("authorization_url"), query)
+
+    def _default_params(self) -> dict[str, t.Any]:
+        """Return the parameters that the handler's options ask for."""
+        return {
+            "response_mode": self.response_mode,
+            "authorization_details": self.authorization_details or None,
+            **self._resource_param(),
+        }
+
+    def _resource_param(self) -> dict[str, t.Any]:
+        """Return the parameter that names the resources of a token: RFC 8707, section 2."""
+        return {"resource": self.resource} if self.resource else {}
+
+    def _is_pushed(self) -> bool:
+        if self.par is not None or self.issuer is None:
+            return bool(self.par)
+        # RFC 9126, section 5.
+        return self.metadata.get("require_pushed_authorization_requests") is True
+
+    def _push(self, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Push a request, and return the parameters that the browser carries: RFC 9126, section 4.
+
+        :raises TokenError: the provider refused.
+        :raises ProviderError: the provider can't be reached, or its response can't be understood.
+        """
+        if given := sorted(name for name in _WHOLE & params.keys() if params[name] is not None):
+            raise ConfigurationError(
+                f"An authorization request that is pushed can't have {' and '.join(given)}: leave"
+                " it out of authorize_params and of authorize_url(…), or set par=False.",
+                row="pushed-request",
+            )
+        request = self._make_request("par_url", params)
+        request_uri = push(self.http_options, request, self._client_auth())
+        return {self.client_id_param: self.client_id, "request_uri": request_uri}
+
+    def _check_requests(self) -> None:
+        """Check the options of authorization requests.
+
+        :raises ConfigurationError: an option lacks another one.
+        """
+        if self.par and not self.par_url and self.issuer is None:
+            raise ConfigurationError(
+                "par=True pushes authorization requests, and it is not known where to: add"
+                " par_url=…, or issuer=…, whose metadata have it.",
+                row="pushed-request",
+            )
 
     def join_scope(self, scope: Scope) -> str:
         """Return scopes as a string, each once, separated as this provider wants it."""

@@ -26,6 +26,11 @@ class MetadataEndpoints(Endpoints):
     needed: t.ClassVar[tuple[str, ...]] = ("authorization_url", "token_url")
     _metadata: Cache[discovery.Document]
 
+    def _is_metadata_needed(self) -> bool:
+        """Return True if an endpoint that a sign-in needs is not given."""
+        needed = (*self.needed, *(["par_url"] if self.par else []))
+        return not all(getattr(self, name) for name in needed)
+
     def _set_issuer(self, issuer: str | None, given: t.Mapping[str, t.Any] | None) -> None:
         """Set the issuer, and where the metadata come from.
 
@@ -66,7 +71,7 @@ class MetadataEndpoints(Endpoints):
                     row="insecure-url",
                 )
         self.issuer = issuer
-        if given is None and not self.metadata_url and all(getattr(self, n) for n in self.needed):
+        if given is None and not self.metadata_url and not self._is_metadata_needed():
             given = {"issuer": issuer}
         elif given is not None:
             given = dict_of("metadata", given)

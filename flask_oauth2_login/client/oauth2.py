@@ -94,6 +94,7 @@ class OAuth2(AuthorizationEndpoint):
             raise ConfigurationError("answer_hmac=True needs a secret.", row="options-together")
         self.check_client_auth()
         self._set_issuer(issuer, metadata)
+        self._check_requests()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"
@@ -131,6 +132,7 @@ class OAuth2(AuthorizationEndpoint):
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
+            **self._resource_param(),
             **answer_urls.complete_params("token_params", self.token_params, sources),
             **params,
             **({"redirect_uri": self.redirect_name} if self.redirect_name else {}),
@@ -170,6 +172,7 @@ class OAuth2(AuthorizationEndpoint):
         query = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token,
+            **self._resource_param(),
             **answer_urls.complete_params("refresh_params", self.refresh_params, sources),
             **params,
         }
@@ -212,14 +215,14 @@ class OAuth2(AuthorizationEndpoint):
         """Get a token for the app itself: the client credentials grant, RFC 6749, section 4.4.
 
         :param scope: scopes as a string with spaces between them, or as an iterable.
-        :param params: more parameters, such as ``resource`` or ``audience``.
+        :param params: more parameters, such as ``audience``. They replace defaults.
         :returns: the token, or None if the response is a success without content.
         :raises TokenError: the provider refused.
         :raises ProviderError: the provider can't be reached, or its response is neither a token
             nor a refusal.
         """
-        scopes = self.join_scope(scope) or None
-        return self._request_token({"grant_type": "client_credentials", "scope": scopes, **params})
+        defaults = {"scope": self.join_scope(scope) or None, **self._resource_param()}
+        return self._request_token({"grant_type": "client_credentials", **defaults, **params})
 
     @without_locals
     def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
+import re
 import typing as t
 
 from ..protocol import urls
@@ -11,6 +13,9 @@ from ..protocol.errors import ConfigurationError, see
 
 if t.TYPE_CHECKING:
     from ..protocol.private_keys import PrivateKey
+
+# RFC 3986, section 4.3, in the characters of section 2.
+_RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!$-;=?-Z_a-z~\[\]]+")
 
 
 def credential(name: str, value: t.Any) -> str:
@@ -108,6 +113,47 @@ def dict_of(name: str, given: t.Any) -> dict[str, t.Any]:
     return dict(given or {})
 
 
+def read_authorization_details(name: str, given: t.Any) -> list[dict[str, t.Any]]:
+    """Return what is to be authorized in detail: RFC 9396, section 2. An empty list for None.
+
+    :param given: a list of objects that each have a ``type``, or JSON of one.
+    :raises ConfigurationError: it is something else.
+    """
+    try:
+        found = json.loads(given) if isinstance(given, str) else list(given or ())
+        json.dumps(found)
+    except (TypeError, ValueError):
+        found = None
+    if not isinstance(found, list) or not all(map(_has_type, found)):
+        raise ConfigurationError(
+            f"{name} is not a list of objects that each have a type, with values that JSON can"
+            f" have: {name}=[{{'type': 'payment', 'amount': '12.50'}}].",
+            row="authorization-details",
+        )
+    return [dict(each) for each in found]
+
+
+def _has_type(detail: t.Any) -> bool:
+    kind = detail.get("type") if isinstance(detail, t.Mapping) else None
+    return isinstance(kind, str) and bool(kind)
+
+
+def read_resources(name: str, given: t.Any) -> list[str]:
+    """Return the URIs of one or several resources: RFC 8707, section 2.
+
+    :raises ConfigurationError: one is not an absolute URI, or has a fragment.
+    """
+    found = [given] if isinstance(given, str) else list_of(name, given)
+    for uri in found:
+        if not _RESOURCE.fullmatch(uri):
+            raise ConfigurationError(
+                f"{name}={uri!r} is not an absolute URI without a fragment:"
+                f" {name}='https://api.example/'.",
+                row="resource",
+            )
+    return found
+
+
 def text(name: str, given: t.Any) -> str:
     """Return a string.
 
@@ -133,6 +179,11 @@ def flag(name: str, given: t.Any) -> bool:
     if not isinstance(given, bool):
         raise ConfigurationError(f"{name}={given!r} is neither True nor False.", row="option-value")
     return given
+
+
+def optional_flag(name: str, given: t.Any) -> bool | None:
+    """Return True, False, or None. See :func:`flag`."""
+    return None if given is None else flag(name, given)
 
 
 def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any:

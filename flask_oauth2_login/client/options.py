@@ -25,8 +25,11 @@ from .option_values import (
     flag,
     list_of,
     one_of,
+    optional_flag,
     optional_text,
     private_keys,
+    read_authorization_details,
+    read_resources,
     refuse_unknown_names,
     set_of,
     text,
@@ -46,6 +49,8 @@ class HandlerOptions(t.TypedDict, total=False):
     internal_url: str | None
     revoke_url: str | None
     revoke: bool
+    par: bool | None
+    par_url: str | None
     userinfo_url: str | None
     api_url: str | None
     api_origins: t.Iterable[str]
@@ -70,6 +75,8 @@ class HandlerOptions(t.TypedDict, total=False):
     token_types: t.Iterable[str]
     headers: t.Mapping[str, str] | None
     authorize_params: t.Mapping[str, t.Any] | None
+    authorization_details: t.Iterable[t.Mapping[str, t.Any]]
+    resource: str | t.Iterable[str]
     token_params: t.Mapping[str, t.Any] | None
     offline: str | t.Mapping[str, str] | None
     identity: Fields | None
@@ -93,7 +100,9 @@ Check = t.Callable[[str, t.Any], t.Any]
 
 
 #: The checks of options that need no other than that of their type, by the annotation.
-_OF_TYPES: t.Mapping[t.Any, Check] = {"str": text, "str | None": optional_text, "bool": flag}
+_OF_TYPES: t.Mapping[t.Any, Check] = {
+    "str": text, "str | None": optional_text, "bool": flag, "bool | None": optional_flag,
+}  # fmt: skip
 
 
 def checked_by(check: Check) -> dict[str, Check]:
@@ -162,6 +171,12 @@ class Options:
     #: Revoke a login's tokens when it ends. False is for a provider that then ends all of this
     #: person's tokens, those of other browsers too.
     revoke: bool = True
+    #: Push each authorization request to the provider first, with the client's authentication (RFC
+    #: 9126). The browser then carries its name alone. By default it is pushed if the metadata say
+    #: that the provider requires it.
+    par: bool | None = None
+    #: The endpoint that requests are pushed to: a path below ``site``, or an absolute URL.
+    par_url: str | None = None
     #: The endpoint that says who the token's person is: a path, or an absolute URL.
     userinfo_url: str | None = None
     #: The URL to which :meth:`OAuth2.session` appends relative URLs. By default it is ``site``.
@@ -231,6 +246,14 @@ class Options:
     headers: dict[str, str] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: Parameters to add to each authorization request.
     authorize_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
+    #: What each sign-in asks to be authorized in detail (RFC 9396): objects that each have a
+    #: ``type``. What is granted is in ``token["authorization_details"]``.
+    authorization_details: list[dict[str, t.Any]] = field(
+        default_factory=list, metadata=checked_by(read_authorization_details)
+    )
+    #: The URIs of the APIs that tokens are for (RFC 8707), sent in each authorization request and
+    #: each token request: one, or several.
+    resource: list[str] = field(default_factory=list, metadata=checked_by(read_resources))
     #: Parameters to add to each token request that redeems a code.
     token_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: What makes this provider send a refresh token: a scope, or parameters of the authorization

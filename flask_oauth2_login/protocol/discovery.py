@@ -25,6 +25,7 @@ ENDPOINTS = {
     "token_url": "token_endpoint",
     "userinfo_url": "userinfo_endpoint",
     "revoke_url": "revocation_endpoint",
+    "par_url": "pushed_authorization_request_endpoint",
     "end_session_url": "end_session_endpoint",
     "jwks_url": "jwks_uri",
 }

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from .errors import ProviderAnswerError, TokenError, UnnamedRefusalError
 from .http import Response
-from .json_input import names_of, to_one_line
+from .json_input import names_of, parse_json, to_one_line
 from .refusal import TEXTS, find_reason
 
 if t.TYPE_CHECKING:
@@ -256,6 +256,11 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
     for name in ("refresh_token", "id_token"):
         if name in token and not _is_text(token[name]):
             del token[name]
+    details = token.pop("authorization_details", None)
+    # In a response that is a form, it is JSON: RFC 9396, section 7.
+    details = parse_json(details.encode()) if isinstance(details, str) else details
+    if isinstance(details, list) and all(isinstance(detail, dict) for detail in details):
+        token["authorization_details"] = details
     scope = token.pop("scope", None)
     if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
         scope = " ".join(scope)

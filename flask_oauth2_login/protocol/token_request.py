@@ -66,24 +66,29 @@ def request_token(
             former=former,
         )
     except (TokenError, UnnamedRefusalError) as refusal:
-        concern = said_concern(refusal)
-        if concern is None and refusal.status_code == 401 and "Authorization" in request.headers:
-            # Section 5.2: this is the status for credentials in that header that are wrong.
-            detail = client_refused(request, client_auth)
-            detail += f" The answer was: {refusal.message}"
-            raise TokenError("invalid_client", None, 401, detail=detail) from None
-        if concern is not Concern.CLIENT:
-            raise
-        detail = client_refused(request, client_auth)
-        if isinstance(refusal, UnnamedRefusalError):
-            raise UnnamedRefusalError(
-                f"{refusal.message} {detail}",
-                refusal.reason,
-                refusal.status_code,
-                row="client-refused",
-            ) from None
-        error, description = refusal.error, refusal.error_description
-        raise TokenError(error, description, refusal.status_code, detail=detail) from None
+        raise explain_refusal(refusal, request, client_auth) from None
+
+
+def explain_refusal(
+    refusal: TokenError | UnnamedRefusalError, request: TokenRequest, client_auth: ClientAuth
+) -> TokenError | UnnamedRefusalError:
+    """Return a refusal that says how the client has authenticated, if it is about the client.
+
+    :param request: as ``client_auth`` has changed it.
+    """
+    concern = said_concern(refusal)
+    if concern is None and refusal.status_code == 401 and "Authorization" in request.headers:
+        # Section 5.2: this is the status for credentials in that header that are wrong.
+        detail = f"{client_refused(request, client_auth)} The answer was: {refusal.message}"
+        return TokenError("invalid_client", None, 401, detail=detail)
+    if concern is not Concern.CLIENT:
+        return refusal
+    detail = client_refused(request, client_auth)
+    if isinstance(refusal, UnnamedRefusalError):
+        message, status = f"{refusal.message} {detail}", refusal.status_code
+        return UnnamedRefusalError(message, refusal.reason, status, row="client-refused")
+    error, description = refusal.error, refusal.error_description
+    return TokenError(error, description, refusal.status_code, detail=detail)
 
 
 def send(
@@ -93,7 +98,7 @@ def send(
     style: Style = "form",
     names: t.Mapping[str, str] | None = None,
 ) -> http.Response:
-    """Send a request with the client's credentials to the token or the revocation endpoint.
+    """Send a request with the client's credentials, such as to the token endpoint.
 
     :param style: POST a form, POST a JSON object, or send a GET with everything in the query.
     """

@@ -22,7 +22,6 @@ from ..protocol.errors import (
     UnusableIDTokenError,
 )
 from ..protocol.identity import Identity
-from ..protocol.pkce import code_challenge
 from ..protocol.refusal import Concern, find_concern, names_code
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
@@ -43,7 +42,9 @@ from .attempt import (
     give_back,
     use_attempt,
 )
+from .authorization_request import request_url
 from .redirect_uri_hints import tell_once
+from .reports import config_keys, report
 from .response import check_response, further_params
 from .session_setup import linking_owner, sign_in
 
@@ -68,6 +69,8 @@ def begin(
     :param params: parameters for the provider, in addition to those that the developer sets for
         every sign-in and to the scopes that are already granted.
     :raises ConfigurationError: a demand needs ID tokens, and the login has none.
+    :raises ProviderError: the request is pushed, and the provider refused it or can't be reached;
+        or the metadata can't be fetched.
     """
     # The session is read only if its entries came, because reading it adds `Vary: Cookie`.
     login = find_login(registration) if request_scope().received_entries else None
@@ -82,14 +85,7 @@ def begin(
     warn_of_unread_proxy(registration, uri)
     tell_once(registration, uri)
     attempt = begin_attempt(registration, next, scopes, requested, owner, uri)
-    url = registration.handler.authorize_url(
-        scopes,
-        state=attempt.state,
-        redirect_uri=attempt.redirect_uri,
-        **binding_params(registration, attempt),
-        **request_params,
-    )
-    return redirect_to(url)
+    return redirect_to(request_url(registration, attempt, scopes, request_params))
 
 
 def finish(registration: Registration, response: t.Mapping[str, str]) -> Response:
@@ -126,7 +122,7 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
     except BaseException as error:
         revoke((registration.handler, token))
         if isinstance(error, UnusableIDTokenError):
-            raise _report(registration, error) from None
+            raise report(registration, error) from None
         raise
     return complete(registration, attempt, record)
 
@@ -187,10 +183,10 @@ def redeem_code(
     try:
         token = registration.handler.get_token(code, **params)
     except UnusableIDTokenError as error:
-        raise _report(registration, error) from None
+        raise report(registration, error) from None
     except (TokenError, UnnamedRefusalError) as refusal:
         if find_concern(refusal) is Concern.CLIENT:
-            raise _report(registration, refusal, _config_keys(registration)) from None
+            raise report(registration, refusal, config_keys(registration)) from None
         if isinstance(refusal, UnnamedRefusalError) and names_code(refusal):
             # The visitor can mend it by a new attempt.
             raise TokenError("invalid_grant", refusal.reason, refusal.status_code) from None
@@ -198,22 +194,6 @@ def redeem_code(
     if token is None:
         raise ProviderAnswerError("The token endpoint answered with no content.")
     return token
-
-
-def _report(registration: Registration, error: OAuth2Error, hint: str = "") -> ProviderAnswerError:
-    """Log what only the developer or the provider can mend, and return the visitor's error."""
-    log.error(
-        "%s: a sign-in failed, and a new attempt does not help. %s",
-        registration.log_name,
-        error.with_hint(hint),
-    )
-    return ProviderAnswerError(error.message, row=error.row)
-
-
-def _config_keys(registration: Registration) -> str:
-    """Return where a login has its credentials from, for the log; ``""`` if a handler has them."""
-    keys = registration.options.config_keys
-    return f" They are app.config[{keys[0]!r}] and app.config[{keys[1]!r}]." if keys else ""
 
 
 def identify(registration: Registration, attempt: Attempt, token: Token) -> Identity:
@@ -269,14 +249,3 @@ def keeps_id_token(registration: Registration, token: Token) -> bool:
         return handler.has_endpoint("end_session_url") if keep is None else keep
     except OAuth2Error:
         return False
-
-
-def binding_params(registration: Registration, attempt: Attempt) -> dict[str, str]:
-    """Return the parameters that bind the response to this attempt: PKCE (RFC 7636), nonce."""
-    params = {}
-    if registration.handler.pkce:
-        params["code_challenge"] = code_challenge(attempt.code_verifier)
-        params["code_challenge_method"] = "S256"
-    if registration.handler.uses_nonce:
-        params["nonce"] = attempt.nonce
-    return params

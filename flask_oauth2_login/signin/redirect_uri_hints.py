@@ -58,12 +58,20 @@ def explain_refusal(registration: Registration, error: OAuth2Error) -> str:
             " name only. Otherwise register it, or set the handler's redirect_uri=…."
         )
     else:
-        hint += (
-            f" The redirect URI that is sent is {uri}. Register exactly this one with the provider,"
-            " or give the handler the registered one: redirect_uri=…. If scheme or host are wrong"
-            " because the app is behind a proxy, use werkzeug's ProxyFix."
-        )
+        hint += name_redirect_uri(uri)
     return hint
+
+
+def name_redirect_uri(uri: str, *, is_refused: bool = True) -> str:
+    """Return which redirect URI is sent, for the log, and what to do if it is refused."""
+    sentence = f" The redirect URI that is sent is {to_one_line(uri)[:MAX_TEXT]}."
+    if not is_refused:
+        return sentence
+    return (
+        f"{sentence} Register exactly this one with the provider, or give the handler the"
+        " registered one: redirect_uri=…. If scheme or host are wrong because the app is behind a"
+        " proxy, use werkzeug's ProxyFix."
+    )
 
 
 def tell_of_response_without_view(request: Request) -> None:

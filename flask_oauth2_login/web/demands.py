@@ -12,6 +12,7 @@ import json
 import math
 import typing as t
 
+from ..client.option_values import read_authorization_details
 from ..protocol.errors import ConfigurationError
 from ..protocol.scope import Scope, split_scope
 
@@ -111,6 +112,15 @@ def read_claims(params: Params) -> dict[str, dict[str, t.Any]]:
         ) from None
 
 
+def read_details(params: Params) -> list[dict[str, t.Any]]:
+    """Return the ``authorization_details`` parameter as a list: RFC 9396, section 2.
+
+    :raises ConfigurationError: the value is not a list of objects, nor JSON of one.
+    """
+    given = params.get("authorization_details")
+    return read_authorization_details("authorization_details", given) if given else []
+
+
 def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAMS) -> Params:
     """Check the parameters that a developer adds to authorization requests.
 
@@ -129,6 +139,7 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
             row="authorize-params",
         )
     read_demands(params)
+    read_details(params)
     return dict(params)
 
 
@@ -194,6 +205,12 @@ def authorization_params(
         merged["acr_values"] = " ".join(demands.acr_values)
     if claims:
         merged["claims"] = claims
+    details = [
+        *handler.authorization_details,
+        *(d for place in places for d in read_details(place)),
+    ]
+    if details:
+        merged["authorization_details"] = [d for n, d in enumerate(details) if d not in details[:n]]
     return scopes, merged
 
 

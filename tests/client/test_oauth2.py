@@ -165,8 +165,7 @@ def test_a_form_has_what_requests_would_send(provider: Provider) -> None:
         "nothing": [],
     }
     plain = requests.Request("POST", "https://p.example", data=params).prepare()
-    with pytest.raises(TokenError, match="repeated"):
-        redeem_code(provider, token_params=params)
+    assert redeem_code(provider, token_params=params)
     (call,) = provider.calls("/token")
     own = ("grant_type", "code", "redirect_uri", "client_id", "client_secret")
     sent = [pair for pair in call.body.decode().split("&") if pair.partition("=")[0] not in own]

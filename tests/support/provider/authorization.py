@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 import typing as t
 from html import escape
@@ -10,12 +11,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from .grants import Claims, Grant
 from .messages import REDIRECT, Answer, Request
+from .pushed import BadAuthorizationRequest as BadAuthorizationRequest
+from .pushed import read_request
 from .settings import Settings
 from .signing import Overrides, override
-
-
-class BadAuthorizationRequest(Exception):
-    """A request for authorization that must not be answered by a redirect."""
+from .tokens import MAY_REPEAT
 
 
 @dataclasses.dataclass
@@ -48,18 +48,15 @@ def answer_authorization(
     :param overrides: laid over the parameters of the answer; see `signing.override`.
     :raises BadAuthorizationRequest: neither the client nor where to redirect to is certain.
     """
-    if repeated := [name for name, values in query.items() if len(values) > 1]:
+    query = read_request(settings, query)
+    lists = query.items()
+    if repeated := [n for n, values in lists if len(values) > 1 and n not in MAY_REPEAT]:
         raise BadAuthorizationRequest(f"repeated: {', '.join(repeated)}")
     params = {name: values[0] for name, values in query.items()}
     settings.authorizations.append(params)
-    if params.get(settings.client_id_param) != settings.client_id:
-        raise BadAuthorizationRequest("unknown client_id")
-    redirect_uri = params.get("redirect_uri", "")
-    known = settings.redirect_uris
-    if redirect_uri not in known if known is not None else "://" not in redirect_uri:
-        raise BadAuthorizationRequest(f"redirect_uri is not registered: {redirect_uri!r}")
-    if "#" in redirect_uri:
-        raise BadAuthorizationRequest("redirect_uri has a fragment")
+    if problem := settings.find_problem(params):
+        raise BadAuthorizationRequest(problem)
+    redirect_uri = params["redirect_uri"]
 
     answer: dict[str, str | None]
     if error := _find_error(settings, params):
@@ -67,7 +64,8 @@ def answer_authorization(
     elif settings.person is None and person is None:
         answer = {"error": "login_required" if params.get("prompt") == "none" else "access_denied"}
     else:
-        grant = _grant(settings, params, {**(settings.person or {}), **(person or {})})
+        resources = query.get("resource", [])
+        grant = _grant(settings, params, resources, {**(settings.person or {}), **(person or {})})
         challenge = params.get("code_challenge")
         answer = {"code": settings.grants.add_code(grant, redirect_uri, challenge)}
     answer["state"] = params.get("state")
@@ -88,12 +86,17 @@ def _find_error(settings: Settings, params: t.Mapping[str, str]) -> str | None:
     return "invalid_request" if settings.require_pkce else None
 
 
-def _grant(settings: Settings, params: t.Mapping[str, str], person: Claims) -> Grant:
+def _grant(
+    settings: Settings, params: t.Mapping[str, str], resources: list[str], person: Claims
+) -> Grant:
     now, auth_time = time.time(), settings.signed_in_at
     max_age = params.get("max_age")
     if "login" in params.get("prompt", "").split() or (max_age and now - auth_time > int(max_age)):
         auth_time = now
+    details = params.get("authorization_details")
     return Grant(
+        authorization_details=json.loads(details) if details else None,
+        resources=resources,
         person=person,
         scope=settings.granted_scope or params.get("scope", ""),
         auth_time=int(auth_time),

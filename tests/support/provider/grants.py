@@ -35,6 +35,10 @@ class Grant:
     auth_time: int
     nonce: str | None = None
     acr: str | None = None
+    #: RFC 9396.
+    authorization_details: list[t.Any] | None = None
+    #: Those that it is for: RFC 8707. Empty for any.
+    resources: list[str] = dataclasses.field(default_factory=list)
     sid: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     revoked: bool = False
     #: How often a code or refresh token of it was used that had been used before.

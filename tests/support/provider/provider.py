@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import resources, tokens
+from . import pushed, resources, tokens
 from .authorization import AuthorizationAnswer, answer_authorization, authorize, query_of
 from .grants import Claims
 from .messages import Answer, Request
@@ -26,6 +26,7 @@ OneOf = Reaction | t.Callable[[Request], Reaction | None]
 
 _ENDPOINTS: t.Mapping[str, Endpoint] = {
     "/authorize": authorize,
+    "/par": pushed.push,
     "/token": tokens.token,
     "/revoke": tokens.revoke,
     "/userinfo": resources.userinfo,

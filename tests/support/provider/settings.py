@@ -56,6 +56,8 @@ class Settings:
     #: Whether a token request may be JSON.
     json_requests: bool = False
     require_pkce: bool = False
+    #: Whether authorization requests must be pushed.
+    require_par: bool = False
 
     #: The claims of who consents; None where nobody does.
     person: Claims | None = dataclasses.field(default_factory=_someone)
@@ -104,6 +106,8 @@ class Settings:
         self.grants = Grants()
         #: The parameters of each authorization request.
         self.authorizations: list[dict[str, str]] = []
+        #: Until when, in Unix seconds, a pushed request waits, and its parameters, by its URI.
+        self.pushed: dict[str, tuple[float, dict[str, list[str]]]] = {}
         #: The parameters of each request for sign-out.
         self.sign_outs: list[dict[str, str]] = []
         #: The ``jti`` of each assertion that came.
@@ -118,6 +122,15 @@ class Settings:
     def api_url(self) -> str:
         return f"{self.url}/api"
 
+    def find_problem(self, params: t.Mapping[str, str]) -> str | None:
+        """What is wrong with the client or the redirect URI of an authorization request."""
+        if params.get(self.client_id_param) != self.client_id:
+            return "unknown client_id"
+        redirect_uri, known = params.get("redirect_uri", ""), self.redirect_uris
+        if redirect_uri not in known if known is not None else "://" not in redirect_uri:
+            return f"redirect_uri is not registered: {redirect_uri!r}"
+        return "redirect_uri has a fragment" if "#" in redirect_uri else None
+
     def metadata(self) -> dict[str, t.Any]:
         """OpenID Connect Discovery, section 3, and RFC 8414, section 2."""
         endpoints = {
@@ -125,6 +138,7 @@ class Settings:
             "token_endpoint": "/token",
             "userinfo_endpoint": "/userinfo",
             "revocation_endpoint": "/revoke",
+            "pushed_authorization_request_endpoint": "/par",
             "end_session_endpoint": "/logout",
             "jwks_uri": "/jwks",
         }
@@ -150,6 +164,7 @@ class Settings:
             ],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": self.send_iss,
+            "require_pushed_authorization_requests": self.require_par,
             "backchannel_logout_supported": True,
             "backchannel_logout_session_supported": True,
             "frontchannel_logout_supported": True,

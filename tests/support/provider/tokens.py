@@ -16,6 +16,8 @@ from .messages import Answer, Request
 from .settings import Settings
 from .signing import encode, override
 
+#: Parameters that a request may have several times: RFC 8707, section 2.
+MAY_REPEAT = frozenset({"resource"})
 #: The methods by which a certificate authenticates the client.
 TLS_METHODS = {"tls_client_auth", "self_signed_tls_client_auth"}
 NO_STORE = {"Cache-Control": "no-store"}
@@ -23,22 +25,25 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 def token(settings: Settings, request: Request) -> Answer:
     """RFC 6749, section 3.2."""
-    return _answer(request, lambda: _grant_tokens(settings, _read_client(settings, request)))
+    return answer(request, lambda: _grant_tokens(settings, request, read_client(settings, request)))
 
 
 def revoke(settings: Settings, request: Request) -> Answer:
     """RFC 7009, section 2."""
 
     def handle() -> None:
-        params = _read_client(settings, request)
+        params = read_client(settings, request)
         settings.grants.revoke(_require(params, "token"))
 
-    return _answer(request, handle)
+    return answer(request, handle)
 
 
-def _answer(request: Request, handle: t.Callable[[], dict[str, t.Any] | None]) -> Answer:
+def answer(
+    request: Request, handle: t.Callable[[], dict[str, t.Any] | None], status: int = 200
+) -> Answer:
+    """Answer a client with what a function returns, or with the error that it raises."""
     try:
-        return Answer(200, handle(), headers=NO_STORE)
+        return Answer(status, handle(), headers=NO_STORE)
     except Refusal as refusal:
         members = {"error": refusal.error, "error_description": refusal.description}
         challenge = refusal.status == 401 and "Authorization" in request.headers
@@ -46,7 +51,7 @@ def _answer(request: Request, handle: t.Callable[[], dict[str, t.Any] | None]) -
         return Answer(refusal.status, members, headers=NO_STORE | headers)
 
 
-def _read_client(settings: Settings, request: Request) -> dict[str, str]:
+def read_client(settings: Settings, request: Request) -> dict[str, str]:
     """The request's parameters, once it is certain which client sent them.
 
     RFC 6749, sections 2.3.1 and 3.2.1.
@@ -58,7 +63,8 @@ def _read_client(settings: Settings, request: Request) -> dict[str, str]:
     if settings.json_requests and isinstance(request.json, dict):
         params = {name: str(value) for name, value in request.json.items()}
     else:
-        if any(len(values) > 1 for values in request.form_lists.values()):
+        lists = request.form_lists.items()
+        if any(len(values) > 1 for name, values in lists if name not in MAY_REPEAT):
             raise Refusal("invalid_request", "a parameter is repeated")
         params = dict(request.form)
     header = request.headers.get("Authorization")
@@ -120,19 +126,22 @@ def _check_client(settings: Settings, method: str, client_id: str, secret: str |
     _check_method(settings, method)
 
 
-def _grant_tokens(settings: Settings, params: dict[str, str]) -> dict[str, t.Any]:
+def _grant_tokens(settings: Settings, request: Request, params: dict[str, str]) -> dict[str, t.Any]:
     grant_type = _require(params, "grant_type")
+    wanted = set(request.form_lists.get("resource", ()))
     if grant_type == "authorization_code":
         verifier = params.get("code_verifier")
         challenge = None if verifier is None else encode(sha256(verifier.encode()).digest())
         code, redirect_uri = _require(params, "code"), params.get("redirect_uri")
         grant = settings.grants.redeem(code, redirect_uri, challenge)
+        _check_resources(grant, wanted)
         return _tokens(settings, grant, grant.scope, first=True)
     if grant_type == "refresh_token":
         grant = settings.grants.renew(_require(params, "refresh_token"), rotate=settings.rotate)
         scope = params.get("scope", grant.scope)
         if not set(scope.split()) <= set(grant.scope.split()):
             raise Refusal("invalid_scope", "more than was granted")
+        _check_resources(grant, wanted)
         return _tokens(settings, grant, scope, first=False)
     if grant_type == "client_credentials":
         if settings.is_public:
@@ -143,9 +152,17 @@ def _grant_tokens(settings: Settings, params: dict[str, str]) -> dict[str, t.Any
     raise Refusal("unsupported_grant_type", grant_type)
 
 
+def _check_resources(grant: Grant, wanted: set[str]) -> None:
+    """RFC 8707, section 2.2."""
+    if grant.resources and not wanted <= set(grant.resources):
+        raise Refusal("invalid_target", "more resources than were granted")
+
+
 def _tokens(settings: Settings, grant: Grant, scope: str, *, first: bool) -> dict[str, t.Any]:
     access = settings.issue(grant, scope)
-    more = {}
+    more: dict[str, t.Any] = {}
+    if first and grant.authorization_details is not None:
+        more["authorization_details"] = grant.authorization_details
     if settings.refreshable if first else settings.rotate:
         more["refresh_token"] = settings.grants.add_refresh(grant, settings.refresh_token_size)
     if "openid" in scope.split() and (first or settings.id_token_at_refresh):
@@ -162,7 +179,7 @@ def _id_token(settings: Settings, grant: Grant, access_token: str) -> str:
     return settings.id_token(grant=grant, **options)
 
 
-def _members(settings: Settings, access_token: str, scope: str, **more: str) -> dict[str, t.Any]:
+def _members(settings: Settings, access_token: str, scope: str, **more: t.Any) -> dict[str, t.Any]:
     members: dict[str, t.Any] = {"access_token": access_token, "token_type": "Bearer", **more}
     if settings.expires_in is not None:
         members["expires_in"] = settings.expires_in

@@ -1,0 +1,59 @@
+"""The authorization request of a sign-in: RFC 6749, section 4.1.1; RFC 9126."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..protocol.errors import ProviderUnavailableError, TokenError
+from ..protocol.pkce import code_challenge
+from ..protocol.refusal import Concern, find_concern
+from ..session.registration import Registration
+from ..session.request_scope import request_scope
+from ..web.next_url import current_page
+from .attempt import Attempt
+from .redirect_uri_hints import name_redirect_uri
+from .reports import config_keys, report
+
+
+def request_url(
+    registration: Registration,
+    attempt: Attempt,
+    scopes: list[str],
+    params: t.Mapping[str, t.Any],
+) -> str:
+    """Return the URL that begins an attempt at the provider. The request may be pushed before.
+
+    :param params: further parameters of the request.
+    :raises ProviderUnavailableError: the provider can't answer now, or can't be reached.
+    :raises ProviderAnswerError: the provider refused the request, or its metadata can't be read.
+    """
+    try:
+        return registration.handler.authorize_url(
+            scopes,
+            state=attempt.state,
+            redirect_uri=attempt.redirect_uri,
+            **binding_params(registration, attempt),
+            **params,
+        )
+    except TokenError as refusal:
+        concern = find_concern(refusal)
+        if concern is Concern.MOMENT:
+            raise ProviderUnavailableError(refusal.message) from None
+        if concern is Concern.CLIENT:
+            hint = config_keys(registration)
+        else:
+            hint = name_redirect_uri(attempt.redirect_uri, is_refused="redirect" in refusal.message)
+        # The page offers another try. It is not logged a second time then.
+        request_scope().again_url = current_page()
+        raise report(registration, refusal, hint) from None
+
+
+def binding_params(registration: Registration, attempt: Attempt) -> dict[str, str]:
+    """Return the parameters that bind the response to this attempt: PKCE (RFC 7636), nonce."""
+    params = {}
+    if registration.handler.pkce:
+        params["code_challenge"] = code_challenge(attempt.code_verifier)
+        params["code_challenge_method"] = "S256"
+    if registration.handler.uses_nonce:
+        params["nonce"] = attempt.nonce
+    return params

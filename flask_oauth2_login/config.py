@@ -33,6 +33,8 @@ class Config:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
+        #: ``PERMANENT_SESSION_LIFETIME``, and what :attr:`touch_seconds` is with that.
+        self._known_touch: tuple[t.Any, float] = (None, 0.0)
         #: The secrets as they are configured, and as they were checked.
         self._checked_secrets: tuple[tuple[t.Any, ...], tuple[Secret, ...]] = ((), ())
 
@@ -79,7 +81,12 @@ class Config:
     @property
     def touch_seconds(self) -> float:
         """Seconds after which the use of a login is noted again."""
-        return max(60.0, min(3600.0, self.idle_seconds / 10))
+        configured = self._app.config["PERMANENT_SESSION_LIFETIME"]
+        known, seconds = self._known_touch
+        if configured is not known:
+            seconds = max(60.0, min(3600.0, self.idle_seconds / 10))
+            self._known_touch = configured, seconds
+        return seconds
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

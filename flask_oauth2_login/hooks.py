@@ -78,11 +78,8 @@ def _check_view(app: Flask, endpoint: str | None) -> None:
 def _end_request(response: Response) -> Response:
     context = this_context()
     request: Request = context.request
-    if isinstance(request.routing_exception, MethodNotAllowed) and _is_ours(context):
-        # No view has answered, so the blueprint's own hook has not run.
-        set_no_store(response)
-    if isinstance(request.routing_exception, NotFound):
-        tell_of_response_without_view(request)
+    if request.routing_exception is not None:
+        _answer_without_view(context, request.routing_exception, response)
     scope = find_request_scope(request)
     if scope is None:
         # This request has read and written nothing of a login.
@@ -92,6 +89,14 @@ def _end_request(response: Response) -> Response:
     if scope.has_peeked or scope.admitted is not None:
         _tell_caches(response, is_guarded=scope.admitted is not None)
     return response
+
+
+def _answer_without_view(context: t.Any, error: Exception, response: Response) -> None:
+    """Do what the blueprint's own hook does, which has not run, and help with a wrong URL."""
+    if isinstance(error, MethodNotAllowed) and _is_ours(context):
+        set_no_store(response)
+    if isinstance(error, NotFound):
+        tell_of_response_without_view(context.request)
 
 
 def _send_records(context: t.Any, scope: RequestScope, response: Response) -> Response:

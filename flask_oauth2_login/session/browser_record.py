@@ -50,27 +50,38 @@ class BrowserRecords:
     :param local_store: what the processes of this machine share.
     """
 
-    # Of the browser that this is bound to: the copy that it sent, and the copies to send to it, by
-    # the login's name.
-    _sent: str | None = None
-    _to_send: dict[str, PendingCopy] | None = None
-
     def __init__(
-        self, browser_store: BrowserStore, login: str, local_store: LocalStore, config: Config
+        self,
+        browser_store: BrowserStore,
+        login: str,
+        local_store: LocalStore,
+        config: Config,
+        *,
+        sent: str | None = None,
+        to_send: dict[str, PendingCopy] | None = None,
     ) -> None:
         self._browser_store = browser_store
         self._login = login
         self._local_store = local_store
         self._config = config
+        # Of the browser that this is bound to: the copy that it sent, and the copies to send to it,
+        # by the login's name.
+        self._sent = sent
+        self._to_send = to_send
 
     def of_this_request(self) -> BrowserRecords:
         """Return a copy bound to this request's browser, for use in a thread or after the request.
 
         A record that is refreshed after the request reaches the browser with its next request.
         """
-        own = BrowserRecords(self._browser_store, self._login, self._local_store, self._config)
-        own._sent, own._to_send = self._browser_store.get(self._login), request_scope().pending
-        return own
+        return BrowserRecords(
+            self._browser_store,
+            self._login,
+            self._local_store,
+            self._config,
+            sent=self._browser_store.get(self._login),
+            to_send=request_scope().pending,
+        )
 
     def read(self, id: str) -> Stored | None:
         """Return a record, by way of what :meth:`of_this_request` returned."""

@@ -124,8 +124,11 @@ def this_minute() -> int:
 
 
 def _is_valid(entry: SessionEntry) -> bool:
-    texts = entry.login, entry.id, entry.subject_hash, entry.owner_hash, entry.tenant
-    return {str} == set(map(type, texts)) and type(entry.last_used) is int
+    return (
+        type(entry.login) is type(entry.id) is type(entry.subject_hash) is str
+        and type(entry.owner_hash) is type(entry.tenant) is str
+        and type(entry.last_used) is int
+    )
 
 
 def _as_row(entry: SessionEntry) -> list[t.Any]:

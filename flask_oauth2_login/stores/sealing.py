@@ -15,7 +15,6 @@ import functools
 import hmac
 import os
 import typing as t
-from collections import OrderedDict
 
 from ..protocol.base64url import decode, encode
 from ..protocol.errors import ProviderAnswerError
@@ -166,18 +165,14 @@ class _Cache(ForkSafe):
     """The values that were opened last, up to about :data:`MAX_CACHE_BYTES`."""
 
     def __init__(self) -> None:
-        #: What was opened, and about how many bytes it takes.
-        self._opened: OrderedDict[_Key, tuple[t.Any, int]] = OrderedDict()
+        #: What was opened, and about how many bytes it takes. The oldest is the first.
+        self._opened: dict[_Key, tuple[t.Any, int]] = {}
         self._bytes = 0
         super().__init__()
 
     def get(self, key: _Key) -> t.Any:
-        with self._lock:
-            known = self._opened.get(key)
-            if known is None:
-                return None
-            self._opened.move_to_end(key)
-            return known[0]
+        known = self._opened.get(key)
+        return None if known is None else known[0]
 
     def put(self, key: _Key, opened: t.Any, size: int) -> None:
         """Cache what was opened.
@@ -193,7 +188,7 @@ class _Cache(ForkSafe):
             self._opened[key] = opened, taken
             self._bytes += taken
             while self._bytes > MAX_CACHE_BYTES:
-                self._bytes -= self._opened.popitem(last=False)[1][1]
+                self._bytes -= self._opened.pop(next(iter(self._opened)))[1]
 
 
 @functools.lru_cache(maxsize=4096)  # every request of a visitor needs the same name

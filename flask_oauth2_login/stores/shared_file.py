@@ -67,7 +67,7 @@ class SharedFile(SQLiteStore):
 
     def read(self, id: str) -> Stored | None:
         looks, seen = self._look(), self._seen
-        if looks and looks == seen.looks and self._is_absent(id, seen):
+        if looks and looks == seen.looks and (id in seen.absent or self._is_absent(id, seen)):
             return None
         is_new = self._mapped is not None and looks != seen.looks
         found = self._run(lambda connection: self._read(connection, id, is_new=is_new))
@@ -84,12 +84,10 @@ class SharedFile(SQLiteStore):
         return found
 
     def _is_absent(self, id: str, seen: _Seen) -> bool:
-        """Return True if no query is needed to know that there is no record with this id.
+        """Return True if the map proves that there is no record with this id.
 
-        :param seen: a state in which the file is now.
+        :param seen: a state in which the file is now. It remembers the id.
         """
-        if id in seen.absent:
-            return True
         is_settled = time.monotonic() > seen.settled_at and seen.looks[-1] % COARSE
         if not self._map.proves_absent(id):
             return False

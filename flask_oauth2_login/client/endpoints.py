@@ -129,6 +129,11 @@ class Endpoints(Options):
         return url
 
     @property
+    def _is_below_issuer(self) -> bool:
+        """True if relative URLs of the API are appended to an issuer, for want of ``api_url``."""
+        return False
+
+    @property
     def resource_server(self) -> ResourceServer:
         """What a session needs to know of the provider's API. It is made again if that changes."""
         api_url = urls.join(self.site, self.api_url or "")
@@ -140,6 +145,7 @@ class Endpoints(Options):
             self.headers,
             self.http_hosts,
             self.http_options,
+            self._is_below_issuer,
         )
         known, api = self._known_api
         if api is None or known != given:

@@ -26,6 +26,10 @@ class MetadataEndpoints(Endpoints):
     needed: t.ClassVar[tuple[str, ...]] = ("authorization_url", "token_url")
     _metadata: Cache[discovery.Document]
 
+    @property
+    def _is_below_issuer(self) -> bool:
+        return self.issuer is not None and not self.api_url and self.site == self.issuer
+
     def _is_metadata_needed(self) -> bool:
         """Return True if an endpoint that a sign-in needs is not given."""
         needed = (*self.needed, *(["par_url"] if self.par else []))

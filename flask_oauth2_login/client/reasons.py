@@ -14,8 +14,8 @@ class Reasons:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def is_new(self, error: Exception) -> bool:
-        """Return True for the first error of a kind, and remember the kind."""
+    def is_new(self, error: Exception | str) -> bool:
+        """Return True for the first error of a kind, or text, and remember the kind."""
         # Numbers in the text, such as those of a time, differ each time.
         reason = re.sub("[0-9]+", "0", str(error))
         if reason in self._known or len(self._known) >= MAX_REASONS:

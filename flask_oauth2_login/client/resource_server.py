@@ -10,8 +10,12 @@ import typing as t
 import requests
 
 from ..protocol import urls
+from ..protocol.errors import see
 from ..protocol.http_options import HTTPOptions
 from ..protocol.token import Token
+from .reasons import Reasons
+
+log = logging.getLogger("flask_oauth2_login")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,7 @@ class ResourceServer:
     :param headers: headers to send with each request to these origins.
     :param http_hosts: hosts that may be called by plain http.
     :param http_options: how requests are sent.
+    :param is_below_issuer: True if the base is the issuer, because no ``api_url`` was given.
     """
 
     base_url: str
@@ -35,12 +40,32 @@ class ResourceServer:
     headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     http_hosts: frozenset[str] = frozenset()
     http_options: HTTPOptions = dataclasses.field(default_factory=HTTPOptions)
+    is_below_issuer: bool = False
 
     def allows_token(self, url: str) -> bool:
         """Return True if the token may be sent to a URL."""
         if url.startswith(self._secure_beginnings):
             return True
         return urls.origin(url) in self.origins and urls.is_secure_url(url, self.http_hosts)
+
+    def note_answer(self, response: requests.Response) -> None:
+        """Log once that there is no ``api_url``, if the answer to a relative URL is of no API."""
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if self.is_below_issuer and (response.status_code == 404 or is_page):
+            problem = f"An API call to {self.base_url} got " + (
+                "status 404" if response.status_code == 404 else "a page for people"
+            )
+            if self._reasons.is_new(problem):
+                log.warning(
+                    "%s. Its URL is relative, and was appended to the issuer, because the handler"
+                    " has no api_url. If the API is elsewhere: api_url='https://api.…'. %s",
+                    problem,
+                    see("no-api-url"),
+                )
+
+    @functools.cached_property
+    def _reasons(self) -> Reasons:
+        return Reasons()
 
     @functools.cached_property
     def _secure_beginnings(self) -> tuple[str, ...]:

@@ -93,9 +93,13 @@ class OAuth2Session(requests.Session):
             # Browsers read such a URL as one of another host, and so may its author.
             self._refuse(url)
         try:
-            return super().request(method, urls.join(self._api.base_url, url), *args, **kwargs)
+            joined = urls.join(self._api.base_url, url)
+            response = super().request(method, joined, *args, **kwargs)
         except _NO_URL:
             self._refuse("this URL")
+        if joined != url:
+            self._api.note_answer(response)
+        return response
 
     def get_adapter(self, url: str) -> BaseAdapter:
         adapter = super().get_adapter(url)

@@ -21,7 +21,10 @@ PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 
 
 def safe_next(target: str | None) -> str | None:
-    """Return a path on this host, or None for what a browser could read as something else."""
+    """Return a path on this host, or None for what a browser could read as something else.
+
+    An empty query is left out.
+    """
     if not target or len(target) > MAX_NEXT or not target.startswith("/"):
         return None
     path = target.partition("?")[0].partition("#")[0]
@@ -29,7 +32,8 @@ def safe_next(target: str | None) -> str | None:
     for form in (target, path, unquote(path), unquote(unquote(path))):
         if _MISREAD.search(form) or _DOTS.sub("", form).startswith("//"):
             return None
-    return target
+    # Flask's `request.full_path` ends with a question mark if there is no query.
+    return path if target == f"{path}?" else target
 
 
 def current_page() -> str | None:

@@ -37,6 +37,27 @@ def test_the_first_sign_in_logs_the_redirect_uri_once(
     assert record.levelno == (logging.WARNING if debug else logging.INFO)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "level"),
+    [
+        ("http://127.0.0.1:8000", logging.WARNING),
+        ("https://localhost:8000", logging.WARNING),
+        ("http://192.168.1.2:8000", logging.WARNING),
+        ("https://app.example", logging.INFO),
+    ],
+)
+def test_where_an_app_is_developed_the_redirect_uri_is_a_warning(
+    app: Flask, caplog: pytest.LogCaptureFixture, base_url: str, level: int
+) -> None:
+    """A provider that knows another port shows a page of its own, and tells the app nothing."""
+    caplog.set_level(logging.INFO, "flask_oauth2_login")
+    app.testing = False
+    app.test_client().get("/login", base_url=base_url)
+    (record,) = (each for each in caplog.records if "the redirect URI" in each.getMessage())
+    assert f"is sent is {base_url}/callback." in record.getMessage()
+    assert record.levelno == level
+
+
 @pytest.mark.parametrize("where", ["authorization", "token"])
 def test_a_refusal_of_the_redirect_uri_names_it(
     browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture, where: str
@@ -231,3 +252,59 @@ def test_a_clock_that_is_wrong_is_named(
         Browser(make_app(OAuth2Login(make_openid(provider))), provider).sign_in().status_code == 502
     )
     assert re.search("3(599|600) seconds in the future by this machine's clock.*NTP", caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (Answer(404, {"error": "not_found"}), "status 404"),
+        (Answer(200, "<h1>Sign in</h1>"), "a page for people"),
+    ],
+    ids=["404", "page"],
+)
+def test_a_path_below_an_issuer_that_is_no_api_names_api_url_once(
+    make_app: MakeApp,
+    provider: Provider,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
+    what: str,
+) -> None:
+    provider.on("/repos", answer)
+    app = make_app(OAuth2Login(make_openid(provider, api_url=None), scope="email"))
+
+    @app.get("/repos")
+    def repos() -> str:
+        return str(current_oauth_session.get("/repos").status_code)
+
+    browser = Browser(app, provider)
+    browser.sign_in()
+    for _ in range(2):
+        assert browser.get("/repos").text == str(answer.status)
+    (line,) = (text for text in caplog.messages if "api_url" in text)
+    assert f"An API call to {provider.issuer} got {what}." in line
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"),
+    [(Answer(200, {}), {"api_url": None}), (Answer(404, {}), {})],
+    ids=["json", "api_url"],
+)
+def test_an_api_that_is_known_or_answers_is_not_doubted(
+    make_app: MakeApp,
+    provider: Provider,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
+    options: dict[str, t.Any],
+) -> None:
+    provider.on("/repos", answer)
+    provider.on("/api/repos", answer)
+    app = make_app(OAuth2Login(make_openid(provider, **options), scope="email"))
+
+    @app.get("/repos")
+    def repos() -> str:
+        return str(current_oauth_session.get("/repos").status_code)
+
+    browser = Browser(app, provider)
+    browser.sign_in()
+    assert browser.get("/repos").text == str(answer.status)
+    assert "api_url" not in caplog.text

@@ -27,6 +27,15 @@ def test_a_path_is_returned_as_it_is(target: str) -> None:
     assert safe_next(target) == target
 
 
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [("/?", "/"), ("/me?", "/me"), ("/me?a=b?", "/me?a=b?"), ("/me#a?", "/me#a?"), ("//?", None)],
+)
+def test_an_empty_query_is_left_out(target: str, kept: str | None) -> None:
+    """Flask's `request.full_path` has one on each page without a query."""
+    assert safe_next(target) == kept
+
+
 @pytest.mark.security("A8")
 @pytest.mark.parametrize(
     "target",

@@ -303,3 +303,17 @@ def test_a_link_may_ask_the_provider_for_more_but_not_change_the_flow(
     assert sent["redirect_uri"] == "http://localhost/callback"
     assert sent["response_type"] == "code"
     assert len(sent["state"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/here", "/here?a=b"], ids=["bare", "query"])
+def test_a_link_by_full_path_comes_back_to_the_page_as_it_was(
+    make_site: MakeSite, path: str
+) -> None:
+    site, browser = make_site()
+
+    @site.get("/here")
+    def here() -> str:
+        return login_url(next=request.full_path)
+
+    begun = browser.begin(browser.get(path).text)
+    assert browser.finish(begun).location == path

@@ -18,6 +18,7 @@ COMMANDS = {
     "check": ("cli.check", "check"),
     "create-tables": ("cli.stores", "create_tables"),
     "dev-provider": ("testing.dev_provider.command", "dev_provider"),
+    "new-key": ("cli.new_key", "new_key"),
     "providers": ("cli.providers", "providers"),
     "reseal": ("cli.stores", "reseal"),
     "sign-ins": ("cli.sign_ins", "sign_ins"),

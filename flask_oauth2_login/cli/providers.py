@@ -7,12 +7,11 @@ import textwrap
 import typing as t
 
 import click
-from flask import Flask
-from flask.cli import ScriptInfo
 
 from ..providers.described import Description, describe
 from ..providers.rows import all_rows
-from .output import as_json, print_json, print_table, tell
+from .optional_app import find_app, views_url
+from .output import as_json, print_json, print_table
 
 #: The most characters of a line of text.
 WIDTH = 100
@@ -27,42 +26,16 @@ def providers(ctx: click.Context, name: str | None, as_json: bool) -> None:
 
     It needs no app. With an app, the app's own providers are listed too, and URLs are the app's.
     """
-    app = _find_app(ctx)
+    app = find_app(ctx)
     own: t.Mapping[str, t.Any] = (app and app.config.get("OAUTH2_LOGIN_PROVIDERS")) or {}
     if name is None:
         _print_all(own, as_json=as_json)
         return
-    described = describe(name, url=_login_url(app, name), own=own)
+    described = describe(name, url=views_url(app, name), own=own)
     if as_json:
         print_json(dataclasses.asdict(described) | {"confidence": described.confidence})
     else:
         _print_one(described)
-
-
-def _find_app(ctx: click.Context) -> Flask | None:
-    """Return the app; None if there is none yet, or none that can be loaded.
-
-    Before a provider's console was visited, an app lacks its client's id and secret.
-    """
-    info = ctx.ensure_object(ScriptInfo)
-    try:
-        return info.load_app()
-    except Exception as error:  # the app's own code may raise anything
-        if info.app_import_path:
-            tell(f"The app can't be loaded, so what is shown does without it. {error}\n")
-        return None
-
-
-def _login_url(app: Flask | None, name: str) -> str:
-    """Return where the views of the login of this name are."""
-    from ..session.extension import NAME
-    from ..web.redirect_uris import planned_redirect_uri
-
-    extension = app.extensions.get(NAME) if app is not None else None
-    registration = extension.logins.get(name) if extension is not None else None
-    if app is None or registration is None:
-        return "https://<host><url_prefix>"
-    return planned_redirect_uri(app, registration).removesuffix("/callback")
 
 
 def _print_all(own: t.Mapping[str, t.Any], *, as_json: bool) -> None:

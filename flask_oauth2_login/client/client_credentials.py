@@ -20,6 +20,8 @@ class ClientCredentials(MetadataEndpoints):
     """A handler's client: its id, and what it authenticates with."""
 
     client_id: str
+    #: The client's private keys that decrypt what the provider encrypts for it, the newest first.
+    decryption_keys: tuple[PrivateKey, ...] = ()
 
     def check_client_auth(self) -> None:
         """Check that the client has what it is to authenticate with.
@@ -69,7 +71,8 @@ class ClientCredentials(MetadataEndpoints):
 
     def public_keys(self) -> list[dict[str, t.Any]]:
         """Return the client's public keys, as they stand in its key set: RFC 7517, section 5."""
-        return [{"use": "sig", **key.public_jwk} for key in self.private_key]
+        signing = [{"use": "sig", **key.public_jwk} for key in self.private_key]
+        return signing + [{"use": "enc", **key.public_jwk} for key in self.decryption_keys]
 
     def _assertion_maker(self) -> t.Callable[[], str] | None:
         """Return a function that makes a new assertion; None if the client makes none.

@@ -17,6 +17,9 @@ if t.TYPE_CHECKING:
 # RFC 3986, section 4.3, in the characters of section 2.
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!$-;=?-Z_a-z~\[\]]+")
 
+if t.TYPE_CHECKING:
+    from ..protocol.private_keys import PrivateKey
+
 
 def credential(name: str, value: t.Any) -> str:
     """Return a credential as it is given, unless a copy has changed it.

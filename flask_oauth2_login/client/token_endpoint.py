@@ -12,17 +12,12 @@ from ..protocol.token_request import request_token
 from .answer_urls import Sources, has_places
 from .client_credentials import ClientCredentials
 
-if t.TYPE_CHECKING:
-    from ..protocol.private_keys import PrivateKey
-
 
 class TokenEndpoint(ClientCredentials):
     """A handler's requests to the endpoints at which a client authenticates."""
 
     #: True if the provider sends ID tokens, which have the request's nonce.
     openid: t.ClassVar[bool] = False
-    #: The client's private keys that decrypt what the provider encrypts for it, the newest first.
-    decryption_keys: tuple[PrivateKey, ...] = ()
 
     def _request_token(
         self,

@@ -95,7 +95,7 @@ def find_signer(
     """
     can: list[str] = []
     for key in keys:
-        if key.use == "enc":
+        if key.use == "enc" or not key.algorithms:
             continue
         if accepted is None:
             return key, "RS256" if "RS256" in key.algorithms else key.algorithms[0]
@@ -104,7 +104,7 @@ def find_signer(
         can += key.algorithms
     if not can:
         raise ConfigurationError(
-            f"{name} has no key that signs: its keys have the use 'enc'.", row="private-key"
+            f"{name} has no key that can sign: make one of another type.", row="private-key"
         )
     raise ConfigurationError(
         f"{name} has keys for {', '.join(can)}, and the provider accepts"

@@ -11,7 +11,7 @@ from joserfc import jwk
 from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect, require_login
 from tests.conftest import MakeApp
 from tests.support.assertions import is_signed_in
-from tests.support.handlers import make_handler
+from tests.support.handlers import make_handler, make_openid
 from tests.support.provider import Browser, Provider
 
 NEW = jwk.ECKey.generate_key("P-256")
@@ -48,6 +48,18 @@ def test_all_public_keys_are_served_without_a_session(
     assert new == {**NEW.as_dict(private=False), "kid": NEW.thumbprint(), "use": "sig"}
     assert old == {**OLD.as_dict(private=False), "kid": "old", "use": "sig", "alg": "PS256"}
     assert not PRIVATE & {*new, *old}
+
+
+@pytest.mark.parametrize("signs", [True, False])
+def test_a_key_for_decryption_is_served_too(
+    provider: Provider, make_app: MakeApp, signs: bool
+) -> None:
+    options = {"private_key": KEYS[0]} if signs else {}
+    sso = make_openid(provider, decryption_key=OLD.as_dict(private=True), **options)
+    keys = served(make_app(OAuth2Login(sso)))
+    expected = [(NEW.thumbprint(), "sig")] if signs else []
+    assert [(key["kid"], key["use"]) for key in keys] == [*expected, (OLD.thumbprint(), "enc")]
+    assert not PRIVATE & {name for key in keys for name in key}
 
 
 def test_without_keys_the_url_is_the_apps_own(provider: Provider, make_app: MakeApp) -> None:

@@ -72,7 +72,7 @@ class ClientCredentials(MetadataEndpoints):
     def public_keys(self) -> list[dict[str, t.Any]]:
         """Return the client's public keys, as they stand in its key set: RFC 7517, section 5."""
         signing = [{"use": "sig", **key.public_jwk} for key in self.private_key]
-        return signing + [{"use": "enc", **key.public_jwk} for key in self.decryption_keys]
+        return [*signing, *(key.public_jwk for key in self.decryption_keys)]
 
     def _assertion_maker(self) -> t.Callable[[], str] | None:
         """Return a function that makes a new assertion; None if the client makes none.

@@ -87,5 +87,6 @@ def _examine_provider(app: Flask, registration: Registration) -> Findings:
         # All further requests would fail alike.
         return
     yield from online.check_keys(registration)
+    yield from online.check_encryption(registration)
     for probe in PROBES:
         yield from probe(app, registration)

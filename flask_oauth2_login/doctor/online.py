@@ -9,6 +9,7 @@ from ..client.openid import OpenIDConnect
 from ..protocol import http
 from ..protocol.algorithms import HMACS
 from ..protocol.errors import OAuth2Error, ProviderError, ProviderUnreachableError
+from ..protocol.json_input import to_one_line
 from ..protocol.leeway import LEEWAY
 from ..session.registration import Registration
 from .findings import Finding, Findings
@@ -108,3 +109,34 @@ def check_keys(registration: Registration) -> Findings:
         "Compare the options jwks_url and algorithms with the provider's documentation.",
         name,
     )
+
+
+def check_encryption(registration: Registration) -> Findings:
+    """Check that the provider can encrypt ID tokens for the keys of ``decryption_key``."""
+    handler, name = registration.handler, registration.name
+    if not (isinstance(handler, OpenIDConnect) and handler.decryption_keys):
+        return
+    ours = {alg for key in handler.decryption_keys for alg in key.algorithms}
+    theirs = handler.metadata.get("id_token_encryption_alg_values_supported")
+    if not isinstance(theirs, list):
+        yield Finding(
+            "note",
+            "encryption",
+            "The provider does not say whether it encrypts ID tokens.",
+            "They may come signed alone, and are accepted so.",
+            "Ask the provider, or remove decryption_key.",
+            name,
+        )
+    elif both := [alg for alg in theirs if alg in ours]:
+        text = f"The provider can encrypt ID tokens for decryption_key, by {', '.join(both)}."
+        yield Finding("ok", "encryption", text, login=name)
+    else:
+        yield Finding(
+            "error",
+            "encryption",
+            f"The provider encrypts ID tokens by {to_one_line(', '.join(map(str, theirs)))[:200]},"
+            f" and decryption_key decrypts {', '.join(sorted(ours))}.",
+            "Nobody can sign in if the client is registered for encryption.",
+            "Give decryption_key a key of another type, or register the client without encryption.",
+            name,
+        )

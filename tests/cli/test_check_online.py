@@ -14,6 +14,7 @@ from tests.cli.commands import GOOD, Found, examine, run
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.handlers import make_handler, make_openid
 from tests.support.provider import Answer, Provider
+from tests.support.provider.encryption import make_encryption_key
 
 CALLBACK = "https://app.example/callback"
 #: The three answers, by the level of a finding.
@@ -254,3 +255,22 @@ def test_a_provider_that_is_down_is_an_error(
     app = make(provider, make_app)
     provider.down()
     assert "can't be reached" in ask(app)[Found("error", "unreachable")]["what"]
+
+
+@pytest.mark.parametrize(
+    ("supported", "level", "text"),
+    [
+        (["RSA-OAEP", "ECDH-ES"], "ok", "by ECDH-ES."),
+        (["RSA-OAEP", "dir"], "error", "by RSA-OAEP, dir"),
+        (..., "note", "does not say"),
+    ],
+    ids=["fits", "does not fit", "not said"],
+)
+def test_it_says_whether_the_provider_can_encrypt_for_the_key(
+    provider: Provider, make_app: MakeApp, supported: t.Any, level: str, text: str
+) -> None:
+    provider.metadata_overrides = {"id_token_encryption_alg_values_supported": supported}
+    key = make_encryption_key().as_dict(private=True)
+    found, what = answer_to(make_sso(provider, make_app, decryption_key=key), "encryption")
+    assert found == level
+    assert text in what

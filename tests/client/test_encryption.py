@@ -181,6 +181,12 @@ def test_a_handler_has_its_public_keys(provider: Provider) -> None:
     assert make_openid_client(provider).decryption_keys == ()
 
 
+def test_the_provider_fetches_the_public_keys(encrypted_sso: SSO) -> None:
+    answer = encrypted_sso.app.test_client().get("/jwks.json")
+    (jwk,) = answer.get_json()["keys"]
+    assert jwk == {**KEY.as_dict(private=False), "kid": KEY.thumbprint(), "use": "enc"}
+
+
 def test_a_wrong_key_is_refused_at_once(provider: Provider) -> None:
     with pytest.raises(ConfigurationError, match="decryption_key has a public key"):
         make_openid_client(provider, decryption_key=KEY.as_dict(private=False))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
+import re
 import subprocess
 import threading
 import typing as t
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
+import requests
 from werkzeug.serving import make_server
 
 from .servers import free_port
@@ -19,6 +23,10 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .provider.tls import Files
+
+_FORM = re.compile(r'<form[^>]* action="([^"]*)"')
+_INPUT = re.compile(r"<(?:input|button)[^>]*>")
+_ATTRIBUTE = re.compile(r'(name|value)="([^"]*)"')
 
 FOLDER = Path(__file__).parent / "oidc_provider"
 NODE = FOLDER / "node_modules" / ".bin" / "node"
@@ -66,11 +74,50 @@ def certified_site(
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline().strip() == "listening"
-            yield Site(app, url, issuer)
-            process.terminate()
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline().strip() == "listening"
+                yield Site(app, url, issuer)
+            finally:
+                process.terminate()
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def sign_in(
+    site: Site, path: str = "/me", *, name: str = "ada", verify: str | bool = True
+) -> tuple[requests.Session, requests.Response]:
+    """Go to a page that asks for a sign-in, and answer the provider's forms, without a browser.
+
+    :param verify: the certificate of the authority of a provider over https.
+    :returns: the visitor, and the page at the end of all redirects.
+    """
+    visitor = requests.Session()
+    visitor.verify = verify
+    visitor.headers["Accept"] = "text/html"
+    response = visitor.get(f"{site.url}{path}")
+    return visitor, answer_forms(visitor, response, site.issuer, login=name, password="any")
+
+
+def answer_forms(
+    visitor: requests.Session, response: requests.Response, issuer: str, **values: str
+) -> requests.Response:
+    """Submit the forms of the provider's pages until one has none, or is another server's.
+
+    :param values: what a person types into the fields of these names.
+    """
+    for _ in range(5):
+        form = _FORM.search(response.text)
+        if form is None or not response.url.startswith(issuer):
+            break
+        # Buttons may stand outside of the form.
+        inputs = [dict(_ATTRIBUTE.findall(each)) for each in _INPUT.findall(response.text)]
+        fields = {
+            each["name"]: html.unescape(each.get("value", "")) for each in inputs if "name" in each
+        }
+        typed = {name: value for name, value in values.items() if name in fields}
+        url = urljoin(response.url, html.unescape(form[1]))
+        response = visitor.post(url, data={**fields, **typed})
+    return response

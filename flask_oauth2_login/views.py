@@ -30,8 +30,8 @@ from .session.tenants import require_here
 from .signin import flow, samesite
 from .signin.attempt import answers_by_form
 from .signin.redirect_uri_hints import explain_refusal
-from .signin.response import read_response
 from .signin.session_setup import linking_owner
+from .signin.signed_response import read_any_response
 from .signin.unknown_attempt import NOT_AS_BEFORE, USED_BEFORE, UnknownAttemptError
 from .signout import provider_logout
 from .signout.logout import ask, sign_out
@@ -181,7 +181,7 @@ def _take_response(registration: Registration) -> Response:
     is_cross_site = request_scope().without_session_cookie = samesite.crosses_sites()
     if request.method == "POST" and not answers_by_form(registration):
         raise MethodNotAllowed(["GET"])
-    response = read_response()
+    response = read_any_response(registration)
     if not response and samesite.was_held():
         raise UnknownAttemptError(
             "it was answered before, or more than a minute ago; start again",

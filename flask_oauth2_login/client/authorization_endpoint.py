@@ -1,13 +1,15 @@
-"""A handler's authorization requests: RFC 6749, section 4.1.1; RFC 9126."""
+"""A handler's authorization requests: RFC 6749, section 4.1.1; RFC 9101; RFC 9126."""
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..protocol import authorization, urls
 from ..protocol.errors import ConfigurationError
 from ..protocol.pushed_request import push
 from ..protocol.scope import Scope, split_scope
+from .option_values import refuse_signed_mode
 from .token_endpoint import TokenEndpoint
 
 #: Parameters that stand for a whole request.
@@ -23,7 +25,7 @@ class AuthorizationEndpoint(TokenEndpoint):
         """Return the URL of an authorization request, to redirect the browser to.
 
         With the option ``par``, the request is pushed to the provider first (RFC 9126). The URL
-        then serves once, and for a minute or so.
+        then serves once, and for a minute or so. With ``jar`` it is signed (RFC 9101).
 
         :param scope: scopes as a string with spaces between them, or as an iterable.
         :param params: more parameters, such as ``state``. They replace defaults of the same name
@@ -44,7 +46,12 @@ class AuthorizationEndpoint(TokenEndpoint):
             {**self._default_params(), **fixed, **params},
             client_id_param=self.client_id_param,
         )
-        if self._is_pushed():
+        is_pushed = self._is_pushed()
+        if is_pushed or self.jar:
+            _refuse_whole(query)
+        if self.jar:
+            query = self._sign(query, is_pushed=is_pushed)
+        if is_pushed:
             query = self._push(query)
         return urls.add_params(self.endpoint("authorization_url"), query)
 
@@ -66,18 +73,31 @@ class AuthorizationEndpoint(TokenEndpoint):
         # RFC 9126, section 5.
         return self.metadata.get("require_pushed_authorization_requests") is True
 
+    def _sign(self, params: t.Mapping[str, t.Any], *, is_pushed: bool) -> dict[str, t.Any]:
+        """Return the parameters of a request that is signed: RFC 9101, section 5.
+
+        :raises ConfigurationError: the provider accepts no algorithm of the client's keys.
+        :raises ProviderError: the metadata can't be fetched.
+        """
+        from ..protocol.private_keys import sign_jwt
+        from ..protocol.request_object import TYPE, make_request_object
+
+        listed = self.metadata.get("request_object_signing_alg_values_supported")
+        key, algorithm = self._find_signer(listed if isinstance(listed, list) else None)
+        sign = functools.partial(sign_jwt, key, algorithm, typ=TYPE)
+        request = make_request_object(self.client_id, str(self.issuer), params, sign)
+        # OpenID Connect Core, section 6.1, wants these beside it. A request that is pushed is not
+        # read by that rule: RFC 9126, section 3.
+        names = (self.client_id_param, *(("response_type", "scope") if self.openid else ()))
+        beside = {name: params[name] for name in (names[:1] if is_pushed else names)}
+        return {**beside, "request": request}
+
     def _push(self, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Push a request, and return the parameters that the browser carries: RFC 9126, section 4.
 
         :raises TokenError: the provider refused.
         :raises ProviderError: the provider can't be reached, or its response can't be understood.
         """
-        if given := sorted(name for name in _WHOLE & params.keys() if params[name] is not None):
-            raise ConfigurationError(
-                f"An authorization request that is pushed can't have {' and '.join(given)}: leave"
-                " it out of authorize_params and of authorize_url(…), or set par=False.",
-                row="pushed-request",
-            )
         request = self._make_request("par_url", params)
         request_uri = push(self.http_options, request, self._client_auth())
         return {self.client_id_param: self.client_id, "request_uri": request_uri}
@@ -94,6 +114,33 @@ class AuthorizationEndpoint(TokenEndpoint):
                 row="pushed-request",
             )
 
+        if self.jar and (self.issuer is None or not self.private_key):
+            raise ConfigurationError(
+                "jar=True signs authorization requests for an issuer: it needs issuer=…, and the"
+                " client's private_key=….",
+                row="signed-request",
+            )
+        if self.has_signed_responses and self.issuer is None:
+            raise ConfigurationError(
+                f"response_mode={self.response_mode!r} needs issuer=…, whose keys sign the"
+                " answers.",
+                row="signed-response",
+            )
+        refuse_signed_mode("authorize_params", self.authorize_params)
+
     def join_scope(self, scope: Scope) -> str:
         """Return scopes as a string, each once, separated as this provider wants it."""
         return self.scope_separator.join(split_scope(scope))
+
+
+def _refuse_whole(params: t.Mapping[str, t.Any]) -> None:
+    """Check that a request that is pushed or signed names no other request.
+
+    :raises ConfigurationError: it does.
+    """
+    if given := sorted(name for name in _WHOLE & params.keys() if params[name] is not None):
+        raise ConfigurationError(
+            f"An authorization request that is pushed or signed can't have {' and '.join(given)}:"
+            " leave it out of authorize_params and of authorize_url(…).",
+            row="pushed-request",
+        )

@@ -15,6 +15,9 @@ from .metadata import MetadataEndpoints
 if t.TYPE_CHECKING:
     from ..protocol.private_keys import PrivateKey
 
+#: The methods that send no assertion. A private key may be there for signed requests alone.
+_WITHOUT_ASSERTION = frozenset({*client_auth.SECRET_AUTHS, client_auth.no_client_auth})
+
 
 class ClientCredentials(MetadataEndpoints):
     """A handler's client: its id, and what it authenticates with."""
@@ -83,7 +86,7 @@ class ClientCredentials(MetadataEndpoints):
         sign: Sign
         if self.client_auth is client_auth.client_secret_jwt:
             sign = functools.partial(sign_with_secret, self.client_secret or "")
-        elif self.private_key:
+        elif self.private_key and self._client_auth() not in _WITHOUT_ASSERTION:
             from ..protocol.private_keys import sign_jwt
 
             sign = functools.partial(sign_jwt, *self.find_assertion_signer(), typ="JWT")

@@ -32,7 +32,8 @@ class MetadataEndpoints(Endpoints):
 
     def _is_metadata_needed(self) -> bool:
         """Return True if an endpoint that a sign-in needs is not given."""
-        needed = (*self.needed, *(["par_url"] if self.par else []))
+        further = {"par_url": self.par, "jwks_url": self.has_signed_responses}
+        needed = (*self.needed, *(name for name, is_needed in further.items() if is_needed))
         return not all(getattr(self, name) for name in needed)
 
     def _set_issuer(self, issuer: str | None, given: t.Mapping[str, t.Any] | None) -> None:

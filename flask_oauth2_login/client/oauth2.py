@@ -13,7 +13,7 @@ from ..protocol.scope import Scope, missing_scopes, split_granted
 from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
 from . import answer_urls, userinfo
-from .authorization_endpoint import AuthorizationEndpoint
+from .authorization_response import AuthorizationResponse
 from .endpoints import sources_of
 from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
@@ -21,7 +21,7 @@ from .resource_server import hide_queries_in_logs
 from .session import OAuth2Session
 
 
-class OAuth2(AuthorizationEndpoint):
+class OAuth2(AuthorizationResponse):
     """One provider, and one client that is registered there.
 
     .. code-block:: python
@@ -320,6 +320,3 @@ class OAuth2(AuthorizationEndpoint):
             self.resource_server_for(lambda: known),
             lambda rejected, _again: known if rejected is None else None,
         )
-
-    def preload(self) -> None:
-        """Import at registration what a sign-in needs, to save the first visitor the wait."""

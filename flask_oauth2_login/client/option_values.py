@@ -228,6 +228,48 @@ def audience(name: str, given: str | None) -> str | None:
     return given
 
 
+def bearer_method(name: str, given: str) -> str:
+    """Return how an API request carries the token.
+
+    :raises ConfigurationError: it is neither by a header nor in the query.
+    """
+    one_of(name, text(name, given).partition(":")[0], known=("header", "query"))
+    return given
+
+
+def offline_params(
+    name: str, given: str | t.Mapping[str, str] | None
+) -> str | dict[str, str] | None:
+    """Return what makes a provider send a refresh token: a scope, or parameters.
+
+    :raises ConfigurationError: it is something else.
+    """
+    if isinstance(given, t.Mapping):
+        return dict(given)
+    if given is None or isinstance(given, str):
+        return given
+    raise ConfigurationError(
+        f"{name}={given!r} is neither a scope ('offline_access') nor a dictionary of parameters"
+        " ({'access_type': 'offline'}).",
+        row="option-value",
+    )
+
+
+def refuse_signed_mode(name: str, params: t.Mapping[str, t.Any]) -> None:
+    """Check that no parameters ask for signed responses, because the handler must expect them.
+
+    :param name: the option that has them.
+    :raises ConfigurationError: they do.
+    """
+    mode = str(params.get("response_mode"))
+    if mode.endswith("jwt"):
+        raise ConfigurationError(
+            f"{name} can't have response_mode={mode!r}, because the answer would not be checked."
+            f" Give the handler the option: response_mode={mode!r}.",
+            row="signed-response",
+        )
+
+
 def refuse_unknown_names(what: str, known: t.Collection[str], given: t.Iterable[str]) -> None:
     """Check the names of keyword arguments.
 

@@ -21,9 +21,11 @@ from ..protocol.identity import Fields, check_fields
 from .answer_urls import read_domains
 from .option_values import (
     audience,
+    bearer_method,
     dict_of,
     flag,
     list_of,
+    offline_params,
     one_of,
     optional_flag,
     optional_text,
@@ -39,6 +41,10 @@ if t.TYPE_CHECKING:
     from ..protocol.private_keys import PrivateKey
 
 
+#: How the provider sends the authorization response.
+ResponseMode = t.Literal["query", "form_post", "jwt", "query.jwt", "form_post.jwt", None]
+
+
 class HandlerOptions(t.TypedDict, total=False):
     """The keyword options of `OAuth2`, for type checkers and editors.
 
@@ -51,6 +57,7 @@ class HandlerOptions(t.TypedDict, total=False):
     revoke: bool
     par: bool | None
     par_url: str | None
+    jar: bool
     userinfo_url: str | None
     api_url: str | None
     api_origins: t.Iterable[str]
@@ -87,7 +94,7 @@ class HandlerOptions(t.TypedDict, total=False):
     email_url: str | None
     email_path: str
     answer_hmac: bool
-    response_mode: t.Literal["form_post"] | None
+    response_mode: ResponseMode
     http_hosts: t.Iterable[str]
     timeout: Timeout
     verify: bool | str | None
@@ -134,23 +141,6 @@ def _client_auth(_name: str, given: str | ClientAuth | None) -> ClientAuth | Non
     return find_client_auth(given) if given else None
 
 
-def _bearer_method(name: str, given: str) -> str:
-    one_of(name, text(name, given).partition(":")[0], known=("header", "query"))
-    return given
-
-
-def _offline(name: str, given: str | t.Mapping[str, str] | None) -> str | dict[str, str] | None:
-    if isinstance(given, t.Mapping):
-        return dict(given)
-    if given is None or isinstance(given, str):
-        return given
-    raise ConfigurationError(
-        f"{name}={given!r} is neither a scope ('offline_access') nor a dictionary of parameters"
-        " ({'access_type': 'offline'}).",
-        row="option-value",
-    )
-
-
 def _identity(_name: str, given: Fields | None) -> Fields | None:
     return check_fields(given)
 
@@ -177,6 +167,8 @@ class Options:
     par: bool | None = None
     #: The endpoint that requests are pushed to: a path below ``site``, or an absolute URL.
     par_url: str | None = None
+    #: Sign each authorization request with the client's ``private_key`` (RFC 9101).
+    jar: bool = False
     #: The endpoint that says who the token's person is: a path, or an absolute URL.
     userinfo_url: str | None = None
     #: The URL to which :meth:`OAuth2.session` appends relative URLs. By default it is ``site``.
@@ -236,7 +228,7 @@ class Options:
     client_id_param: str = "client_id"
     #: How an API request carries the token (RFC 6750): ``"header"`` (``Authorization``) or
     #: ``"query"`` (``access_token``), or one of them with another name: ``"header:X-Token"``.
-    bearer_method: str = field(default="header", metadata=checked_by(_bearer_method))
+    bearer_method: str = field(default="header", metadata=checked_by(bearer_method))
     #: The word before the token in the ``Authorization`` header.
     bearer_scheme: str = "Bearer"
     #: Values of ``token_type`` to accept beside ``"Bearer"``, in any case, such as ``["User Access
@@ -258,7 +250,7 @@ class Options:
     token_params: dict[str, t.Any] = field(default_factory=dict, metadata=checked_by(dict_of))
     #: What makes this provider send a refresh token: a scope, or parameters of the authorization
     #: request. A sign-in sends them if ``OAuth2Login`` has ``offline=True``.
-    offline: str | dict[str, str] | None = field(default=None, metadata=checked_by(_offline))
+    offline: str | dict[str, str] | None = field(default=None, metadata=checked_by(offline_params))
     #: The fields of an :class:`Identity` as paths into the response of ``userinfo_url``, such as
     #: ``{"id": "user.id"}``. Of several paths for a field, the first that leads to a value counts.
     identity: Fields | None = field(default=None, metadata=checked_by(_identity))
@@ -284,9 +276,10 @@ class Options:
     #: client's secret.
     answer_hmac: bool = False
     #: ``"form_post"`` for a provider that sends the authorization response as a form (OAuth 2.0
-    #: Form Post Response Mode). By default it is in the query.
-    response_mode: t.Literal["form_post"] | None = field(
-        default=None, metadata=checked_by(_choice(None, "query", "form_post"))
+    #: Form Post Response Mode). By default it is in the query. ``"jwt"``, ``"query.jwt"`` and
+    #: ``"form_post.jwt"`` have the provider sign it (JARM). One that is not signed is refused then.
+    response_mode: ResponseMode = field(
+        default=None, metadata=checked_by(_choice(*t.get_args(ResponseMode)))
     )
     #: Hosts that may be reached by plain http. Loopback hosts always may.
     http_hosts: frozenset[str] = field(default=frozenset(), metadata=checked_by(set_of))
@@ -304,6 +297,11 @@ class Options:
 
     #: How requests are sent: ``timeout``, ``verify``, ``cert`` and ``proxies`` together.
     http_options: HTTPOptions = field(init=False)
+
+    @property
+    def has_signed_responses(self) -> bool:
+        """True if the provider signs its authorization responses."""
+        return str(self.response_mode).endswith("jwt")
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing as t
 
 from ..protocol import discovery
@@ -17,12 +16,8 @@ class Verification(OAuth2):
     """A handler's checks of the provider's signed and encrypted tokens, whatever they are about."""
 
     issuer: str
-    #: The accepted signature algorithms; None for the asymmetric ones of the metadata.
-    algorithms: tuple[str, ...] | None
     #: The clients that a token may name in ``aud`` beside this one.
     trusted_audiences: frozenset[str]
-    #: How many seconds the provider's clock may differ from this machine's.
-    leeway: float
     #: True to accept a ``sub`` that is a number, as text.
     numeric_sub: bool
 
@@ -41,33 +36,10 @@ class Verification(OAuth2):
 
         return validate_logout_token(self.decrypt(logout_token), self.make_verifier())
 
-    @without_locals
-    def decrypt(self, token: t.Any) -> t.Any:
-        """Return the signed token that an encrypted one contains: RFC 7519, section 5.2.
-
-        :returns: its content, unchecked; the token itself if it is not encrypted.
-        :raises IDTokenError: it can't be decrypted, or contains another encrypted token.
-        """
-        if not isinstance(token, str) or token.count(".") != 4:
-            return token
-        from ..protocol.encryption import decrypt
-
-        return decrypt(token, self.decryption_keys)
-
     def preload(self) -> None:
         """Import at registration what validation needs, to save the first visitor the wait."""
+        super().preload()
         from ..protocol import id_token  # noqa: F401
-
-    @functools.cached_property
-    def _keys(self) -> t.Any:
-        from ..protocol.jwks import Keys
-
-        return Keys(self._fetch_keys)
-
-    def _fetch_keys(self) -> list[t.Any]:
-        from ..protocol.jwks import fetch_keys
-
-        return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
 
     def make_verifier(self) -> Verifier:
         """Return what a check compares the provider's tokens with."""

@@ -126,6 +126,17 @@ def id_token_algorithms(document: Document) -> list[str]:
     return [alg for alg in listed if isinstance(alg, str) and alg in KINDS] or ["RS256"]
 
 
+def response_algorithms(document: Document) -> list[str]:
+    """Return the asymmetric algorithms of authorization responses: JARM, section 4.
+
+    By default they are those of ID tokens.
+    """
+    listed = document.get("authorization_signing_alg_values_supported")
+    listed = listed if isinstance(listed, list) else []
+    known = [alg for alg in listed if isinstance(alg, str) and alg in KINDS]
+    return known or id_token_algorithms(document)
+
+
 def is_template_of(template: str, issuer: str) -> bool:
     """Return True if ``issuer`` is for any tenant, and ``template`` is that of its metadata."""
     if template.count(TENANT) != 1:

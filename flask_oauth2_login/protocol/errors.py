@@ -124,6 +124,7 @@ class AuthorizationError(_Refusal):
         "invalid_scope": "invalid-scope",
         "invalid_state": "invalid-state",
         "invalid_issuer": "invalid-issuer",
+        "invalid_response": "invalid-response",
         "unauthorized_client": "client-refused",
     }
 

@@ -1,7 +1,8 @@
-"""Validation of ID tokens, signed UserInfo responses and logout tokens.
+"""Validation of ID tokens, and of the other tokens that a provider signs.
 
 The checks are in the order of the specifications: OpenID Connect Core 1.0, sections 2, 3.1.3.6,
-3.1.3.7 and 5.3.2; Back-Channel Logout 1.0, section 2.6; RFC 8725.
+3.1.3.7 and 5.3.2; Back-Channel Logout 1.0, section 2.6; JARM (JWT Secured
+Authorization Response Mode), section 2.4; RFC 8725.
 """
 
 from __future__ import annotations
@@ -171,6 +172,25 @@ def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
         raise IDTokenError("it has neither sub nor sid")
     check_signature(token, header, verifier)
     return {"exp": claims["iat"] + seconds, **claims}
+
+
+def validate_authorization_response(token: t.Any, verifier: Verifier) -> Claims:
+    """Return the claims of a signed authorization response: JARM, section 2.4.
+
+    The caller must have compared ``state`` with that of this browser's attempt. The signature is
+    checked last, because that may fetch the keys, and anybody may send a response.
+
+    :raises IDTokenError: a check failed.
+    :raises ProviderError: the provider's keys can't be fetched.
+    """
+    header, claims = parse(token, verifier)
+    if str(header.get("typ", "JWT")).lower().removeprefix("application/") != "jwt":
+        raise IDTokenError("it is another kind of token")
+    _check_issuer(claims, verifier)
+    _check_audience(claims, verifier)
+    _check_times(claims, needed=("exp",), leeway=verifier.leeway)
+    check_signature(token, header, verifier)
+    return claims
 
 
 def _check_issuer(claims: Claims, verifier: Verifier) -> None:

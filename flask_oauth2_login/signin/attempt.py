@@ -218,7 +218,8 @@ def answers_by_form(registration: Registration) -> bool:
     handler, options = registration.handler, registration.options
     default = handler.authorize_params.get("response_mode")
     requested = options.authorize_params.get("response_mode", default)
-    return "form_post" in (handler.response_mode, requested)
+    modes = (handler.response_mode, requested)
+    return not {"form_post", "form_post.jwt"}.isdisjoint(modes)
 
 
 def attempts_come_by_post() -> bool:

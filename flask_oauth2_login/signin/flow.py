@@ -47,6 +47,7 @@ from .redirect_uri_hints import tell_once
 from .reports import config_keys, report
 from .response import check_response, further_params
 from .session_setup import linking_owner, sign_in
+from .signed_response import find_state, open_response
 
 #: The errors with which providers answer a page of theirs that somebody left open until they were
 #: signed in in another tab. Keycloak sends the first, with the second as its description.
@@ -96,7 +97,8 @@ def finish(registration: Registration, response: t.Mapping[str, str]) -> Respons
     :raises AuthorizationError: the response is a refusal, or belongs to no attempt of this browser.
     :raises OAuth2Error: the token, the identity or the store has failed.
     """
-    attempt = find_attempt(registration, response.get("state"))
+    attempt = find_attempt(registration, find_state(registration, response))
+    response = open_response(registration, response)
     use_attempt(registration, attempt)
     try:
         code = check_response(registration, response)

@@ -58,12 +58,25 @@ def read_response() -> dict[str, str]:
 
     :raises AuthorizationError: another parameter is not well-formed.
     """
+    return read_params(*sent_params())
+
+
+def sent_params() -> tuple[bytes, MultiDict[str, str]]:
+    """Return the parameters of this request, as they came and parsed, from its query or form."""
     request = this_request()
     posted = request.method == "POST"
     # Werkzeug limits a parsed form, but not the bytes that are checked here before.
     request.max_content_length = MAX_FORM
     encoded = request.get_data() if posted else request.query_string
-    given = request.form if posted else request.args
+    return encoded, request.form if posted else request.args
+
+
+def read_params(encoded: bytes, given: MultiDict[str, str]) -> dict[str, str]:
+    """Return the parameters of a response. See :func:`read_response`.
+
+    :param encoded: the parameters as they came.
+    :param given: the same, parsed.
+    """
     display = () if "code" in given else DISPLAY_PARAMS
     strict, texts = _split_params(encoded, display)
     if not all(map(_is_utf8, strict)):

@@ -27,6 +27,7 @@ from ..web.pages import redirect_page, translate
 from ..web.view_urls import url_of
 from .attempt import attempts_come_by_post, find_attempt
 from .response import further_params
+from .signed_response import find_state
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -49,14 +50,15 @@ def hold_response(registration: Registration, params: t.Mapping[str, str]) -> Re
 
     :raises AuthorizationError: the response belongs to no attempt of this browser, or is too long.
     """
-    state = params.get("state", "")
+    state = find_state(registration, params) or ""
     if request.method != "POST" or attempts_come_by_post():
         # Hold only responses to an attempt of this browser, or another site could set any number of
         # cookies. If the attempt's cookie can't come along, flow.finish() checks this later.
         find_attempt(registration, state)
     waiting = hashed_name("held", state)[:22]
     # The code is a secret, so it is an element of its own, packed apart from the rest.
-    further = further_params(params)
+    signed = {"response"} if registration.handler.has_signed_responses else set()
+    further = {n: v for n, v in further_params(params).items() if n not in signed}
     rest = {name: value for name, value in params.items() if name not in {"code", *further}}
     cookie = _cookie(registration, waiting).make([params.get("code"), rest, further])
     if further and not fits(cookie):

@@ -12,7 +12,7 @@ import json
 import math
 import typing as t
 
-from ..client.option_values import read_authorization_details
+from ..client.option_values import read_authorization_details, refuse_signed_mode
 from ..protocol.errors import ConfigurationError
 from ..protocol.scope import Scope, split_scope
 
@@ -138,6 +138,7 @@ def check_params(what: str, params: t.Any, reserved: frozenset[str] = FLOW_PARAM
             f"{what} can't have {', '.join(taken)}: the sign-in sets that itself. Leave it out.",
             row="authorize-params",
         )
+    refuse_signed_mode(what, params)
     read_demands(params)
     read_details(params)
     return dict(params)

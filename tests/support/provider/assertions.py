@@ -35,7 +35,7 @@ def read_assertion(settings: Settings, params: t.Mapping[str, str]) -> str:
     except ValueError:
         raise _invalid("no JWT") from None
     by_secret = header["alg"] == "HS256"
-    check = _check_mac if by_secret else _check_signature
+    check = _check_mac if by_secret else check_signature
     check(settings, assertion, header)
     _check_claims(settings, params, claims)
     return "client_secret_jwt" if by_secret else "private_key_jwt"
@@ -48,7 +48,11 @@ def _check_mac(settings: Settings, assertion: str, _header: t.Mapping[str, t.Any
         raise _invalid("the signature")
 
 
-def _check_signature(settings: Settings, assertion: str, header: t.Mapping[str, t.Any]) -> None:
+def check_signature(settings: Settings, assertion: str, header: t.Mapping[str, t.Any]) -> None:
+    """Check that a JWT is signed by a key of the client.
+
+    :raises Refusal: it is not.
+    """
     if header["alg"] not in settings.assertion_algorithms:
         raise _invalid(f"the algorithm {header['alg']}")
     known = [key for key in settings.client_keys if key.get("kid") == header.get("kid")]

@@ -13,7 +13,7 @@ from .grants import Claims, Grant
 from .messages import REDIRECT, Answer, Request
 from .pushed import BadAuthorizationRequest as BadAuthorizationRequest
 from .pushed import read_request
-from .settings import Settings
+from .settings import SIGNED_MODES, Settings
 from .signing import Overrides, override
 from .tokens import MAY_REPEAT
 
@@ -71,14 +71,17 @@ def answer_authorization(
     answer["state"] = params.get("state")
     answer["iss"] = settings.issuer if settings.send_iss else None
     present = {name: value for name, value in answer.items() if value is not None}
-    mode = params.get("response_mode", "query")
-    return AuthorizationAnswer(redirect_uri, override(present, overrides), mode)
+    mode, sent = params.get("response_mode", "query"), override(present, overrides)
+    if mode in SIGNED_MODES:
+        sent = {"response": settings.signed_response(sent, **settings.response_options)}
+        mode = "form_post" if mode == "form_post.jwt" else "query"
+    return AuthorizationAnswer(redirect_uri, sent, mode)
 
 
 def _find_error(settings: Settings, params: t.Mapping[str, str]) -> str | None:
     if params.get("response_type") != "code":
         return "unsupported_response_type"
-    if params.get("response_mode", "query") not in {"query", "form_post"}:
+    if params.get("response_mode", "query") not in {"query", "form_post", *SIGNED_MODES}:
         return "invalid_request"
     if "code_challenge" in params:
         # A missing method would mean `plain`: RFC 7636, section 4.3.

@@ -1,4 +1,4 @@
-"""Authorization requests that stand for others: pushed ones (RFC 9126)."""
+"""Authorization requests that stand for others: pushed ones (RFC 9126), and signed ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typing as t
 
 from .grants import Refusal
 from .messages import Answer, Request
+from .request_objects import open_request
 from .settings import Settings
 from .tokens import answer, read_client
 
@@ -34,6 +35,10 @@ def push(settings: Settings, request: Request) -> Answer:
         query = dict(request.form_lists)
         for name in ("client_secret", "client_assertion", "client_assertion_type"):
             query.pop(name, None)
+        if "request" in query:
+            query = open_request(settings, query)
+        elif settings.require_jar:
+            raise Refusal("invalid_request", "the request is not signed")
         problem = settings.find_problem({name: values[0] for name, values in query.items()})
         if problem:
             raise Refusal("invalid_request", problem)
@@ -60,4 +65,11 @@ def read_request(settings: Settings, query: Query) -> Query:
         return pushed
     if settings.require_par:
         raise BadAuthorizationRequest("the request was not pushed")
+    if "request" in query:
+        try:
+            return open_request(settings, query)
+        except Refusal as refusal:
+            raise BadAuthorizationRequest(refusal.description) from None
+    if settings.require_jar:
+        raise BadAuthorizationRequest("the request is not signed")
     return query

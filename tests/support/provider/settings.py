@@ -12,6 +12,8 @@ from .signing import Overrides, SigningKey, half_hash, make_key, override, sign
 
 #: The methods of clients with a secret, which it gets itself.
 SECRET_METHODS = {"client_secret_basic", "client_secret_post"}
+#: The response modes of signed answers.
+SIGNED_MODES = ("jwt", "query.jwt", "form_post.jwt")
 BACKCHANNEL_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
@@ -58,6 +60,8 @@ class Settings:
     require_pkce: bool = False
     #: Whether authorization requests must be pushed.
     require_par: bool = False
+    #: Whether authorization requests must be signed.
+    require_jar: bool = False
 
     #: The claims of who consents; None where nobody does.
     person: Claims | None = dataclasses.field(default_factory=_someone)
@@ -82,6 +86,8 @@ class Settings:
 
     #: Whether answers to authorization requests have ``iss``.
     send_iss: bool = True
+    #: Arguments of :meth:`signed_response` for those of the authorization endpoint.
+    response_options: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: The part of the issuer behind the host.
     issuer_path: str = ""
     metadata_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -147,7 +153,7 @@ class Settings:
             "issuer": self.issuer,
             **{name: self.url + path for name, path in endpoints.items()},
             "response_types_supported": ["code"],
-            "response_modes_supported": ["query", "form_post"],
+            "response_modes_supported": ["query", "form_post", *SIGNED_MODES],
             "grant_types_supported": [
                 "authorization_code",
                 "refresh_token",
@@ -156,6 +162,7 @@ class Settings:
             "subject_types_supported": ["public"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
             "id_token_signing_alg_values_supported": sorted({key.alg for key in self.keys}),
+            "authorization_signing_alg_values_supported": sorted({key.alg for key in self.keys}),
             "token_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [
@@ -165,6 +172,8 @@ class Settings:
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": self.send_iss,
             "require_pushed_authorization_requests": self.require_par,
+            "request_object_signing_alg_values_supported": self.assertion_algorithms,
+            "require_signed_request_object": self.require_jar,
             "backchannel_logout_supported": True,
             "backchannel_logout_session_supported": True,
             "frontchannel_logout_supported": True,
@@ -231,6 +240,25 @@ class Settings:
         hashed_by = alg or (key.alg if isinstance(key, SigningKey) else None)
         all_claims = self.id_token_claims(grant or self.latest_grant, access_token, hashed_by)
         return self.sign(override(all_claims, claims), header, key=key, alg=alg)
+
+    def signed_response(
+        self,
+        params: t.Mapping[str, t.Any],
+        claims: Overrides | None = None,
+        header: Overrides | None = None,
+        *,
+        key: SigningKey | bytes | None = None,
+        alg: str | None = None,
+    ) -> str:
+        """A signed authorization response: JARM, section 2.1.
+
+        The parameters are those of :meth:`id_token`.
+
+        :param params: those of the response.
+        """
+        own = {"iss": self.issuer, "aud": self.client_id, "exp": int(time.time()) + 120}
+        all_claims = override({**params, **own}, claims)
+        return self.encrypted(self.sign(all_claims, header, key=key, alg=alg))
 
     def logout_token(
         self,

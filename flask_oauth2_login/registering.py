@@ -30,6 +30,7 @@ from .session import client_token  # noqa: F401
 from .session.extension import Extension, extension_of
 from .session.login_options import LoginHooks, LoginOptions, LoginPlan
 from .session.registration import Registration, make_registration
+from .session.shared_nonces import share_nonces
 from .web import guard  # noqa: F401
 from .web.redirect_uris import further_callback_rule
 from .web.view_urls import KEYS_ENDPOINT, KEYS_PATH, VIEWS, endpoint_of
@@ -104,6 +105,7 @@ def _make_registration(
 ) -> Registration:
     handler, scopes, options = _make_handler(plan, extension.config)
     handler.preload()
+    share_nonces(extension, handler)
     return make_registration(
         extension.make_login(name, plan.store, options, hooks), handler, scopes
     )
@@ -149,6 +151,7 @@ def _make_tenant_login(
                 row="tenant-provider",
             )
         handler.preload()
+        share_nonces(extension, handler)
         scopes = _scopes_for(handler, plan.scope, plan.options)
         registration = make_registration(login, handler, scopes, tenant, variable)
         check_demands(registration)

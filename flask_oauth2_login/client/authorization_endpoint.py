@@ -21,13 +21,16 @@ class AuthorizationEndpoint(TokenEndpoint):
 
     redirect_uri: str | None
 
-    def authorize_url(self, /, scope: Scope = "", **params: t.Any) -> str:
+    def authorize_url(
+        self, /, scope: Scope = "", *, dpop_key: t.Any = None, **params: t.Any
+    ) -> str:
         """Return the URL of an authorization request, to redirect the browser to.
 
         With the option ``par``, the request is pushed to the provider first (RFC 9126). The URL
         then serves once, and for a minute or so. With ``jar`` it is signed (RFC 9101).
 
         :param scope: scopes as a string with spaces between them, or as an iterable.
+        :param dpop_key: the key that the code is to be bound to. See :meth:`get_token`.
         :param params: more parameters, such as ``state``. They replace defaults of the same name
             (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping, or a
             list of mappings, is sent as JSON.
@@ -43,7 +46,7 @@ class AuthorizationEndpoint(TokenEndpoint):
             self.client_id,
             self.redirect_uri,
             self.join_scope(scopes),
-            {**self._default_params(), **fixed, **params},
+            {**self._default_params(), **self._code_binding(dpop_key), **fixed, **params},
             client_id_param=self.client_id_param,
         )
         is_pushed = self._is_pushed()
@@ -52,7 +55,7 @@ class AuthorizationEndpoint(TokenEndpoint):
         if self.jar:
             query = self._sign(query, is_pushed=is_pushed)
         if is_pushed:
-            query = self._push(query)
+            query = self._push(query, dpop_key)
         return urls.add_params(self.endpoint("authorization_url"), query)
 
     def _default_params(self) -> dict[str, t.Any]:
@@ -92,14 +95,17 @@ class AuthorizationEndpoint(TokenEndpoint):
         beside = {name: params[name] for name in (names[:1] if is_pushed else names)}
         return {**beside, "request": request}
 
-    def _push(self, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _push(self, params: t.Mapping[str, t.Any], dpop_key: t.Any) -> dict[str, t.Any]:
         """Push a request, and return the parameters that the browser carries: RFC 9126, section 4.
 
         :raises TokenError: the provider refused.
         :raises ProviderError: the provider can't be reached, or its response can't be understood.
         """
         request = self._make_request("par_url", params)
-        request_uri = push(self.http_options, request, self._client_auth())
+        # A key that is made later, by `get_token`, can't be known to the provider yet.
+        is_key_known = dpop_key is not None or self.own_dpop_key is not None
+        prover = self.make_prover(dpop_key) if is_key_known else None
+        request_uri = push(self.http_options, request, self._client_auth(), prover)
         return {self.client_id_param: self.client_id, "request_uri": request_uri}
 
     def _check_requests(self) -> None:

@@ -86,6 +86,8 @@ class AuthorizationResponse(AuthorizationEndpoint):
             from ..protocol import id_token  # noqa: F401
         if self.jar:
             from ..protocol import request_object  # noqa: F401
+        if self.dpop:
+            from ..protocol import dpop  # noqa: F401
 
     @functools.cached_property
     def _keys(self) -> t.Any:

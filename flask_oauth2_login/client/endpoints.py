@@ -8,10 +8,14 @@ import typing as t
 
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
+from ..protocol.nonces import Nonces
 from ..protocol.token import Token
 from . import answer_urls
 from .options import Options
 from .resource_server import ResourceServer, hide_paths_in_logs
+
+if t.TYPE_CHECKING:
+    from ..protocol.dpop import DPoPKey
 
 
 class Endpoints(Options):
@@ -37,6 +41,16 @@ class Endpoints(Options):
         It saves parsing a URL again, which takes long.
         """
         return {}
+
+    @functools.cached_property
+    def nonces(self) -> Nonces:
+        """The nonces that the provider and its API demand in proofs: RFC 9449, section 8."""
+        return Nonces()
+
+    @property
+    def own_dpop_key(self) -> DPoPKey | None:
+        """The client's own key for all tokens; None if each login has one, or if there is none."""
+        return None if isinstance(self.dpop, bool) else self.dpop
 
     def endpoint(self, name: str) -> str:
         """Return the absolute URL of an endpoint.
@@ -146,6 +160,8 @@ class Endpoints(Options):
             self.http_hosts,
             self.http_options,
             self._is_below_issuer,
+            self.nonces,
+            self.own_dpop_key,
         )
         known, api = self._known_api
         if api is None or known != given:

@@ -7,7 +7,6 @@ import typing as t
 from ..protocol import urls
 from ..protocol.errors import ConfigurationError
 from ..protocol.identity import Identity, find_path, make_identity
-from ..protocol.revocation import revoke, revoke_both
 from ..protocol.roles import NO_ROLES, USERINFO, RoleRules
 from ..protocol.scope import Scope, missing_scopes, split_granted
 from ..protocol.token import Token, fill_in
@@ -17,7 +16,7 @@ from .authorization_response import AuthorizationResponse
 from .endpoints import sources_of
 from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
-from .resource_server import hide_queries_in_logs
+from .resource_server import hide_queries_in_logs, usable_token
 from .session import OAuth2Session
 
 
@@ -110,13 +109,24 @@ class OAuth2(AuthorizationResponse):
     # -- grants: RFC 6749, sections 4.1.3, 6 and 4.4
 
     @without_locals
-    def get_token(self, /, code: str, *, answer: t.Any = None, **params: t.Any) -> Token | None:
+    def get_token(
+        self,
+        /,
+        code: str,
+        *,
+        answer: t.Any = None,
+        dpop_key: t.Any = None,
+        **params: t.Any,
+    ) -> Token | None:
         """Exchange a code for a token: RFC 6749, section 4.1.3. The code is sent only once.
 
         :param code: the ``code`` of the authorization response.
         :param answer: the other parameters of that response, for a provider whose URLs or
             ``token_params`` need some of them: ``{callback.X}``. What later requests need is kept
             in ``token["callback"]``.
+        :param dpop_key: the key that :meth:`authorize_url` was given. By default it is the client's
+            own, if the option ``dpop`` has one, or with ``dpop=True`` a new one, which the token
+            then carries.
         :param params: more parameters, such as ``code_verifier`` (RFC 7636). They replace defaults
             of the same name, such as ``redirect_uri``.
         :returns: the token, or None if the response is a success without content.
@@ -137,17 +147,26 @@ class OAuth2(AuthorizationResponse):
             **params,
             **({"redirect_uri": self.redirect_name} if self.redirect_name else {}),
         }
-        token = self._request_token(query, sources=sources)
+        token = self._request_token(query, sources=sources, dpop_key=dpop_key)
         if token is not None and self.kept_from_callback:
             kept = self.kept_from_callback & sources["callback"].keys()
             token["callback"] = {name: sources["callback"][name] for name in kept}
         return token
 
     @without_locals
-    def refresh_token(self, /, refresh_token: Token | str | None, **params: t.Any) -> Token | None:
+    def refresh_token(
+        self,
+        /,
+        refresh_token: Token | str | None,
+        *,
+        dpop_key: t.Any = None,
+        **params: t.Any,
+    ) -> Token | None:
         """Exchange a refresh token for a new token: RFC 6749, section 6.
 
         :param refresh_token: the refresh token, or a :class:`Token` that has one.
+        :param dpop_key: the key that a refresh token of a public client is bound to. A
+            :class:`Token` has it already.
         :param params: more parameters, such as ``scope``.
         :returns: the new token, or None if the response is a success without content. If the
             provider sends no new refresh token, it has the old one. If the provider sends only a
@@ -160,8 +179,8 @@ class OAuth2(AuthorizationResponse):
             nor a refusal.
         """
         former = refresh_token if isinstance(refresh_token, Token) else None
-        if isinstance(refresh_token, Token):
-            refresh_token = refresh_token.refresh_token
+        if former is not None:
+            refresh_token, dpop_key = former.refresh_token, dpop_key or former.dpop_key
         if not refresh_token:
             raise ConfigurationError(
                 "There is no refresh token to send: request one at sign-in (many providers want"
@@ -177,7 +196,7 @@ class OAuth2(AuthorizationResponse):
             **params,
         }
         endpoint = "refresh_url" if self.refresh_url else "token_url"
-        token = self._request_token(query, former, endpoint, sources)
+        token = self._request_token(query, former, endpoint, sources, dpop_key)
         if token is not None:
             token.setdefault("refresh_token", refresh_token)
         return token
@@ -223,33 +242,6 @@ class OAuth2(AuthorizationResponse):
         """
         defaults = {"scope": self.join_scope(scope) or None, **self._resource_param()}
         return self._request_token({"grant_type": "client_credentials", **defaults, **params})
-
-    @without_locals
-    def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
-        """Revoke a token: RFC 7009.
-
-        :param token: a :class:`Token`, or one token as a string. The refresh token and the access
-            token of a :class:`Token` are revoked by a request each, because section 2.1 only
-            requires the provider to end the token that is sent.
-        :param params: more parameters for each request.
-        :raises ConfigurationError: this provider has no ``revoke_url``.
-        :raises TokenError: the provider refused. If it refuses the refresh token, the access token
-            is sent nevertheless. If it refuses only the access token, that is not an error.
-        :raises ProviderError: the provider can't be reached, or its response can't be understood.
-        """
-        if not self.has_endpoint("revoke_url"):
-            raise ConfigurationError(f"{self!r} has no revoke_url: give it.", row="no-revoke-url")
-
-        def revoke_one(value: str, hint: str | None = None) -> None:
-            members = {"token": value, "token_type_hint": hint, **params}
-            request = self._make_request("revoke_url", members)
-            as_json = self.token_request == "json"
-            revoke(self.http_options, request, self._client_auth(), as_json=as_json)
-
-        if isinstance(token, Token):
-            revoke_both(token, revoke_one)
-        else:
-            revoke_one(token)
 
     # -- the identity
 
@@ -306,16 +298,10 @@ class OAuth2(AuthorizationResponse):
         It does not refresh the token. `current_oauth_session` and the sessions of `OAuth2Login` do.
 
         :param token: the token as :meth:`get_token` returns it, or a mapping with its members.
-        :raises ConfigurationError: there is no access token.
+        :raises ConfigurationError: there is no access token, or it is bound to a key that is
+            missing.
         """
-        if not (isinstance(token, t.Mapping) and token.get("access_token")):
-            raise ConfigurationError(
-                "session(token) needs the token that get_token returned, with an access token. None"
-                " means that the provider sent no token, and an empty access token that it sent an"
-                " ID token alone: request a scope of its API.",
-                row="no-access-token",
-            )
-        known = token if isinstance(token, Token) else Token(token)
+        known = usable_token(token, self.own_dpop_key)
         return OAuth2Session(
             self.resource_server_for(lambda: known),
             lambda rejected, _again: known if rejected is None else None,

@@ -12,6 +12,7 @@ from ..protocol import urls
 from ..protocol.errors import ConfigurationError, see
 
 if t.TYPE_CHECKING:
+    from ..protocol.dpop import DPoPKey
     from ..protocol.private_keys import PrivateKey
 
 # RFC 3986, section 4.3, in the characters of section 2.
@@ -199,6 +200,19 @@ def one_of(name: str, value: t.Any, *, known: t.Collection[str | None]) -> t.Any
             f"{name}={value!r} is not one of {', '.join(map(str, known))}.", row="option-value"
         )
     return value
+
+
+def dpop_key(name: str, given: t.Any) -> bool | DPoPKey:
+    """Return False, True for a key for each login, or the client's own key for all of them.
+
+    :raises ConfigurationError: it is neither a boolean nor a private key.
+    """
+    if isinstance(given, bool):
+        return given
+    # Imported here, because most handlers have no keys.
+    from ..protocol.dpop import read_own_key
+
+    return read_own_key(name, given)
 
 
 def private_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:

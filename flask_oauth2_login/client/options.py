@@ -23,6 +23,7 @@ from .option_values import (
     audience,
     bearer_method,
     dict_of,
+    dpop_key,
     flag,
     list_of,
     offline_params,
@@ -38,6 +39,7 @@ from .option_values import (
 )
 
 if t.TYPE_CHECKING:
+    from ..protocol.dpop import DPoPKey
     from ..protocol.private_keys import PrivateKey
 
 
@@ -100,6 +102,7 @@ class HandlerOptions(t.TypedDict, total=False):
     verify: bool | str | None
     cert: str | tuple[str, str] | None
     proxies: t.Mapping[str, str] | None
+    dpop: bool | t.Any
     label: str | None
 
 
@@ -292,6 +295,11 @@ class Options:
     cert: str | tuple[str, str] | None = None
     #: As in requests: proxy URLs by scheme. None means the environment's.
     proxies: t.Mapping[str, str] | None = None
+    #: Bind tokens to a key, and send a proof with each request (DPoP, RFC 9449). True makes a key
+    #: for each login. A private key (as PEM, as a JWK, or the path of a file) is the client's own,
+    #: for all logins. An API that wants no proofs is called as before, if the provider says so by
+    #: ``token_type``.
+    dpop: bool | DPoPKey = field(default=False, metadata=checked_by(dpop_key))
     #: The text that people read on a button. By default it is the login's name.
     label: str | None = None
 

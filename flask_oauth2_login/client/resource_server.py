@@ -1,4 +1,4 @@
-"""`ResourceServer`: a provider's API, and how a request to it carries a token: RFC 6750."""
+"""`ResourceServer`: a provider's API, and how a request carries a token: RFC 6750, RFC 9449."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ import typing as t
 import requests
 
 from ..protocol import urls
-from ..protocol.errors import see
+from ..protocol.errors import ConfigurationError, LoginRequired, see
 from ..protocol.http_options import HTTPOptions
+from ..protocol.nonces import Nonces
 from ..protocol.token import Token
 from .reasons import Reasons
 
 log = logging.getLogger("flask_oauth2_login")
+
+if t.TYPE_CHECKING:
+    from ..protocol.dpop import DPoPKey, Prover
+
+
+#: Headers that can make a server, or its proxy, treat a request as one for another host or URL. If
+#: an app forwards a visitor's headers, these would let the visitor choose where the token goes.
+_ROUTING_HEADERS = frozenset({
+    "forwarded", "host", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-server", "x-host", "x-http-host-override", "x-original-host", "x-original-url",
+    "x-rewrite-url",
+})  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +44,9 @@ class ResourceServer:
     :param http_hosts: hosts that may be called by plain http.
     :param http_options: how requests are sent.
     :param is_below_issuer: True if the base is the issuer, because no ``api_url`` was given.
+    :param nonces: the nonces that servers demand in proofs.
+    :param dpop_key: the client's own key that tokens are bound to. A token that carries a key is
+        bound to that one.
     """
 
     base_url: str
@@ -41,6 +57,8 @@ class ResourceServer:
     http_hosts: frozenset[str] = frozenset()
     http_options: HTTPOptions = dataclasses.field(default_factory=HTTPOptions)
     is_below_issuer: bool = False
+    nonces: Nonces = dataclasses.field(default_factory=Nonces, repr=False)
+    dpop_key: DPoPKey | None = None
 
     def allows_token(self, url: str) -> bool:
         """Return True if the token may be sent to a URL."""
@@ -87,6 +105,9 @@ class ResourceServer:
         """Add the token to a request, in place of any credentials that it has."""
         self.remove_token(request)
         request.headers.update(self.headers)
+        if prover := self.prover_for(token):
+            request.headers["Authorization"] = f"DPoP {token.access_token}"
+            return prover.add_proof(request, token.access_token)
         method, _, name = self.bearer_method.partition(":")
         if method == "query":
             request.url = urls.add_params(
@@ -98,6 +119,26 @@ class ResourceServer:
             request.headers["Authorization"] = f"{self.bearer_scheme} {token.access_token}"
         return request
 
+    def prover_for(self, token: Token) -> Prover | None:
+        """Return what makes the proofs of requests with a token; None if it needs none.
+
+        :raises LoginRequired: the token is bound to a key that is not here.
+        """
+        if not token.is_dpop:
+            return None
+        from ..protocol.dpop import Prover
+
+        key = token.dpop_key or self.dpop_key
+        if key is None:
+            raise LoginRequired("The token of this login is bound to a key that is not here.")
+        return Prover(key, self.nonces)
+
+    def remove_routing_headers(self, request: requests.PreparedRequest) -> None:
+        """Remove headers that could lead a request elsewhere, but for those of the handler."""
+        own = {name.lower() for name in self.headers}
+        for name in [name for name in request.headers if name.lower() in _ROUTING_HEADERS - own]:
+            del request.headers[name]
+
     def hide_token(self, url: str) -> str:
         """Return a request's URL without the token, if the token is a part of it."""
         method, _, name = self.bearer_method.partition(":")
@@ -108,8 +149,32 @@ class ResourceServer:
         method, _, name = self.bearer_method.partition(":")
         if method == "query":
             request.url = self.hide_token(str(request.url))
-        for header in ("Authorization", name if method == "header" else "", *self.headers):
+        for header in ("Authorization", "DPoP", name if method == "header" else "", *self.headers):
             request.headers.pop(header, None)
+
+
+def usable_token(given: t.Mapping[str, t.Any] | None, own_key: DPoPKey | None) -> Token:
+    """Return a token that an API can be called with.
+
+    :param given: what a developer has: a token, or a mapping with its members.
+    :param own_key: the client's own key that tokens are bound to.
+    :raises ConfigurationError: there is no access token, or it is bound to a key that is missing.
+    """
+    if not (isinstance(given, t.Mapping) and given.get("access_token")):
+        raise ConfigurationError(
+            "session(token) needs the token that get_token returned, with an access token. None"
+            " means that the provider sent no token, and an empty access token that it sent an"
+            " ID token alone: request a scope of its API.",
+            row="no-access-token",
+        )
+    token = given if isinstance(given, Token) else Token(given)
+    if token.is_dpop and not (token.dpop_key or own_key):
+        raise ConfigurationError(
+            "session(token) got a token that is bound to a key, without that key. Give it the Token"
+            " that get_token returned: a copy of its members lacks the key.",
+            row="no-dpop-key",
+        )
+    return token
 
 
 _URLLIB3_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")

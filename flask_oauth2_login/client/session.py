@@ -1,4 +1,4 @@
-"""`OAuth2Session`: a `requests.Session` that sends a token to one provider: RFC 6750."""
+"""`OAuth2Session`: a `requests.Session` that sends a token to one provider: RFC 6750, RFC 9449."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from requests.adapters import BaseAdapter
 from requests.cookies import RequestsCookieJar
 from requests.sessions import merge_hooks, merge_setting
 from requests.structures import CaseInsensitiveDict
-from requests.utils import rewind_body
 from urllib3.exceptions import LocationParseError
 
 from ..protocol import urls
@@ -23,7 +22,8 @@ from ..protocol.errors import (
 )
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
-from ..protocol.www_authenticate import bearer_challenge, may_be_invalid_token, step_up
+from ..protocol.www_authenticate import may_be_invalid_token, step_up
+from .resending import challenge_of, demands_nonce, rewind
 from .resource_server import ResourceServer
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
@@ -45,6 +45,8 @@ class OAuth2Session(requests.Session):
       handler's ``headers`` contain them.
     - If the API rejects the token as invalid, or answers with a 401 that gives no reason of RFC
       6750, the request is sent once more with a newer token.
+    - A token that is bound to a key (DPoP, RFC 9449) is sent with a fresh proof each time. If the
+      API demands a nonce in the proof, the request is sent once more with that nonce.
     - If the API has closed an idle connection, an idempotent request is sent once more.
     - A provider that can't be reached is a :exc:`ProviderError`. A response with status 4xx or 5xx
       is returned.
@@ -175,6 +177,7 @@ class OAuth2Session(requests.Session):
         # `send` needs it, if the API rejects this token.
         request._token = token  # type: ignore[attr-defined]
         request._token_allowed_url = request.url  # type: ignore[attr-defined]
+        request._is_proof_used = False  # type: ignore[attr-defined]
         return request
 
     def rebuild_auth(
@@ -204,30 +207,42 @@ class OAuth2Session(requests.Session):
         url = str(request.url)
         if getattr(request, "_token_allowed_url", None) != url and not self._api.allows_token(url):
             self._refuse(urls.origin(url) or "this URL")
-        own = {name.lower() for name in self._api.headers}
-        for name in [name for name in request.headers if name.lower() in _ROUTING_HEADERS - own]:
-            del request.headers[name]
-        response = self._send(request, **kwargs)
+        self._api.remove_routing_headers(request)
+        response = self._send_with_nonce(request, **kwargs)
         token: Token | None = getattr(request, "_token", None)
         # The last request of a redirected response has been through this method itself.
         if response.status_code != 401 or response.history or token is None:
             return response
-        challenge = _challenge_of(response)
+        challenge = challenge_of(response, token)
         if challenge is not None and challenge.get("error") == "insufficient_user_authentication":
             response.close()
             raise LoginRequired(
                 "The provider's API requires a stronger sign-in.", params=step_up(challenge)
             )
-        if not may_be_invalid_token(challenge) or not _rewind(request):
+        if not may_be_invalid_token(challenge) or not rewind(request):
             return response
         newer = self._tokens(token, False)
         if newer is None:
             return response
         response.close()
-        response = self._send(self._add_token_to(request, newer), **kwargs)
-        if response.status_code == 401 and may_be_invalid_token(_challenge_of(response)):
+        response = self._send_with_nonce(self._add_token_to(request, newer), **kwargs)
+        if response.status_code == 401 and may_be_invalid_token(challenge_of(response, newer)):
             self._tokens(newer, True)
         return response
+
+    def _send_with_nonce(
+        self, request: requests.PreparedRequest, **kwargs: t.Any
+    ) -> requests.Response:
+        """Send a request, and once more if the API demands a nonce in its proof: RFC 9449."""
+        response = self._send(request, **kwargs)
+        is_demanded = (
+            not response.history and _HEADER in request.headers and demands_nonce(response)
+        )
+        has_nonce = is_demanded and self._api.nonces.keep(str(request.url), response.headers)
+        if not has_nonce or not rewind(request):
+            return response
+        response.close()
+        return self._send(request, **kwargs)
 
     def _send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         if kwargs.get("timeout") is None:
@@ -255,13 +270,27 @@ class OAuth2Session(requests.Session):
         A request that is not idempotent may have been acted on, so it is sent only once.
         """
         try:
-            return super().send(request, **kwargs)
+            return self._send_fresh_proof(request, **kwargs)
         except requests.exceptions.ConnectionError as error:
-            if request.method not in IDEMPOTENT or not is_stale(error) or not _rewind(request):
+            if request.method not in IDEMPOTENT or not is_stale(error) or not rewind(request):
                 raise
+        return self._send_fresh_proof(request, **kwargs)
+
+    def _send_fresh_proof(
+        self, request: requests.PreparedRequest, **kwargs: t.Any
+    ) -> requests.Response:
+        """Send a request. A proof that has been sent before is replaced, because it serves once."""
+        token: Token | None = getattr(request, "_token", None)
+        if token is not None and _HEADER in request.headers:
+            if request._is_proof_used:  # type: ignore[attr-defined]
+                self._add_token_to(request, token)
+            request._is_proof_used = True  # type: ignore[attr-defined]
         return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
+        # requests asks this of each response, before it follows a redirect.
+        if _HEADER in resp.request.headers:
+            self._api.nonces.keep(str(resp.request.url), resp.headers)
         try:
             target = super().get_redirect_target(resp)
             urlsplit(target or "")
@@ -297,13 +326,8 @@ class OAuth2Session(requests.Session):
         }
 
 
-#: Headers that can make a server, or its proxy, treat a request as one for another host or URL. If
-#: an app forwards a visitor's headers, these would let the visitor choose where the token goes.
-_ROUTING_HEADERS = frozenset({
-    "forwarded", "host", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
-    "x-forwarded-server", "x-host", "x-http-host-override", "x-original-host", "x-original-url",
-    "x-rewrite-url",
-})  # fmt: skip
+#: The header of a request that has the proof of a bound token.
+_HEADER = "DPoP"
 
 _NO_URL = (
     requests.exceptions.InvalidSchema,
@@ -318,19 +342,3 @@ _OUT_OF_REACH = (
     requests.exceptions.ContentDecodingError,
     requests.exceptions.RetryError,
 )
-
-
-def _challenge_of(response: requests.Response) -> dict[str, str] | None:
-    return bearer_challenge(response.headers.get("WWW-Authenticate", ""))
-
-
-def _rewind(request: requests.PreparedRequest) -> bool:
-    """Prepare a request's body to be sent again. Return False if that is not possible."""
-    body: object = request.body
-    if body is None or isinstance(body, (str, bytes)):
-        return True
-    try:
-        rewind_body(request)
-    except requests.exceptions.UnrewindableBodyError:
-        return False
-    return True

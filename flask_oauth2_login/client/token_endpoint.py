@@ -6,11 +6,16 @@ import typing as t
 
 from ..protocol import urls
 from ..protocol.client_auth import TokenRequest
-from ..protocol.errors import ProviderError
+from ..protocol.errors import ConfigurationError, ProviderError
+from ..protocol.revocation import revoke, revoke_both
 from ..protocol.token import Token
 from ..protocol.token_request import request_token
+from ..protocol.tracebacks import without_locals
 from .answer_urls import Sources, has_places
 from .client_credentials import ClientCredentials
+
+if t.TYPE_CHECKING:
+    from ..protocol.dpop import DPoPKey, Prover
 
 
 class TokenEndpoint(ClientCredentials):
@@ -25,7 +30,9 @@ class TokenEndpoint(ClientCredentials):
         former: Token | None = None,
         endpoint: str = "token_url",
         sources: Sources | None = None,
+        dpop_key: DPoPKey | None = None,
     ) -> Token | None:
+        prover = self.make_prover(dpop_key)
         try:
             request = self._make_request(endpoint, params, sources)
             client_auth = self._client_auth()
@@ -33,11 +40,13 @@ class TokenEndpoint(ClientCredentials):
             # The metadata can't be fetched or read.
             error.is_grant_unused = True
             raise
-        token_types = ("Bearer", self.bearer_scheme, *self.token_types)
+        token_types = ["Bearer", self.bearer_scheme, *self.token_types]
+        if prover is not None:
+            token_types.append("DPoP")
         # A login that began with an ID token alone is refreshed by one, too.
         has_none = former is not None and not former.get("access_token")
         try:
-            return request_token(
+            token = request_token(
                 self.http_options,
                 request,
                 client_auth,
@@ -48,10 +57,32 @@ class TokenEndpoint(ClientCredentials):
                 former=former,
                 id_token_suffices=self.openid
                 and (has_none or params.get("grant_type") == "authorization_code"),
+                prover=prover,
             )
         except ProviderError as error:
             error.is_grant_unused = error.nothing_sent
             raise
+        if token is not None and prover is not None and prover.key.own is None:
+            # Also if the access token is a Bearer token, because the refresh token may be bound.
+            token.dpop_key = prover.key
+        return token
+
+    def make_prover(self, key: DPoPKey | None) -> Prover | None:
+        """Return what makes the proofs of a request that gets tokens; None if there are none.
+
+        :param key: the login's key, if it has one already.
+        """
+        key = key or self.own_dpop_key
+        if key is None and not self.dpop:
+            return None
+        from ..protocol.dpop import Prover, new_key
+
+        return Prover(key or new_key(), self.nonces)
+
+    def _code_binding(self, key: DPoPKey | None) -> dict[str, str]:
+        """Return the parameter that binds a code to a key: RFC 9449, section 10."""
+        key = key or self.own_dpop_key
+        return {} if key is None else {"dpop_jkt": key.thumbprint}
 
     def _make_request(
         self, endpoint: str, params: t.Mapping[str, t.Any], sources: Sources | None = None
@@ -71,3 +102,30 @@ class TokenEndpoint(ClientCredentials):
             {"Accept": "application/json", **self.headers},
             make_assertion=self._assertion_maker(),
         )
+
+    @without_locals
+    def revoke_token(self, /, token: Token | str, **params: t.Any) -> None:
+        """Revoke a token: RFC 7009.
+
+        :param token: a :class:`Token`, or one token as a string. The refresh token and the access
+            token of a :class:`Token` are revoked by a request each, because section 2.1 only
+            requires the provider to end the token that is sent.
+        :param params: more parameters for each request.
+        :raises ConfigurationError: this provider has no ``revoke_url``.
+        :raises TokenError: the provider refused. If it refuses the refresh token, the access token
+            is sent nevertheless. If it refuses only the access token, that is not an error.
+        :raises ProviderError: the provider can't be reached, or its response can't be understood.
+        """
+        if not self.has_endpoint("revoke_url"):
+            raise ConfigurationError(f"{self!r} has no revoke_url: give it.", row="no-revoke-url")
+
+        def revoke_one(value: str, hint: str | None = None) -> None:
+            members = {"token": value, "token_type_hint": hint, **params}
+            request = self._make_request("revoke_url", members)
+            as_json = self.token_request == "json"
+            revoke(self.http_options, request, self._client_auth(), as_json=as_json)
+
+        if isinstance(token, Token):
+            revoke_both(token, revoke_one)
+        else:
+            revoke_one(token)

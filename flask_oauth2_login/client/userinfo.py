@@ -59,21 +59,30 @@ def fetch(
 ) -> http.Response:
     """Send one request with the token, limited in time and size.
 
+    It is sent once more if the answer demands a nonce in its proof: RFC 9449, section 9.
+
     :param method: the method of the request, or ``"GRAPHQL"`` for a POST.
     :param url: an absolute URL.
     :raises ConfigurationError: the URL is not https.
     :raises ProviderError: the provider can't be reached, or says that it can't answer now.
     """
     urls.require_https(url, "An endpoint that gets the token", api.http_hosts)
-    response = http.send(
-        api.http_options,
-        "POST" if method == "GRAPHQL" else method,
-        url,
-        headers={"Accept": "application/json", **api.headers},
-        data=body.data,
-        json=body.json,
-        auth=lambda request: api.add_token(request, token),
-    )
+
+    def send() -> http.Response:
+        return http.send(
+            api.http_options,
+            "POST" if method == "GRAPHQL" else method,
+            url,
+            headers={"Accept": "application/json", **api.headers},
+            data=body.data,
+            json=body.json,
+            auth=lambda request: api.add_token(request, token),
+        )
+
+    response, prover = send(), api.prover_for(token)
+    if prover is not None and prover.must_resend(url, response):
+        response = send()
+        prover.nonces.keep(url, response.headers)
     response.require_in_order(redact(url.partition("?")[0], [token.access_token]))
     return response
 

@@ -41,6 +41,10 @@ PLAIN_URL = re.compile(
 _TIMEOUTS = (requests.exceptions.Timeout, PoolTimeoutError, TimeoutError)
 
 
+#: Adds credentials to a prepared request. It is called again if the request is sent again.
+Auth = t.Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
 @dataclasses.dataclass(frozen=True)
 class Response:
     """A provider's response."""
@@ -88,7 +92,7 @@ def send(
     method: str,
     url: str,
     *,
-    auth: t.Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
+    auth: Auth | None = None,
     cert: str | tuple[str, str] | None = None,
     headers: t.Mapping[str, str] | None = None,
     data: str | None = None,
@@ -123,7 +127,8 @@ def send(
             except requests.exceptions.ConnectionError as error:
                 if is_of_one_try or not is_stale(error):
                     raise
-            return _exchange(options, prepared, cert)
+            # A proof among the credentials serves only once.
+            return _exchange(options, auth(prepared) if auth else prepared, cert)
     except requests.exceptions.SSLError:
         problem = "its certificate was not accepted, or TLS failed"
     except requests.exceptions.ConnectTimeout:

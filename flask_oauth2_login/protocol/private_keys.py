@@ -125,7 +125,14 @@ def sign_jwt(
     """
     members = {"alg": algorithm, "kid": key.kid, **header}
     members = {name: value for name, value in members.items() if value is not None}
-    signed = f"{_encoded(members)}.{_encoded(claims)}"
+    return sign_encoded(key, algorithm, f"{encode_members(members)}.{encode_members(claims)}")
+
+
+def sign_encoded(key: PrivateKey, algorithm: str, signed: str) -> str:
+    """Return a signed JWT, of which the header and the claims are encoded already.
+
+    :param signed: both of them by :func:`encode_members`, with a dot between.
+    """
     if algorithm == "EdDSA":
         # joserfc refuses this name, which RFC 9864 deprecates. FAPI 2.0 still demands it.
         signature: bytes = t.cast(t.Any, key.key).private_key.sign(signed.encode())
@@ -134,7 +141,8 @@ def sign_jwt(
     return f"{signed}.{base64url.encode(signature)}"
 
 
-def _encoded(members: t.Mapping[str, t.Any]) -> str:
+def encode_members(members: t.Mapping[str, t.Any]) -> str:
+    """Return the header or the claims of a JWT, as base64url."""
     return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
 
 

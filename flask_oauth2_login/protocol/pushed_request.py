@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 from .client_auth import ClientAuth, TokenRequest
 from .errors import ProviderAnswerError
@@ -10,21 +11,30 @@ from .http_options import HTTPOptions
 from .token import find_refusal
 from .token_request import explain_refusal, secrets_in, send
 
+if t.TYPE_CHECKING:
+    from .dpop import Prover
+
 # The characters of a URI (RFC 3986, section 2), and the most that a URL has room for.
 _URI = re.compile(r"[!-~]{1,2048}")
 
 
-def push(options: HTTPOptions, request: TokenRequest, client_auth: ClientAuth) -> str:
+def push(
+    options: HTTPOptions,
+    request: TokenRequest,
+    client_auth: ClientAuth,
+    prover: Prover | None = None,
+) -> str:
     """Push an authorization request once, and return its ``request_uri``: RFC 9126, section 2.
 
     How long it is valid is not read, because the browser goes there at once.
 
     :param request: the endpoint, the parameters of the authorization request, and the client's
         credentials.
+    :param prover: adds a proof, which binds the code to its key: RFC 9449, section 10.1.
     :raises TokenError: the provider refused (section 2.3).
     :raises ProviderError: the provider can't be reached, or its response can't be understood.
     """
-    response = send(options, request, client_auth)
+    response = send(options, request, client_auth, prover=prover)
     response.require_in_order("The pushed authorization request endpoint")
     members = response.json_object() or {}
     if refusal := find_refusal(members, response.status, secrets_in(request)):

@@ -16,7 +16,7 @@ from .errors import TokenError, UnnamedRefusalError
 _CLIENT = re.compile(r"client|application\b|\bapp[_ ]?(id|key|secret)", re.IGNORECASE)
 _MOMENT = re.compile(
     r"temporar|unavailable|slow_?down|server_error|system.?(error|busy)|internal|rate.?limit"
-    r"|too.?many|throttl|timed?_?out|try again|retry.*later|is_transient\W+true|dpop_nonce",
+    r"|too.?many|throttl|timed?_?out|try again|retry.*later|is_transient\W+true|dpop_",
     re.IGNORECASE,
 )
 # In a sentence, "application" and "timeout" may be about anything.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 import typing as t
@@ -13,13 +12,12 @@ from .errors import ProviderAnswerError, TokenError, UnnamedRefusalError
 from .http import Response
 from .json_input import names_of, parse_json, to_one_line
 from .refusal import TEXTS, find_reason
+from .token_lifetime import set_expiry
 
 if t.TYPE_CHECKING:
+    from .dpop import DPoPKey
     from .identity import Identity
     from .roles import FoundRoles
-
-#: The longest lifetime (s) that is believed: ten years. Longer ones count as unknown.
-MAX_LIFETIME = 10 * 365 * 24 * 3600
 
 # RFC 6749, appendix A.12: printable ASCII. Anything else could not be sent in a header.
 _ACCESS_TOKEN = re.compile(r"[\x20-\x7e]+")
@@ -53,6 +51,14 @@ class Token(dict[str, t.Any]):
     is_checked: bool = True
     #: True if a refresh brought a new refresh token only. The access token is then the former one.
     lacks_access_token: bool = False
+    #: The login's key that the tokens are bound to (RFC 9449); None if they are bound to none, or
+    #: to the client's own key.
+    dpop_key: DPoPKey | None = None
+
+    def __init__(self, members: t.Any = (), /, **more: t.Any) -> None:
+        super().__init__(members, **more)
+        if isinstance(members, Token) and members.dpop_key is not None:
+            self.dpop_key = members.dpop_key
 
     @property
     def access_token(self) -> str:
@@ -69,6 +75,12 @@ class Token(dict[str, t.Any]):
         """When the access token expires, in Unix seconds; None if that is not known."""
         return self.get("expires_at")
 
+    @property
+    def is_dpop(self) -> bool:
+        """True if the access token is sent with a proof for each request: RFC 9449, section 7.1."""
+        token_type = self.get("token_type", "Bearer")
+        return token_type != "Bearer" and str(token_type).strip().lower() == "dpop"
+
     def expires_within(self, seconds: float) -> bool:
         """Return True if the access token has expired, or expires within this many seconds.
 
@@ -81,10 +93,14 @@ class Token(dict[str, t.Any]):
         return Token(self)
 
     def __or__(self, other: t.Any) -> Token:  # type: ignore[override]
-        return Token({**self, **other})
+        joined = Token({**self, **other})
+        joined.dpop_key = self.dpop_key
+        return joined
 
     def __ror__(self, other: t.Any) -> Token:  # type: ignore[override]
-        return Token({**other, **self})
+        joined = Token({**other, **self})
+        joined.dpop_key = self.dpop_key
+        return joined
 
     def __repr__(self) -> str:
         shown = (
@@ -246,10 +262,15 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
             if is_text
             else f"of type {type(token_type).__name__}"
         )
+        is_bound = is_text and token_type.strip().lower() == "dpop"
+        advice = (
+            "Such a token is bound to a key: give the handler dpop=True."
+            if is_bound
+            else "If it is used as a Bearer token is, accept it by the option token_types=[…]."
+        )
         raise ProviderAnswerError(
             f"The token endpoint answered with token_type {came}, which is not one of"
-            f" {', '.join(sorted(token_types))}. If it is used as a Bearer token is, accept it by"
-            " the option token_types=[…].",
+            f" {', '.join(sorted(token_types))}. {advice}",
             row="token-answer",
         )
     token = Token(members, token_type=token_type)
@@ -266,7 +287,7 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         scope = " ".join(scope)
     if isinstance(scope, str):
         token["scope"] = scope
-    _set_expiry(token)
+    set_expiry(token)
     return token
 
 
@@ -289,37 +310,6 @@ def _is_usable(members: t.Mapping[str, t.Any]) -> bool:
 
 def _is_text(value: t.Any) -> bool:
     return isinstance(value, str) and bool(value)
-
-
-def _set_expiry(token: Token) -> None:
-    """Set ``expires_at`` from ``expires_in``, or from ``expires``, its name in old drafts."""
-    now = time.time()
-    lifetime = _seconds(token.pop("expires_in", None)) or _seconds(token.pop("expires", None))
-    stated = _number(token.pop("expires_at", None))
-    if lifetime:
-        token["expires_in"] = lifetime
-        token["expires_at"] = int(now) + lifetime
-    elif stated is not None and now - MAX_LIFETIME < stated < now + MAX_LIFETIME:
-        token["expires_at"] = int(stated)
-
-
-def _seconds(value: t.Any) -> int | None:
-    """Return a lifetime in whole seconds, or None if it is unknown.
-
-    Zero is unknown too: some providers send it for tokens that never expire.
-    """
-    number = _number(value)
-    return int(number) if number is not None and 1 <= number <= MAX_LIFETIME else None
-
-
-def _number(value: t.Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def redact(text: str, secrets: t.Iterable[str]) -> str:

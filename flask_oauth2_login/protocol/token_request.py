@@ -6,6 +6,7 @@ Each grant makes a :class:`TokenRequest` of its own parameters, and passes it to
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 from urllib.parse import urlencode
 
@@ -15,6 +16,9 @@ from .errors import TokenError, UnnamedRefusalError
 from .http_options import HTTPOptions
 from .refusal import Concern, said_concern
 from .token import Token, read_token
+
+if t.TYPE_CHECKING:
+    from .dpop import Prover
 
 #: How a token request is sent: as a form, as JSON, or as the query of a GET.
 Style = t.Literal["form", "json", "query"]
@@ -37,6 +41,7 @@ def request_token(
     token_types: t.Collection[str] = ("bearer",),
     former: Token | None = None,
     id_token_suffices: bool = False,
+    prover: Prover | None = None,
 ) -> Token | None:
     """Send a token request once, and read the response: RFC 6749, sections 4.1.3 and 5.
 
@@ -48,12 +53,13 @@ def request_token(
     :param token_types: the accepted token types, in lower case.
     :param former: the token that is refreshed. See :func:`read_token`.
     :param id_token_suffices: accept a response with an ID token and no access token.
+    :param prover: adds proofs, if the token is to be bound to a key. See :func:`send`.
     :returns: the token, or None if the response is a success without content.
     :raises TokenError: the provider refused.
     :raises ProviderError: the provider can't be reached, or its response is neither a token nor a
         refusal.
     """
-    response = send(options, request, client_auth, style, names)
+    response = send(options, request, client_auth, style, names, prover)
     # Only now, because sending the request has added the client's credentials.
     secrets = secrets_in(request)
     try:
@@ -98,11 +104,37 @@ def send(
     client_auth: ClientAuth,
     style: Style = "form",
     names: t.Mapping[str, str] | None = None,
+    prover: Prover | None = None,
 ) -> http.Response:
     """Send a request with the client's credentials, such as to the token endpoint.
 
+    If the provider demands a nonce in the proof (RFC 9449, section 8), the request is sent once
+    more, with a fresh proof and with fresh credentials, because an assertion serves only once.
+
     :param style: POST a form, POST a JSON object, or send a GET with everything in the query.
+    :param prover: adds a proof (RFC 9449) to the request; None sends none.
     """
+    if prover is None:
+        return _send_once(options, request, client_auth, style, names)
+    # The function for the credentials may change all of it.
+    given = dataclasses.replace(request, params=dict(request.params), headers=dict(request.headers))
+    response = _send_once(options, request, client_auth, style, names, prover.add_proof)
+    if not prover.must_resend(request.url, response):
+        return response
+    vars(request).update(vars(given))
+    response = _send_once(options, request, client_auth, style, names, prover.add_proof)
+    prover.nonces.keep(request.url, response.headers)
+    return response
+
+
+def _send_once(
+    options: HTTPOptions,
+    request: TokenRequest,
+    client_auth: ClientAuth,
+    style: Style,
+    names: t.Mapping[str, str] | None,
+    auth: http.Auth | None = None,
+) -> http.Response:
     client_auth(request)
     params = {(names or {}).get(name, name): value for name, value in request.params.items()}
     if style == "query":
@@ -111,6 +143,7 @@ def send(
             options,
             "GET",
             urls.add_params(request.url, params),
+            auth=auth,
             headers=request.headers,
             cert=request.cert,
             only_once=True,
@@ -119,6 +152,7 @@ def send(
         options,
         "POST",
         request.url,
+        auth=auth,
         headers=request.headers,
         cert=request.cert,
         json=params if style == "json" else None,

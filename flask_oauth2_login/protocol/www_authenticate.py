@@ -13,29 +13,33 @@ _CHALLENGE = re.compile(
 )
 
 
-#: Error codes that are not about the token: RFC 6750, section 3.1; RFC 9470, section 3.
+#: Error codes that are not about the token: RFC 6750, section 3.1; RFC 9470, section 3; RFC 9449,
+#: section 7.1.
 _NOT_THE_TOKEN = frozenset({
     "invalid_request", "insufficient_scope", "insufficient_user_authentication",
+    "invalid_dpop_proof", "use_dpop_nonce",
 })  # fmt: skip
 
 
-def bearer_challenge(header: str) -> dict[str, str] | None:
-    """Return the parameters of a Bearer challenge: RFC 6750, section 3.
+def find_challenge(header: str, *schemes: str) -> dict[str, str] | None:
+    """Return the parameters of a challenge: RFC 6750, section 3; RFC 9449, section 7.1.
 
-    :returns: the parameters, with names in lower case; None if there is no Bearer challenge.
+    :param schemes: the schemes to look for, in lower case. Of several challenges, the first counts
+        that has an error code.
+    :returns: the parameters, with names in lower case; None if there is no such challenge.
     """
-    params: dict[str, str] | None = None
+    found: list[dict[str, str]] = []
     scheme = ""
     for match in _CHALLENGE.finditer(header):
         quoted, bare = match["quoted"], match["bare"]
         if quoted is None and bare is None:
             scheme = match["name"].lower()
-            if scheme == "bearer" and params is None:
-                params = {}
-        elif scheme == "bearer" and params is not None:
+            if scheme in schemes:
+                found.append({})
+        elif scheme in schemes:
             value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            params.setdefault(match["name"].lower(), value)
-    return params
+            found[-1].setdefault(match["name"].lower(), value)
+    return next((each for each in found if "error" in each), found[0] if found else None)
 
 
 def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
@@ -52,7 +56,7 @@ def may_be_invalid_token(challenge: t.Mapping[str, str] | None) -> bool:
     RFC 6750, section 3.1, has ``invalid_token`` for that. Some APIs have an error code of their
     own, a challenge of another scheme, or none, and give the reason in the body.
 
-    :param challenge: the Bearer challenge of the response, or None if it has none.
+    :param challenge: the challenge of the response that is about the token, or None if it has none.
     """
     if challenge is None:
         return True

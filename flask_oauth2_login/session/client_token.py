@@ -11,6 +11,7 @@ from ..stores.base import Outcome
 from ..stores.sealing import hashed_name
 from .extension import current_extension
 from .registration import Registration
+from .stored_key import pack_token, unpack_token
 
 #: How long (s) a token is stored if the provider does not say how long it lives.
 UNKNOWN_LIFE = 3600
@@ -66,8 +67,9 @@ class ClientToken(TokenSource):
     def reload(self) -> StoredToken:
         stored = self._store.read(self._name)
         opened = self._registration.open(stored.sealed, "client") if stored else None
-        if stored is not None and isinstance(opened, dict):
-            self._stored = StoredToken(Token(opened), stored.version)
+        token = unpack_token(opened)
+        if stored is not None and token is not None:
+            self._stored = StoredToken(token, stored.version)
         else:
             # The stored token has expired or can't be opened. The last known token is not newer.
             self._stored = StoredToken(self._stored.token if self._stored else NONE_YET, "")
@@ -77,7 +79,7 @@ class ClientToken(TokenSource):
         return self._registration.handler.client_token(self._scope)
 
     def replace(self, token: Token, version: str) -> Outcome:
-        sealed = self._registration.seal(token, "client")
+        sealed = self._registration.seal(pack_token(token), "client")
         expires_at = token.expires_at or time.time() + UNKNOWN_LIFE
         outcome: Outcome = "gone"
         if version:

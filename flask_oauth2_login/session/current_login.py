@@ -134,7 +134,11 @@ def find_token(registration: Registration) -> Token | None:
     """Return a copy of the token of who is signed in at a login; None if nobody is."""
     login = find_login(registration)
     source = login.token_source if login is not None else None
-    return Token(copy_members(source.record.token)) if source is not None else None
+    if source is None:
+        return None
+    token = Token(copy_members(source.record.token))
+    token.dpop_key = source.record.token.dpop_key
+    return token
 
 
 def find_session(registration: Registration | None) -> OAuth2Session:

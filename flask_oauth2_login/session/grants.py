@@ -33,7 +33,7 @@ def keep_grant(registration: Registration, record: Record) -> Record:
         login, claims = _find_grant(registration, owner, account), record.id_claims
         if login is not None and token.refresh_token is None and login.record.token.refresh_token:
             # Many providers send a refresh token the first time only.
-            token = Token(token, refresh_token=login.record.token.refresh_token)
+            token = _with_refresh_token(token, login.record.token)
             # A refreshed ID token is compared with the claims that came with its refresh token.
             claims = login.record.id_claims
         name = id if login is None else login.record.id
@@ -45,6 +45,17 @@ def keep_grant(registration: Registration, record: Record) -> Record:
             # The name is taken. If another request has just created the grant, the next round finds
             # it. If the record of this name can't be opened, keep it and use another name here.
             id = secrets.token_urlsafe(16)
+
+
+def _with_refresh_token(token: Token, former: Token) -> Token:
+    """Return a token with the refresh token of a former one."""
+    kept = Token(token, refresh_token=former.refresh_token)
+    if token.dpop_key is not None:
+        # The refresh token may be bound to the former key, to which the access token is not.
+        kept.dpop_key = former.dpop_key
+        if token.is_dpop:
+            kept["expires_at"] = 0
+    return kept
 
 
 def _find_grant(registration: Registration, owner: str, account: str) -> StoredLogin | None:

@@ -11,6 +11,7 @@ from ..protocol.identity import Claims, Identity
 from ..protocol.roles import NO_ROLES, FoundRoles, RoleRules, with_refreshed_roles
 from ..protocol.scope import split_scope
 from ..protocol.token import Token
+from .stored_key import read_key
 
 #: The members of a token response that are elements of their own in a packed record.
 _OWN_PLACE = ("access_token", "refresh_token", "expires_at", "expires_in", "scope")
@@ -192,6 +193,7 @@ def pack(record: Record, context: t.Sequence[str] = ()) -> list[t.Any]:
         {path: [source, *roles] for path, (source, roles) in record.roles.items()},
         record.renewed_at - record.signed_in_at if record.renewed_at else None,
         record.user_agent,
+        token.dpop_key.secret if token.dpop_key is not None else None,
     ]
     return _without_end(packed)
 
@@ -275,9 +277,9 @@ def unpack(
     :param rules: what makes ``identity.roles`` of the record's roles.
     """
     try:
-        packed = _pad(packed, 16)
+        packed = _pad(packed, 17)
         id, access, refresh, times, who, scopes, requested, id_claims, rest, *more = packed
-        id_token, grant, id_token_claims, nonce, roles, renewed, user_agent = more
+        id_token, grant, id_token_claims, nonce, roles, renewed, user_agent, dpop_secret = more
         signed_in_at, expires_in, life = _pad(times, 3)
         if isinstance(scopes, str):
             scopes = [None, scopes.split(" "), 1]
@@ -287,6 +289,7 @@ def unpack(
         token = Token({k: v for k, v in own.items() if v is not None})
         if token:
             token.update({"token_type": "Bearer", **json.loads(rest or "{}")})
+            token.dpop_key = read_key(dpop_secret)
         who = _pad(who, 7)
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):

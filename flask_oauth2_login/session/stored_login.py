@@ -25,6 +25,7 @@ from .lifetime import expires_at, is_over
 from .record import Record, copy_identity, pack, unpack, with_refreshed_claims
 from .registration import Registration, server_store
 from .renewal import CONFIRM_AGAIN_SECONDS, confirm, renew
+from .stored_key import pack_token, unpack_token
 
 log = logging.getLogger("flask_oauth2_login")
 
@@ -266,13 +267,13 @@ class StoredLogin(TokenSource):
 
     def save_fallback(self, token: Token, version: str) -> None:
         name = hashed_name("aside", self._id)
-        sealed = self.registration.seal([version, dict(token)], "aside")
+        sealed = self.registration.seal([version, pack_token(token)], "aside")
         current_extension().local_store.put(name, sealed, time.time() + FALLBACK_SECONDS)
 
     def load_fallback(self, version: str) -> Token | None:
         stored = current_extension().local_store.read(hashed_name("aside", self._id))
         opened = self.registration.open(stored.sealed, "aside") if stored else None
-        return Token(opened[1]) if opened and opened[0] == version else None
+        return unpack_token(opened[1]) if opened and opened[0] == version else None
 
     def revoke(self, token: Token) -> None:
         revoke((self.handler, token))

@@ -59,7 +59,8 @@ _OF_ATTEMPT = re.compile(r"__[0-9a-f]{32}$")
 class Attempt:
     """One sign-in under way."""
 
-    #: The PKCE verifier, 256 random bits. State and nonce are derived from it.
+    #: 256 random bits: the PKCE verifier, or what it is derived from in a login with a DPoP key.
+    #: State and nonce are derived from it.
     code_verifier: str = dataclasses.field(repr=False)
     #: The page to go to after the sign-in; None for the default.
     next: str | None

@@ -11,6 +11,7 @@ from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..web.next_url import current_page
 from .attempt import Attempt
+from .attempt_key import key_params, pkce_verifier
 from .redirect_uri_hints import name_redirect_uri
 from .reports import config_keys, report
 
@@ -33,6 +34,7 @@ def request_url(
             state=attempt.state,
             redirect_uri=attempt.redirect_uri,
             **binding_params(registration, attempt),
+            **key_params(registration, attempt),
             **params,
         )
     except TokenError as refusal:
@@ -52,7 +54,7 @@ def binding_params(registration: Registration, attempt: Attempt) -> dict[str, st
     """Return the parameters that bind the response to this attempt: PKCE (RFC 7636), nonce."""
     params = {}
     if registration.handler.pkce:
-        params["code_challenge"] = code_challenge(attempt.code_verifier)
+        params["code_challenge"] = code_challenge(pkce_verifier(registration, attempt))
         params["code_challenge_method"] = "S256"
     if registration.handler.uses_nonce:
         params["nonce"] = attempt.nonce

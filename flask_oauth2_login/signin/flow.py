@@ -42,6 +42,7 @@ from .attempt import (
     give_back,
     use_attempt,
 )
+from .attempt_key import key_params, pkce_verifier
 from .authorization_request import request_url
 from .redirect_uri_hints import tell_once
 from .reports import config_keys, report
@@ -168,13 +169,13 @@ def redeem_code(
     :raises ProviderAnswerError: the provider sent no token, refused the client, or sent an ID token
         that the handler's options don't accept.
     """
-    params: dict[str, t.Any] = {"redirect_uri": attempt.redirect_uri}
+    params = {"redirect_uri": attempt.redirect_uri, **key_params(registration, attempt)}
     if registration.handler.repeat_scope:
         params["scope"] = registration.handler.join_scope(attempt.scopes) or None
     if registration.handler.reads_callback:
         params["answer"] = {name: value for name, value in response.items() if name != "code"}
     if registration.handler.pkce:
-        params["code_verifier"] = attempt.code_verifier
+        params["code_verifier"] = pkce_verifier(registration, attempt)
     if registration.handler.openid:
         # What the ID token must contain.
         params["nonce"] = attempt.nonce if registration.handler.uses_nonce else None

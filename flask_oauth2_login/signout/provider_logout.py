@@ -17,7 +17,7 @@ from ..client.openid import OpenIDConnect
 from ..protocol.background import run_briefly
 from ..protocol.errors import IDTokenError, OAuth2Error
 from ..protocol.json_input import read_algorithm
-from ..protocol.token import MAX_LIFETIME
+from ..protocol.token_lifetime import MAX_LIFETIME
 from ..protocol.urls import add_params, origin
 from ..session.cookies import SealedCookie, cookie_name
 from ..session.registration import Registration, server_store

@@ -47,6 +47,7 @@ def certified_site(
     client: t.Mapping[str, t.Any] | None = None,
     configuration: t.Mapping[str, t.Any] | None = None,
     tls: Files | None = None,
+    require_nonce: bool | None = None,
 ) -> t.Iterator[Site]:
     """Serve an app, and the provider with that app as its client.
 
@@ -54,6 +55,7 @@ def certified_site(
     :param client: the client's metadata that differ from those in ``server.mjs``.
     :param configuration: the provider's configuration that differs, such as
         ``{"features": {"dPoP": {"enabled": True}}}``.
+    :param require_nonce: whether it demands a nonce in each proof; None where it has no nonces.
     :param tls: the certificates of a provider that is served over https, and asks clients for one.
     """
     if not NODE.exists():
@@ -64,6 +66,8 @@ def certified_site(
     issuer = f"{'https' if tls else 'http'}://localhost:{issuer_port}"
     app = make_app(issuer)
     settings: dict[str, t.Any] = {"client": client or {}, "configuration": configuration or {}}
+    if require_nonce is not None:
+        settings["requireNonce"] = require_nonce
     if tls:
         settings["tls"] = {"server": Path(tls.server).read_text(), "ca": Path(tls.ca).read_text()}
     command = [str(NODE), str(FOLDER / "server.mjs"), str(issuer_port), url, json.dumps(settings)]

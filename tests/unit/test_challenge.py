@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_oauth2_login.protocol.www_authenticate import (
-    bearer_challenge,
+    find_challenge,
     may_be_invalid_token,
     step_up,
 )
@@ -29,7 +29,28 @@ from flask_oauth2_login.protocol.www_authenticate import (
     ],
 )
 def test_the_parameters_of_a_bearer_challenge(header: str, params: dict[str, str] | None) -> None:
-    assert bearer_challenge(header) == params
+    assert find_challenge(header, "bearer") == params
+
+
+@pytest.mark.security("C7")
+@pytest.mark.parametrize(
+    ("header", "error"),
+    [
+        ('DPoP error="use_dpop_nonce"', "use_dpop_nonce"),
+        ('dpop error="use_dpop_nonce", error_description="a, b"', "use_dpop_nonce"),
+        ('Bearer, DPoP error="x", algs="ES256"', "x"),
+        ('DPoP algs="ES256 PS256", Bearer error="x"', "x"),
+        ('Bearer realm="a", DPoP algs="ES256"', None),
+        ('Basic error="x", DPoP', None),
+    ],
+)
+def test_of_several_challenges_the_one_with_an_error_counts(header: str, error: str | None) -> None:
+    assert (find_challenge(header, "bearer", "dpop") or {}).get("error") == error
+
+
+@pytest.mark.security("C7")
+def test_a_challenge_of_another_scheme_says_nothing_of_the_proof() -> None:
+    assert find_challenge('Bearer error="use_dpop_nonce"', "dpop") is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from flask_oauth2_login import ProviderError, Token, TokenError
 from flask_oauth2_login.protocol import http
-from flask_oauth2_login.protocol.token import MAX_LIFETIME, find_refusal, read_token
+from flask_oauth2_login.protocol.token import find_refusal, read_token
+from flask_oauth2_login.protocol.token_lifetime import MAX_LIFETIME
 
 
 def read(body: t.Any, status: int = 200, **options: t.Any) -> Token | None:

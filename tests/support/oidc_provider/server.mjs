@@ -2,6 +2,7 @@
 //
 // SETTINGS is JSON: `client` and `configuration` are laid over what is below, `tls` has the PEM of
 // a certificate with its key (`server`) and of the authority that signs those of clients (`ca`).
+// `requireNonce` gives it nonces for proofs, and says whether it demands them.
 import https from "node:https";
 import { Provider } from "oidc-provider";
 
@@ -32,6 +33,10 @@ const configuration = {
   features: {
     backchannelLogout: { enabled: true },
     devInteractions: { enabled: true },
+    dPoP:
+      settings.requireNonce === undefined
+        ? {}
+        : { nonceSecret: Buffer.alloc(32, 7), requireNonce: () => settings.requireNonce },
     // Used only where `mTLS.enabled` is set.
     mTLS: {
       getCertificate: (context) => context.socket.getPeerX509Certificate?.(),

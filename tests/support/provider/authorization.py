@@ -105,6 +105,7 @@ def _grant(
         auth_time=int(auth_time),
         nonce=params.get("nonce"),
         acr=params.get("acr_values", "").split(" ")[0] or None,
+        jkt=params.get("dpop_jkt"),
     )
 
 

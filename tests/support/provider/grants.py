@@ -41,6 +41,8 @@ class Grant:
     resources: list[str] = dataclasses.field(default_factory=list)
     sid: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     revoked: bool = False
+    #: The thumbprint of the key that its code or its tokens are bound to.
+    jkt: str | None = None
     #: How often a code or refresh token of it was used that had been used before.
     reused: int = 0
 
@@ -68,6 +70,8 @@ class AccessToken:
     #: Unix seconds; None for never.
     expires_at: float | None
     revoked: bool = False
+    #: The thumbprint of the key that it is bound to.
+    jkt: str | None = None
 
     @property
     def alive(self) -> bool:
@@ -99,10 +103,13 @@ class Grants:
             self._codes[code] = _Code(grant, redirect_uri, challenge, time.time() + CODE_LIFETIME)
         return code
 
-    def redeem(self, value: str, redirect_uri: str | None, challenge: str | None) -> Grant:
+    def redeem(
+        self, value: str, redirect_uri: str | None, challenge: str | None, jkt: str | None = None
+    ) -> Grant:
         """Use a code up: RFC 6749, section 4.1.3, and RFC 7636, section 4.6.
 
         :param challenge: what the verifier that came hashes to.
+        :param jkt: the thumbprint of the key that the tokens are to be bound to.
         :raises Refusal: it is not this one's, or was used; then the family is revoked.
         """
         with self._lock:
@@ -118,10 +125,15 @@ class Grants:
                 raise Refusal("invalid_grant", "another redirect_uri")
             if code.challenge != challenge:
                 raise Refusal("invalid_grant", "another code_verifier")
+            if code.grant.jkt not in {None, jkt}:
+                raise Refusal("invalid_grant", "another key than dpop_jkt")
+            code.grant.jkt = jkt
             return code.grant
 
-    def renew(self, value: str, *, rotate: bool) -> Grant:
+    def renew(self, value: str, *, rotate: bool, jkt: str | None = None) -> Grant:
         """Use a refresh token; where they rotate, use it up.
+
+        :param jkt: the thumbprint of the key of the request's proof.
 
         :raises Refusal: it is unknown, revoked, or spent; then the family is revoked.
         """
@@ -133,6 +145,9 @@ class Grants:
                 token.grant.revoked = True
                 token.grant.reused += 1
                 raise Refusal("invalid_grant", "the refresh token was used before")
+            if token.grant.jkt not in {None, jkt}:
+                raise Refusal("invalid_grant", "another key")
+            token.grant.jkt = jkt
             token.spent = rotate
             return token.grant
 

@@ -6,6 +6,7 @@ import secrets
 import time
 import typing as t
 
+from .dpop import check_proof, with_nonce
 from .grants import Refusal
 from .messages import Answer, Request
 from .request_objects import open_request
@@ -39,6 +40,11 @@ def push(settings: Settings, request: Request) -> Answer:
             query = open_request(settings, query)
         elif settings.require_jar:
             raise Refusal("invalid_request", "the request is not signed")
+        if settings.dpop and "DPoP" in request.headers:
+            # RFC 9449, section 10.1.
+            jkt = check_proof(settings, request)
+            if query.setdefault("dpop_jkt", [jkt]) != [jkt]:
+                raise Refusal("invalid_dpop_proof", "another key than dpop_jkt")
         problem = settings.find_problem({name: values[0] for name, values in query.items()})
         if problem:
             raise Refusal("invalid_request", problem)
@@ -46,7 +52,7 @@ def push(settings: Settings, request: Request) -> Answer:
         settings.pushed[request_uri] = (time.time() + REQUEST_LIFETIME, query)
         return {"request_uri": request_uri, "expires_in": REQUEST_LIFETIME}
 
-    return answer(request, handle, 201)
+    return with_nonce(settings, answer(request, handle, 201))
 
 
 def read_request(settings: Settings, query: Query) -> Query:

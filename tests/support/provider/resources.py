@@ -7,7 +7,8 @@ import time
 import typing as t
 from urllib.parse import urlencode
 
-from .grants import AccessToken
+from .dpop import challenge, check_proof, nonce_header
+from .grants import AccessToken, Refusal
 from .messages import REDIRECT, Answer, Request
 from .settings import Settings
 from .signing import override
@@ -15,9 +16,26 @@ from .signing import override
 
 def api(settings: Settings, request: Request) -> Answer:
     """Any path below ``/api/``: says what it was asked, and by whose token."""
-    access = _find_access(settings, request)
-    if access is None:
-        return _unauthorized("invalid_token")
+    return _open(settings, request, _api)
+
+
+def _open(
+    settings: Settings, request: Request, answer: t.Callable[[Request, AccessToken], Answer]
+) -> Answer:
+    """The answer, where the request has a token that is alive, and its proof if it is bound."""
+    try:
+        access = _find_access(settings, request)
+        if access is None:
+            return _unauthorized("invalid_token")
+    except Refusal as refusal:
+        return Answer(401, {"error": refusal.error}, headers=challenge(settings, refusal))
+    opened = answer(request, access)
+    if settings.rotate_nonces:
+        opened.headers = {**opened.headers, **nonce_header(settings)}
+    return opened
+
+
+def _api(request: Request, access: AccessToken) -> Answer:
     first = request.path.removeprefix("/api/").partition("/")[0]
     if first in _SPECIAL:
         return _SPECIAL[first](request, access)
@@ -25,7 +43,17 @@ def api(settings: Settings, request: Request) -> Answer:
 
 
 def _find_access(settings: Settings, request: Request) -> AccessToken | None:
-    return settings.grants.find_access(request.access_token(settings.bearer_scheme))
+    if request.headers.get("Authorization", "").lower().startswith("dpop "):
+        access = settings.grants.find_access(request.access_token("DPoP"))
+        if access is None or access.jkt is None:
+            raise Refusal("invalid_token", "it has ended, or is a Bearer token")
+        if check_proof(settings, request, access.value) != access.jkt:
+            raise Refusal("invalid_token", "another key")
+        return access
+    access = settings.grants.find_access(request.access_token(settings.bearer_scheme))
+    if access is not None and access.jkt is not None:
+        raise Refusal("invalid_token", "it is bound, and came as a Bearer token")
+    return access
 
 
 def _echo(request: Request, access: AccessToken) -> Answer:
@@ -97,9 +125,10 @@ def _unauthorized(error: str, status: int = 401, **params: str) -> Answer:
 
 def userinfo(settings: Settings, request: Request) -> Answer:
     """OpenID Connect Core, section 5.3."""
-    access = _find_access(settings, request)
-    if access is None:
-        return _unauthorized("invalid_token")
+    return _open(settings, request, lambda _, access: _claims(settings, access))
+
+
+def _claims(settings: Settings, access: AccessToken) -> Answer:
     claims = override(access.grant.person, settings.userinfo_overrides)
     if settings.userinfo_signed:
         claims = {"iss": settings.issuer, "aud": settings.client_id, **claims}
@@ -111,9 +140,10 @@ def userinfo(settings: Settings, request: Request) -> Answer:
 
 def emails(settings: Settings, request: Request) -> Answer:
     """A list of addresses, of which one counts."""
-    access = _find_access(settings, request)
-    if access is None:
-        return _unauthorized("invalid_token")
+    return _open(settings, request, _emails)
+
+
+def _emails(request: Request, access: AccessToken) -> Answer:
     person = access.grant.person
     other = {"email": f"other-{person['sub']}@example.org", "primary": False, "verified": True}
     verified = person.get("email_verified", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import threading
 import time
 import typing as t
 
@@ -58,6 +59,16 @@ class Settings:
     #: Whether a token request may be JSON.
     json_requests: bool = False
     require_pkce: bool = False
+    #: Whether a token request must have a proof, which tokens are then bound to (RFC 9449).
+    dpop: bool = False
+    #: The nonce that proofs must have; None where they need none.
+    dpop_nonce: str | None = None
+    #: Whether each answer brings a new nonce, in place of the former.
+    rotate_nonces: bool = False
+    #: What it calls tokens that are bound. ``"Bearer"`` binds refresh tokens alone.
+    dpop_token_type: str = "DPoP"
+    #: The scheme of the challenges of its API.
+    dpop_scheme: str = "DPoP"
     #: Whether authorization requests must be pushed.
     require_par: bool = False
     #: Whether authorization requests must be signed.
@@ -119,6 +130,9 @@ class Settings:
         #: The ``jti`` of each assertion that came.
         self.seen_jtis: set[str] = set()
         self._rotations = 0
+        #: The claims of each proof that came, by its ``jti``.
+        self.proofs: dict[str, dict[str, t.Any]] = {}
+        self.proofs_lock = threading.Lock()
 
     @property
     def issuer(self) -> str:
@@ -179,6 +193,8 @@ class Settings:
             "frontchannel_logout_supported": True,
             "frontchannel_logout_session_supported": True,
         }
+        if self.dpop:
+            members["dpop_signing_alg_values_supported"] = ["ES256"]
         return override(members, self.metadata_overrides)
 
     @property
@@ -313,4 +329,6 @@ class Settings:
 
     def issue(self, grant: Grant, scope: str) -> AccessToken:
         """Make an access token, without any request."""
-        return self.grants.add_access(grant, scope, self.expires_in, self.access_token_size)
+        access = self.grants.add_access(grant, scope, self.expires_in, self.access_token_size)
+        access.jkt = grant.jkt if self.dpop_token_type.lower() == "dpop" else None
+        return access

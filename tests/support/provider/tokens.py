@@ -11,6 +11,7 @@ from hashlib import sha256
 from urllib.parse import unquote_plus
 
 from .assertions import read_assertion
+from .dpop import check_proof, with_nonce
 from .grants import Grant, Refusal
 from .messages import Answer, Request
 from .settings import Settings
@@ -25,7 +26,14 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 def token(settings: Settings, request: Request) -> Answer:
     """RFC 6749, section 3.2."""
-    return answer(request, lambda: _grant_tokens(settings, request, read_client(settings, request)))
+
+    def handle() -> dict[str, t.Any]:
+        params = read_client(settings, request)
+        # What is refused here uses up neither a code nor a refresh token.
+        jkt = check_proof(settings, request) if settings.dpop else None
+        return _grant_tokens(settings, request, params, jkt)
+
+    return with_nonce(settings, answer(request, handle))
 
 
 def revoke(settings: Settings, request: Request) -> Answer:
@@ -126,18 +134,22 @@ def _check_client(settings: Settings, method: str, client_id: str, secret: str |
     _check_method(settings, method)
 
 
-def _grant_tokens(settings: Settings, request: Request, params: dict[str, str]) -> dict[str, t.Any]:
+def _grant_tokens(
+    settings: Settings, request: Request, params: dict[str, str], jkt: str | None
+) -> dict[str, t.Any]:
     grant_type = _require(params, "grant_type")
     wanted = set(request.form_lists.get("resource", ()))
     if grant_type == "authorization_code":
         verifier = params.get("code_verifier")
         challenge = None if verifier is None else encode(sha256(verifier.encode()).digest())
         code, redirect_uri = _require(params, "code"), params.get("redirect_uri")
-        grant = settings.grants.redeem(code, redirect_uri, challenge)
+        grant = settings.grants.redeem(code, redirect_uri, challenge, jkt)
         _check_resources(grant, wanted)
         return _tokens(settings, grant, grant.scope, first=True)
     if grant_type == "refresh_token":
-        grant = settings.grants.renew(_require(params, "refresh_token"), rotate=settings.rotate)
+        grant = settings.grants.renew(
+            _require(params, "refresh_token"), rotate=settings.rotate, jkt=jkt
+        )
         scope = params.get("scope", grant.scope)
         if not set(scope.split()) <= set(grant.scope.split()):
             raise Refusal("invalid_scope", "more than was granted")
@@ -146,7 +158,7 @@ def _grant_tokens(settings: Settings, request: Request, params: dict[str, str]) 
     if grant_type == "client_credentials":
         if settings.is_public:
             raise Refusal("unauthorized_client", "a public client has no credentials")
-        grant = Grant({"sub": settings.client_id}, params.get("scope", ""), 0)
+        grant = Grant({"sub": settings.client_id}, params.get("scope", ""), 0, jkt=jkt)
         access = settings.issue(grant, grant.scope)
         return _members(settings, access.value, grant.scope)
     raise Refusal("unsupported_grant_type", grant_type)
@@ -180,7 +192,8 @@ def _id_token(settings: Settings, grant: Grant, access_token: str) -> str:
 
 
 def _members(settings: Settings, access_token: str, scope: str, **more: t.Any) -> dict[str, t.Any]:
-    members: dict[str, t.Any] = {"access_token": access_token, "token_type": "Bearer", **more}
+    token_type = settings.dpop_token_type if settings.dpop else "Bearer"
+    members: dict[str, t.Any] = {"access_token": access_token, "token_type": token_type, **more}
     if settings.expires_in is not None:
         members["expires_in"] = settings.expires_in
     if scope:

@@ -81,6 +81,8 @@ def after_endings(registration: Registration, record: Record) -> Record:
     owner = record.identity.owner
     if registration.store is not None or not owner:
         return record
+    if all(map(_local_store(registration).is_unwritten, _names(registration, owner))):
+        return record
     at = max(record.signed_in_at, _read(registration, owner).until + 1)
     return dataclasses.replace(record, signed_in_at=at)
 

@@ -106,6 +106,14 @@ class LocalStore(ForkSafe):
             return Stored(note.sealed, "noted")
         return store.read(id)
 
+    def is_unwritten(self, id: str) -> bool:
+        """Return True if no process has written a record with this id: see `SharedFile`.
+
+        :raises StoreError: the file exists, but can't be read now.
+        """
+        store = self._store()
+        return isinstance(store, SharedFile) and id not in self._notes and store.is_unwritten(id)
+
     def create(self, id: str, sealed: str, labels: t.Mapping[str, str], expires_at: float) -> None:
         if self._has_ended(id):
             raise KeyError("A record with this id exists already.")

@@ -83,6 +83,14 @@ class SharedFile(SQLiteStore):
             self._seen = _Seen(looks, time.monotonic() + SAME_TIME, set())
         return found
 
+    def is_unwritten(self, id: str) -> bool:
+        """Return True if no process has written a record with this id.
+
+        It takes less time than :meth:`read` after a write to the file. But it does not notice a
+        backup that SQLite has restored into the file, and False may be wrong.
+        """
+        return self._connection is self._mapped is not None and self._map.proves_absent(id)
+
     def _is_absent(self, id: str, seen: _Seen) -> bool:
         """Return True if the map proves that there is no record with this id.
 

@@ -388,6 +388,23 @@ def test_a_new_sign_in_counts_although_the_clock_was_put_back(
     assert is_signed_in(sso.browser)
 
 
+@pytest.mark.security("D3")
+def test_a_new_sign_in_counts_although_another_process_is_ahead(
+    provider: Provider, instance: Path, clock: Clock
+) -> None:
+    one, other = (make_site(provider.url, str(instance)) for _ in range(2))
+    browser = Browser(one, provider)
+    browser.sign_in()
+    assert is_signed_in(browser)
+    clock.ahead = 3600
+    with other.app_context():
+        t.cast(OAuth2Login, other.blueprints["oauth2"]).end_sign_ins("oauth2::ada")
+    clock.ahead = 0
+    assert not is_signed_in(browser)
+    browser.sign_in()
+    assert is_signed_in(browser)
+
+
 def test_a_grant_stays(provider: Provider, make_site_of: Callable[..., SSO]) -> None:
     sso = make_site_of("sqlite", offline=True)
     sso.browser.sign_in()

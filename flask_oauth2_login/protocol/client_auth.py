@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 from base64 import b64encode
-from urllib.parse import quote_plus
 
 from .client_assertion import ASSERTION_TYPE, describe
 from .errors import ConfigurationError
+from .urls import quote_for_form
 
 
 @dataclasses.dataclass
@@ -56,7 +56,7 @@ ClientAuth = t.Callable[[TokenRequest], None]
 
 def basic_credentials(client_id: str, client_secret: str | None) -> str:
     """Return the value that follows ``Basic`` in the ``Authorization`` header."""
-    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret or '')}"
+    pair = f"{quote_for_form(client_id)}:{quote_for_form(client_secret or '')}"
     return b64encode(pair.encode()).decode()
 
 

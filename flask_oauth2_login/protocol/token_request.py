@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
-from urllib.parse import urlencode
 
 from . import http, urls
 from .client_auth import ClientAuth, TokenRequest, basic_credentials, client_refused
@@ -156,14 +155,8 @@ def _send_once(
         headers=request.headers,
         cert=request.cert,
         json=params if style == "json" else None,
-        data=None if style == "json" else _encode_form(params),
+        data=None if style == "json" else urls.encode_form(params),
     )
-
-
-def _encode_form(params: t.Mapping[str, t.Any]) -> str:
-    """Return the parameters as a form. A list or tuple repeats a parameter."""
-    values = {name: urls.json_param(value) for name, value in params.items() if value is not None}
-    return urlencode(values, doseq=True)
 
 
 def secrets_in(request: TokenRequest) -> list[str]:

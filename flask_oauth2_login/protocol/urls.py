@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 import typing as t
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -42,14 +42,7 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     :param params: a list or tuple repeats a parameter. A mapping, such as ``claims``, or a list of
         mappings is sent as JSON. None removes the parameter.
     """
-    new = "&".join(
-        [
-            f"{_quote(name)}={_quote(value)}"
-            for name, given in params.items()
-            for value in _values(given)
-            if value is not None
-        ]
-    )
+    new = _join_pairs(params, _quote)
     if _BARE.fullmatch(url):
         return f"{url}?{new}" if new else url
     parts = urlsplit(url)
@@ -57,6 +50,28 @@ def add_params(url: str, params: t.Mapping[str, t.Any]) -> str:
     if any(name in params for name, _ in parse_qsl(query, keep_blank_values=True)):
         query = urlencode([pair for pair in parse_qsl(query, True) if pair[0] not in params])
     return urlunsplit(parts._replace(query="&".join(filter(None, (query, new)))))
+
+
+def encode_form(params: t.Mapping[str, t.Any]) -> str:
+    """Return parameters as a form, whose values are given as for :func:`add_params`."""
+    return _join_pairs(params, quote_for_form)
+
+
+def quote_for_form(value: t.Any) -> str:
+    """Return a value as forms encode it: `quote_plus`, which takes longer for usual values."""
+    is_plain = isinstance(value, str) and _UNRESERVED.fullmatch(value)
+    return value if is_plain else quote_plus(value if isinstance(value, bytes) else str(value))
+
+
+def _join_pairs(params: t.Mapping[str, t.Any], quoted: t.Callable[[t.Any], str]) -> str:
+    return "&".join(
+        [
+            f"{quoted(name)}={quoted(value)}"
+            for name, given in params.items()
+            for value in _values(given)
+            if value is not None
+        ]
+    )
 
 
 def _values(given: t.Any) -> t.Sequence[t.Any]:

@@ -39,14 +39,16 @@ def pack(value: t.Any) -> bytes:
 
     :raises ValueError: the value is larger than :func:`unpack` accepts.
     """
-    elements = value if isinstance(value, list) else [value]
-    plain = [_as_bytes(element) for element in elements]
-    if sum(map(len, plain)) > MAX_PLAIN:
-        raise ValueError("too large to be packed")
-    packed = [_pack_one(*pair) for pair in zip(elements, plain, strict=True)]
     if not isinstance(value, list):
-        return packed[0]
-    return _LIST + b"".join([_pack_number(len(one)) + one for one in packed])
+        return _pack_one(value)[0]
+    packed, size = [_LIST], 0
+    for element in value:
+        one, plain_size = _pack_one(element)
+        packed += _pack_number(len(one)), one
+        size += plain_size
+    if size > MAX_PLAIN:
+        raise ValueError("too large to be packed")
+    return b"".join(packed)
 
 
 def unpack(packed: bytes) -> t.Any:
@@ -65,23 +67,23 @@ def unpack_sized(packed: bytes) -> tuple[t.Any, int]:
     return values if packed[:1] == _LIST else values[0], sum(map(len, plain))
 
 
-def _as_bytes(element: t.Any) -> bytes:
-    if element is None:
-        return b""
-    if type(element) is int:
-        return b"%d" % element
-    return (element if isinstance(element, str) else _to_json(element)).encode()
+def _pack_one(element: t.Any) -> tuple[bytes, int]:
+    """Return an element packed, and how many bytes it had before.
 
-
-def _pack_one(element: t.Any, plain: bytes) -> bytes:
+    :raises ValueError: these are too many.
+    """
     if element is None:
-        return b""
-    if not isinstance(element, str):
-        short = len(plain) <= MAX_UNCOMPRESSED
-        return _JSON + plain if short else _DEFLATED + _deflate(plain)
+        return b"", 0
+    is_text = isinstance(element, str)
+    plain = (element if is_text else _to_json(element)).encode()
+    size = len(plain)
+    if size > MAX_PLAIN:
+        raise ValueError("too large to be packed")
+    if not is_text:
+        return (_JSON + plain if size <= MAX_UNCOMPRESSED else _DEFLATED + _deflate(plain)), size
     if plain and not plain.translate(None, _TOKEN_BYTES):
-        return _TOKEN + b"".join(map(_pack_run, plain.split(b".")))
-    return _TEXT + plain
+        return _TOKEN + b"".join(map(_pack_run, plain.split(b"."))), size
+    return _TEXT + plain, size
 
 
 def _deflate(plain: bytes) -> bytes:

@@ -12,6 +12,9 @@ from ..protocol.scope import Scope, split_scope
 from .option_values import refuse_signed_mode
 from .token_endpoint import TokenEndpoint
 
+if t.TYPE_CHECKING:
+    from ..protocol.private_keys import PrivateKey
+
 #: Parameters that stand for a whole request.
 _WHOLE = frozenset({"request", "request_uri"})
 
@@ -49,7 +52,7 @@ class AuthorizationEndpoint(TokenEndpoint):
             {**self._default_params(), **self._code_binding(dpop_key), **fixed, **params},
             client_id_param=self.client_id_param,
         )
-        is_pushed = self._is_pushed()
+        is_pushed = self.pushes_requests()
         if is_pushed or self.jar:
             _refuse_whole(query)
         if self.jar:
@@ -70,7 +73,11 @@ class AuthorizationEndpoint(TokenEndpoint):
         """Return the parameter that names the resources of a token: RFC 8707, section 2."""
         return {"resource": self.resource} if self.resource else {}
 
-    def _is_pushed(self) -> bool:
+    def pushes_requests(self) -> bool:
+        """Return True if authorization requests are pushed: by the option, or the metadata.
+
+        :raises ProviderError: the metadata can't be fetched.
+        """
         if self.par is not None or self.issuer is None:
             return bool(self.par)
         # RFC 9126, section 5.
@@ -85,8 +92,7 @@ class AuthorizationEndpoint(TokenEndpoint):
         from ..protocol.private_keys import sign_jwt
         from ..protocol.request_object import TYPE, make_request_object
 
-        listed = self.metadata.get("request_object_signing_alg_values_supported")
-        key, algorithm = self._find_signer(listed if isinstance(listed, list) else None)
+        key, algorithm = self.find_request_signer()
         sign = functools.partial(sign_jwt, key, algorithm, typ=TYPE)
         request = make_request_object(self.client_id, str(self.issuer), params, sign)
         # OpenID Connect Core, section 6.1, wants these beside it. A request that is pushed is not
@@ -94,6 +100,15 @@ class AuthorizationEndpoint(TokenEndpoint):
         names = (self.client_id_param, *(("response_type", "scope") if self.openid else ()))
         beside = {name: params[name] for name in (names[:1] if is_pushed else names)}
         return {**beside, "request": request}
+
+    def find_request_signer(self) -> tuple[PrivateKey, str]:
+        """Return the key that signs authorization requests, and its algorithm.
+
+        :raises ConfigurationError: the provider accepts no algorithm of the client's keys.
+        :raises ProviderError: the metadata can't be fetched.
+        """
+        listed = self.metadata.get("request_object_signing_alg_values_supported")
+        return self._find_signer(listed if isinstance(listed, list) else None)
 
     def _push(self, params: t.Mapping[str, t.Any], dpop_key: t.Any) -> dict[str, t.Any]:
         """Push a request, and return the parameters that the browser carries: RFC 9126, section 4.

@@ -38,7 +38,7 @@ class AuthorizationResponse(AuthorizationEndpoint):
         from ..protocol.jwt import parse
 
         try:
-            _, claims = parse(self.decrypt(response), self._response_verifier())
+            _, claims = parse(self.decrypt(response), self.response_verifier())
         except IDTokenError as error:
             raise _rejected(error) from None
         state = claims.get("state")
@@ -62,7 +62,7 @@ class AuthorizationResponse(AuthorizationEndpoint):
         from ..protocol.id_token import validate_authorization_response
 
         try:
-            verifier = self._response_verifier()
+            verifier = self.response_verifier()
             return validate_authorization_response(self.decrypt(response), verifier)
         except IDTokenError as error:
             raise _rejected(error) from None
@@ -100,7 +100,12 @@ class AuthorizationResponse(AuthorizationEndpoint):
 
         return fetch_keys(self.http_options, self.secure_endpoint("jwks_url"), self.headers)
 
-    def _response_verifier(self) -> Verifier:
+    def response_verifier(self) -> Verifier:
+        """Return what a check compares a signed authorization response with.
+
+        :raises ConfigurationError: the handler has no issuer.
+        :raises ProviderError: the metadata can't be fetched.
+        """
         from ..protocol.jwt import Verifier
 
         if self.issuer is None:

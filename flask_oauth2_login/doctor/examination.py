@@ -9,7 +9,7 @@ from flask import Flask
 from ..session.extension import current_extension
 from ..session.registration import Login, Registration
 from ..session.tenants import registration_for
-from . import cookies, keys, logins, online, places, probes, redirects
+from . import authorization, cookies, keys, logins, online, places, probes, redirects
 from .findings import Finding, Findings
 
 #: About the whole app, without a request to anybody.
@@ -88,5 +88,6 @@ def _examine_provider(app: Flask, registration: Registration) -> Findings:
         return
     yield from online.check_keys(registration)
     yield from online.check_encryption(registration)
+    yield from authorization.check_requests(registration)
     for probe in PROBES:
         yield from probe(app, registration)

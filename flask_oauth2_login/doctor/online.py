@@ -84,12 +84,15 @@ def _check_clock(registration: Registration, date: str | None, now: float) -> Fi
 def check_keys(registration: Registration) -> Findings:
     """Check that the provider's key set has a key for its ID tokens."""
     handler, name = registration.handler, registration.name
-    if not isinstance(handler, OpenIDConnect):
+    if not isinstance(handler, OpenIDConnect) and not handler.has_signed_responses:
         return
     from ..protocol.jwks import KeySet, fetch_keys
 
     try:
-        algorithms = handler.make_verifier().algorithms
+        if isinstance(handler, OpenIDConnect):
+            algorithms = handler.make_verifier().algorithms
+        else:
+            algorithms = handler.response_verifier().algorithms
         url = handler.secure_endpoint("jwks_url")
         keys = KeySet(fetch_keys(handler.http_options, url, handler.headers))
     except (OAuth2Error, ProviderError) as error:

@@ -40,7 +40,9 @@ def probe_client(app: Flask, registration: Registration) -> Findings:
 
     RFC 6749, section 5.2: ``invalid_client`` refuses the client, ``invalid_grant`` the code only.
     """
-    answer, words = _ask_with_code(app, registration)
+    answer, words = _ask_by_push(app, registration)
+    if answer == "can't be told":
+        answer, words = _ask_with_code(app, registration)
     yield Finding(
         _LEVELS[answer],
         "client",
@@ -56,6 +58,20 @@ def probe_client(app: Flask, registration: Registration) -> Findings:
         }.get(answer, ""),
         registration.name,
     )
+
+
+def _ask_by_push(app: Flask, registration: Registration) -> tuple[str, str]:
+    """Return the answer of a pushed request, which the client authenticates: RFC 9126."""
+    try:
+        if not registration.handler.pushes_requests():
+            return "can't be told", ""
+        _request_url(registration, _some_redirect_uri(app, registration))
+    except TokenError as refusal:
+        is_of_client = find_concern(refusal) is Concern.CLIENT
+        return ("refused", refusal.message) if is_of_client else ("can't be told", "")
+    except OAuth2Error:
+        return "can't be told", ""
+    return "accepted", ""
 
 
 def _ask_with_code(app: Flask, registration: Registration) -> tuple[str, str]:
@@ -84,21 +100,23 @@ def probe_redirect_uri(app: Flask, registration: Registration) -> Findings:
     if depends_on_host(registration, app) or "<" in uri:
         yield _of_redirect_uri("can't be told", name, "It is made of each request.", uri)
         return
-    params = {"code_challenge": code_challenge("x" * 43), "code_challenge_method": "S256"}
-    # No page for a person, but an answer at once: OpenID Connect Core, section 3.1.2.1.
-    more = {"prompt": "none"} if handler.openid else {}
     try:
-        url = handler.authorize_url(
-            registration.scopes,
-            state=secrets.token_urlsafe(16),
-            redirect_uri=uri,
-            **(params if handler.pkce else {}),
-            **({"nonce": secrets.token_urlsafe(16)} if handler.uses_nonce else {}),
-            **more,
-        )
+        is_pushed = handler.pushes_requests()
+        # No page for a person, but an answer at once: OpenID Connect Core, section 3.1.2.1.
+        prompt = "none" if handler.openid and not is_pushed else None
+        url = _request_url(registration, uri, prompt=prompt)
+        if is_pushed:
+            yield _of_redirect_uri("accepted", name, "", uri)
+            return
         response = http.send(
             handler.http_options, "GET", handler.inner_url(url), headers={"Accept": "text/html"}
         )
+    except TokenError as refusal:
+        # RFC 9126, section 2.3: a pushed request is checked as it would be at its endpoint.
+        is_refused = "redirect" in refusal.message.lower()
+        answer = "refused" if is_refused else "can't be told"
+        yield _of_redirect_uri(answer, name, refusal.message, uri)
+        return
     except OAuth2Error as problem:
         yield _of_redirect_uri("can't be told", name, problem.message, uri)
         return
@@ -114,6 +132,23 @@ def probe_redirect_uri(app: Flask, registration: Registration) -> Findings:
             "Compare the scopes and authorize_params with what the client may ask for.",
             name,
         )
+
+
+def _request_url(registration: Registration, uri: str, prompt: str | None = None) -> str:
+    """Return the URL of an authorization request, which may be pushed before.
+
+    :raises OAuth2Error: it can't be made, or is refused.
+    """
+    handler = registration.handler
+    params = {"code_challenge": code_challenge("x" * 43), "code_challenge_method": "S256"}
+    return handler.authorize_url(
+        registration.scopes,
+        state=secrets.token_urlsafe(16),
+        redirect_uri=uri,
+        **(params if handler.pkce else {}),
+        **({"nonce": secrets.token_urlsafe(16)} if handler.uses_nonce else {}),
+        **({"prompt": prompt} if prompt else {}),
+    )
 
 
 def _of_redirect_uri(answer: str, name: str, words: str, uri: str) -> Finding:

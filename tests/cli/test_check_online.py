@@ -8,8 +8,9 @@ from email.utils import formatdate
 
 import pytest
 from flask import Flask
+from joserfc.jwk import ECKey
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2, OAuth2Login
 from tests.cli.commands import GOOD, Found, examine, run
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.handlers import make_handler, make_openid
@@ -274,3 +275,110 @@ def test_it_says_whether_the_provider_can_encrypt_for_the_key(
     found, what = answer_to(make_sso(provider, make_app, decryption_key=key), "encryption")
     assert found == level
     assert text in what
+
+
+# Requests that are pushed or signed, and answers that are signed
+
+
+def make_strict(provider: Provider, make_app: MakeApp, **options: t.Any) -> Flask:
+    """An app that pushes its requests."""
+    return make_sso(provider, make_app, **{"par": True, **options})
+
+
+def test_a_pushed_request_tells_of_client_and_redirect_uri(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    provider.require_par = True
+    app = make_sso(provider, make_app)
+    assert {found.level for found in ask(app)} <= {"ok", "note"}
+    assert not any(call.query for call in provider.calls("/authorize"))
+    assert provider.calls("/token") == []
+    provider.redirect_uris = ["https://app.example/other"]
+    level, text = answer_to(app, "redirect-uri-accepted")
+    assert level == REFUSED
+    assert "not registered" in text
+    assert answer_to(app, "client")[0] == ACCEPTED
+
+
+def test_a_pushed_request_of_a_wrong_client_is_refused(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    app = make_strict(provider, make_app)
+    provider.client_secret = "another"
+    assert answer_to(app, "client")[0] == REFUSED
+    assert answer_to(app, "redirect-uri-accepted")[0] == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(400, {"error": "invalid_redirect_uri"}), REFUSED),
+        (Answer(400, {"error": "invalid_request", "error_description": "redirect_uri?"}), REFUSED),
+        (Answer(400, {"error": "invalid_scope"}), UNKNOWN),
+        (Answer(503), UNKNOWN),
+        (Answer(404, "<h1>Not here</h1>"), UNKNOWN),
+    ],
+    ids=["code", "description", "scope", "down", "missing"],
+)
+def test_each_answer_to_a_push_is_read(
+    provider: Provider, make_app: MakeApp, answer: Answer, expected: str
+) -> None:
+    provider.on("/par", answer)
+    app = make_strict(provider, make_app)
+    assert answer_to(app, "redirect-uri-accepted")[0] == expected
+    assert answer_to(app, "client")[0] == ACCEPTED, "a token request tells it then"
+
+
+#: What the metadata say, the handler's options, and the topic of the error that this causes.
+MISFITS: dict[str, tuple[Options, Options, str | None]] = {
+    "not-pushed": (
+        {"require_pushed_authorization_requests": True},
+        {"par": False},
+        "pushed-request",
+    ),
+    "nowhere": (
+        {"pushed_authorization_request_endpoint": None},
+        {"par": True},
+        "pushed-request",
+    ),
+    "not-signed": ({"require_signed_request_object": True}, {}, "signed-request"),
+    "algorithm": (
+        {"request_object_signing_alg_values_supported": ["RS256"]},
+        {"jar": True},
+        "signed-request",
+    ),
+    "not-in-urls": ({"request_parameter_supported": False}, {"jar": True}, "signed-request"),
+    "pushed-and-signed": ({"request_parameter_supported": False}, {"jar": True, "par": True}, None),
+    "mode": ({"response_modes_supported": ["query"]}, {"response_mode": "jwt"}, "signed-response"),
+    "response-algorithm": (
+        {"authorization_signing_alg_values_supported": ["HS256"]},
+        {"response_mode": "jwt"},
+        "signed-response",
+    ),
+    "all-fits": ({}, {"jar": True, "par": True, "response_mode": "form_post.jwt"}, None),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_options_that_do_not_fit_the_metadata_are_told(
+    provider: Provider, make_app: MakeApp, kind: str
+) -> None:
+    said, options, topic = MISFITS[kind]
+    key = ECKey.generate_key("P-256")
+    provider.client_keys = [{**key.as_dict(private=False), "kid": key.thumbprint()}]
+    provider.metadata_overrides = said
+    if options.get("jar"):
+        options = {**options, "private_key": key.as_dict(private=True)}
+    app = make_sso(provider, make_app, **options)
+    errors = {found.topic for found in ask(app) if found.level == "error"}
+    assert errors == ({topic} if topic else set())
+
+
+def test_the_keys_of_signed_answers_are_looked_at_without_openid(
+    provider: Provider, make_app: MakeApp
+) -> None:
+    handler = OAuth2("the-client", "the-secret", issuer=provider.issuer, response_mode="jwt")
+    app = make_app(OAuth2Login(handler), **GOOD)
+    assert answer_to(app, "keys")[0] == ACCEPTED
+    provider.on("/jwks", Answer(200, {"keys": []}))
+    assert answer_to(app, "keys")[0] == REFUSED

@@ -19,7 +19,7 @@ from flask_oauth2_login import (
     OpenIDConnect,
 )
 from flask_oauth2_login.protocol import base64url
-from tests.conftest import MakeApp, MakeSSO
+from tests.conftest import MakeApp, MakeProvider, MakeSSO
 from tests.support.assertions import assert_rejected, is_signed_in, query_of
 from tests.support.clock import Clock
 from tests.support.handlers import at, make_client, make_handler, make_openid_client
@@ -32,6 +32,7 @@ from tests.support.provider import (
     make_key,
 )
 from tests.support.provider.encryption import make_encryption_key
+from tests.support.tenants import TenantBrowser, Tenants, add_tenant_views, make_login
 
 MODES = ["jwt", "query.jwt", "form_post.jwt"]
 KEY = make_encryption_key()
@@ -384,3 +385,28 @@ def test_signed_answers_need_an_issuer_and_the_handlers_option(
         OAuth2Login(make_handler(provider), authorize_params=params)
     with pytest.raises(ConfigurationError, match="response_mode"):
         OpenIDConnect("id", None, provider.issuer, response_mode=t.cast(t.Any, "fragment.jwt"))
+
+
+@pytest.mark.security("D1")
+def test_each_tenant_has_its_own_provider_sign_for_it(
+    provider: Provider, make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    key = ECKey.generate_key("P-256")
+    providers = {"acme": provider, "umbrella": make_provider()}
+    for each in providers.values():
+        each.client_keys = [{**key.as_dict(private=False), "kid": key.thumbprint()}]
+        each.require_par = each.require_jar = True
+    tenants = Tenants(
+        providers, response_mode="jwt", jar=True, private_key=key.as_dict(private=True)
+    )
+    app = make_app(make_login(tenants))
+    add_tenant_views(app)
+    acme, umbrella = (TenantBrowser(app, name, "path", providers[name]) for name in providers)
+    assert acme.enter().status_code == 302
+    url = umbrella.begin("/umbrella/sso/login")
+    state = provider.authorizations[-1]["state"]
+    foreign = provider.signed_response({"code": "c", "state": state})
+    path = f"/umbrella/sso/callback?response={foreign}"
+    assert umbrella.get(path, site="cross-site").status_code == 400
+    assert umbrella.finish(url).status_code == 302
+    assert (acme.me().status_code, umbrella.me().status_code) == (200, 200)

@@ -10,11 +10,13 @@ import re
 import subprocess
 import threading
 import typing as t
+from http.cookiejar import Cookie
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 import requests
+from requests.cookies import RequestsCookieJar
 from werkzeug.serving import make_server
 
 from .servers import free_port
@@ -30,6 +32,14 @@ _ATTRIBUTE = re.compile(r'(name|value)="([^"]*)"')
 
 FOLDER = Path(__file__).parent / "oidc_provider"
 NODE = FOLDER / "node_modules" / ".bin" / "node"
+
+
+class LoopbackCookies(RequestsCookieJar):
+    """Cookies as browsers send them to this machine: Secure ones by http, too."""
+
+    def set_cookie(self, cookie: Cookie, *arguments: t.Any, **named: t.Any) -> None:
+        cookie.secure = False
+        super().set_cookie(cookie, *arguments, **named)
 
 
 class Site(t.NamedTuple):
@@ -101,6 +111,7 @@ def sign_in(
     visitor = requests.Session()
     visitor.verify = verify
     visitor.headers["Accept"] = "text/html"
+    visitor.cookies = LoopbackCookies()
     response = visitor.get(f"{site.url}{path}")
     return visitor, answer_forms(visitor, response, site.issuer, login=name, password="any")
 

@@ -49,10 +49,13 @@ const configuration = {
       getResourceServerInfo: (_context, resource) => ({ scope: "api read write", audience: resource }),
       useGrantedResource: () => true,
     },
+    // Used only where `richAuthorizationRequests.enabled` is set.
     richAuthorizationRequests: {
-      authorizationDetailsForGrantSource: (context) => context.oidc.params.authorization_details,
-      authorizationDetailsForAccessToken: (context) => context.oidc.grantSource?.authorizationDetails,
-      authorizationDetailsForIntrospection: (_context, token) => token.authorizationDetails,
+      types: { accounts: { validate: () => {} }, payment: { validate: () => {} } },
+      authorizationDetailsForGrantSource: ({ oidc }) =>
+        oidc.params.authorization_details && JSON.parse(oidc.params.authorization_details),
+      authorizationDetailsForAccessToken: (_context, _token, source) => source?.rar,
+      authorizationDetailsForIntrospection: (_context, token) => token.rar,
     },
     revocation: { enabled: true },
     rpInitiatedLogout: { enabled: true },

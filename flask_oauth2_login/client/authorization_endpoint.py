@@ -6,6 +6,7 @@ import functools
 import typing as t
 
 from ..protocol import authorization, urls
+from ..protocol.algorithms import FAPI_ALGORITHMS
 from ..protocol.errors import ConfigurationError
 from ..protocol.pushed_request import push
 from ..protocol.scope import Scope, split_scope
@@ -52,6 +53,8 @@ class AuthorizationEndpoint(TokenEndpoint):
             {**self._default_params(), **self._code_binding(dpop_key), **fixed, **params},
             client_id_param=self.client_id_param,
         )
+        if self.profile is not None:
+            self._require_https(query.get("redirect_uri"))
         is_pushed = self.pushes_requests()
         if is_pushed or self.jar:
             _refuse_whole(query)
@@ -148,6 +151,32 @@ class AuthorizationEndpoint(TokenEndpoint):
                 row="signed-response",
             )
         refuse_signed_mode("authorize_params", self.authorize_params)
+
+    def _check_profile(self) -> None:
+        """Check what a profile forbids of keys, and of a redirect URI that is known already.
+
+        :raises ConfigurationError: it forbids one of them.
+        """
+        self._require_https(self.redirect_uri)
+        if self.private_key:
+            self._find_signer(None)
+        own = self.own_dpop_key
+        if own is not None and own.private.algorithms[0] not in FAPI_ALGORITHMS:
+            raise ConfigurationError(
+                f"profile={self.profile!r} has proofs by {', '.join(FAPI_ALGORITHMS)}, and the key"
+                f" of dpop= is for {own.private.algorithms[0]}: give it another key, or True.",
+                row="profile",
+            )
+
+    def _require_https(self, redirect_uri: str | None) -> None:
+        is_loopback = urls.is_loopback_http(redirect_uri or "")
+        if redirect_uri and not (redirect_uri.startswith("https:") or is_loopback):
+            raise ConfigurationError(
+                f"profile={self.profile!r} forbids the redirect URI {redirect_uri!r}, which is not"
+                " https. If a proxy ends TLS in front of the app, let the app read its headers by"
+                " ProxyFix; or set PREFERRED_URL_SCHEME='https', or the handler's redirect_uri.",
+                row="profile",
+            )
 
     def join_scope(self, scope: Scope) -> str:
         """Return scopes as a string, each once, separated as this provider wants it."""

@@ -116,7 +116,7 @@ class AuthorizationResponse(AuthorizationEndpoint):
         document, issuer = self.metadata, self.issuer
         return Verifier(
             self._keys,
-            self.algorithms or discovery.response_algorithms(document),
+            self.algorithms or self.allowed(discovery.response_algorithms(document)),
             self.client_id,
             self.client_secret,
             # A response is for one client.

@@ -6,6 +6,7 @@ import functools
 import typing as t
 
 from ..protocol import client_auth, urls
+from ..protocol.algorithms import FAPI_ALGORITHMS
 from ..protocol.client_assertion import WITH_SECRET, Sign, make_assertion, sign_with_secret
 from ..protocol.client_auth import ClientAuth
 from ..protocol.discovery import ENDPOINTS
@@ -72,10 +73,18 @@ class ClientCredentials(MetadataEndpoints):
             return client_auth.client_secret_post
         return client_auth.client_secret_basic
 
+    @property
+    def client_auth_name(self) -> str:
+        """The name of the method by which the client authenticates.
+
+        :raises ProviderError: the metadata can't be fetched.
+        """
+        return client_auth.auth_name(self._client_auth())
+
     def public_keys(self) -> list[dict[str, t.Any]]:
         """Return the client's public keys, as they stand in its key set: RFC 7517, section 5."""
         signing = [{"use": "sig", **key.public_jwk} for key in self.private_key]
-        return [*signing, *(key.public_jwk for key in self.decryption_keys)]
+        return [*signing, *({"use": "enc", **key.public_jwk} for key in self.decryption_keys)]
 
     def _assertion_maker(self) -> t.Callable[[], str] | None:
         """Return a function that makes a new assertion; None if the client makes none.
@@ -108,7 +117,19 @@ class ClientCredentials(MetadataEndpoints):
     def _find_signer(self, accepted: list[t.Any] | None) -> tuple[PrivateKey, str]:
         from ..protocol.private_keys import find_signer
 
+        if self.profile is not None:
+            accepted = self.allowed(accepted or ())
         return find_signer("private_key", self.private_key, accepted)
+
+    def allowed(self, algorithms: t.Collection[str]) -> list[str]:
+        """Return those of the provider's algorithms that the profile allows, if there is one.
+
+        If it allows none of them, return all that it allows.
+        """
+        if self.profile is None:
+            return list(algorithms)
+        both = [algorithm for algorithm in FAPI_ALGORITHMS if algorithm in algorithms]
+        return both or list(FAPI_ALGORITHMS)
 
     def _assertion_audience(self) -> str:
         given = self.assertion_audience

@@ -170,4 +170,5 @@ class MetadataEndpoints(Endpoints):
         :raises ProviderError: the metadata can't be fetched.
         """
         if self.issuer is not None:
-            authorization.check_issuer(iss, self.issuer, self.metadata)
+            required = self.profile is not None
+            authorization.check_issuer(iss, self.issuer, self.metadata, is_required=required)

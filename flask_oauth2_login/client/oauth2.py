@@ -16,6 +16,7 @@ from .authorization_response import AuthorizationResponse
 from .endpoints import sources_of
 from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
+from .profile import apply_profile
 from .resource_server import hide_queries_in_logs, usable_token
 from .session import OAuth2Session
 
@@ -81,7 +82,10 @@ class OAuth2(AuthorizationResponse):
         self.token_url = defaults[1] if token_url is None else token_url
         for name in ("authorization_url", "token_url"):
             text(name, getattr(self, name))
-        super().__init__(**t.cast("dict[str, t.Any]", options))
+        own = t.cast("dict[str, t.Any]", options)
+        if own.get("profile") is not None:
+            own = apply_profile(own, self.client_secret, issuer)
+        super().__init__(**own)
         if (
             self.bearer_method.startswith("query")
             or self.token_request == "query"
@@ -94,6 +98,8 @@ class OAuth2(AuthorizationResponse):
         self.check_client_auth()
         self._set_issuer(issuer, metadata)
         self._check_requests()
+        if self.profile is not None:
+            self._check_profile()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r} at {self.site or self.token_url!r}>"

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import typing as t
 
-from ..protocol.algorithms import HMACS, KINDS
+from ..protocol.algorithms import FAPI_ALGORITHMS, HMACS, KINDS
 from ..protocol.errors import (
     IDTokenError,
     OAuth2Error,
@@ -117,7 +117,8 @@ class OpenIDConnect(Verification):
         )
         self.algorithms = None if algorithms is None else tuple(list_of("algorithms", algorithms))
         for algorithm in () if self.algorithms is None else self.algorithms or [None]:
-            one_of("algorithms", algorithm, known=(*KINDS, *HMACS))
+            known = (*KINDS, *HMACS) if self.profile is None else FAPI_ALGORITHMS
+            one_of("algorithms", algorithm, known=known)
         self.trusted_audiences = frozenset(list_of("trusted_audiences", trusted_audiences))
         self.leeway = check_leeway(leeway)
         self.numeric_sub = flag("numeric_sub", numeric_sub)

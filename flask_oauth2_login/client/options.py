@@ -37,6 +37,7 @@ from .option_values import (
     set_of,
     text,
 )
+from .profile import Profile
 
 if t.TYPE_CHECKING:
     from ..protocol.dpop import DPoPKey
@@ -103,6 +104,7 @@ class HandlerOptions(t.TypedDict, total=False):
     cert: str | tuple[str, str] | None
     proxies: t.Mapping[str, str] | None
     dpop: bool | t.Any
+    profile: Profile
     label: str | None
 
 
@@ -300,6 +302,10 @@ class Options:
     #: for all logins. An API that wants no proofs is called as before, if the provider says so by
     #: ``token_type``.
     dpop: bool | DPoPKey = field(default=False, metadata=checked_by(dpop_key))
+    #: ``"fapi2"`` for the FAPI 2.0 Security Profile: ``par``, PKCE, a required ``iss``, a
+    #: ``private_key`` or ``cert``, tokens bound by ``dpop`` or ``cert``. The profile
+    #: ``"fapi2-message-signing"`` adds ``jar`` and signed answers. What it forbids is an error.
+    profile: Profile = None
     #: The text that people read on a button. By default it is the login's name.
     label: str | None = None
 

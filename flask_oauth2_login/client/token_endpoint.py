@@ -42,7 +42,8 @@ class TokenEndpoint(ClientCredentials):
             raise
         token_types = ["Bearer", self.bearer_scheme, *self.token_types]
         if prover is not None:
-            token_types.append("DPoP")
+            # By a profile, a token without proofs is refused.
+            token_types = ["DPoP", *(token_types if self.profile is None else ())]
         # A login that began with an ID token alone is refreshed by one, too.
         has_none = former is not None and not former.get("access_token")
         try:

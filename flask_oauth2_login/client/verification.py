@@ -34,7 +34,8 @@ class Verification(OAuth2):
         """
         from ..protocol.id_token import validate_logout_token
 
-        return validate_logout_token(self.decrypt(logout_token), self.make_verifier())
+        token, is_typed = self.decrypt(logout_token), self.profile is not None
+        return validate_logout_token(token, self.make_verifier(), is_typed=is_typed)
 
     def preload(self) -> None:
         """Import at registration what validation needs, to save the first visitor the wait."""
@@ -46,7 +47,7 @@ class Verification(OAuth2):
         from ..protocol.jwt import Verifier
 
         document = self.metadata
-        algorithms = self.algorithms or discovery.id_token_algorithms(document)
+        algorithms = self.algorithms or self.allowed(discovery.id_token_algorithms(document))
         return Verifier(
             self._keys,
             algorithms,

@@ -9,7 +9,17 @@ from flask import Flask
 from ..session.extension import current_extension
 from ..session.registration import Login, Registration
 from ..session.tenants import registration_for
-from . import authorization, cookies, keys, logins, online, places, probes, redirects
+from . import (
+    authorization,
+    client_keys,
+    cookies,
+    keys,
+    logins,
+    online,
+    places,
+    probes,
+    redirects,
+)
 from .findings import Finding, Findings
 
 #: About the whole app, without a request to anybody.
@@ -31,9 +41,11 @@ OF_REGISTRATION: t.Sequence[t.Callable[[Flask, Registration], Findings]] = (
     cookies.check_cookie_reaches,
     logins.check_preset,
     logins.check_tls,
+    client_keys.tell_address,
 )
 #: About each login whose provider can be reached.
 PROBES: t.Sequence[t.Callable[[Flask, Registration], Findings]] = (
+    client_keys.check_address,
     probes.probe_client,
     probes.probe_redirect_uri,
 )
@@ -89,5 +101,6 @@ def _examine_provider(app: Flask, registration: Registration) -> Findings:
     yield from online.check_keys(registration)
     yield from online.check_encryption(registration)
     yield from authorization.check_requests(registration)
+    yield from client_keys.check_method(registration)
     for probe in PROBES:
         yield from probe(app, registration)

@@ -14,5 +14,8 @@ KINDS: t.Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Ed25519": ("OKP", ("Ed25519",)),
     "Ed448": ("OKP", ("Ed448",)),
 }
+#: The algorithms of FAPI 2.0 Security Profile, section 5.4. The last is RFC 9864's name for the one
+#: before.
+FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA", "Ed25519")
 #: The algorithms with a shared secret. They are accepted only if the developer names them.
 HMACS = ("HS256", "HS384", "HS512")

@@ -32,20 +32,29 @@ def request_params(
     }
 
 
-def check_issuer(iss: str | None, issuer: str, metadata: t.Mapping[str, t.Any]) -> None:
+def check_issuer(
+    iss: str | None,
+    issuer: str,
+    metadata: t.Mapping[str, t.Any],
+    *,
+    is_required: bool = False,
+) -> None:
     """Check the ``iss`` of an authorization response: RFC 9207, section 2.4.
 
     :param issuer: the provider's issuer, as it is configured.
     :param metadata: the provider's metadata. Its issuer may be a template for any tenant.
+    :param is_required: True to refuse a response that names none, whatever the metadata promise.
     :raises AuthorizationError: the response names another issuer, or none although the metadata
         promises one.
     """
     if iss is None:
-        if metadata.get("authorization_response_iss_parameter_supported") is True:
+        promised = metadata.get("authorization_response_iss_parameter_supported") is True
+        if promised or is_required:
+            who = f"The metadata of issuer={issuer!r} promises" if promised else "FAPI 2.0 requires"
             raise AuthorizationError(
                 "invalid_issuer",
                 "the response does not name its issuer",
-                detail=f"The metadata of issuer={issuer!r} promises that it does.",
+                detail=f"{who} that it does.",
             )
         return
     template = str(metadata.get("issuer", issuer))

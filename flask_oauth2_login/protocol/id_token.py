@@ -138,21 +138,22 @@ def validate_access_token(token: t.Any, verifier: Verifier, sub: t.Any) -> Claim
     return claims
 
 
-def validate_logout_token(token: t.Any, verifier: Verifier) -> Claims:
+def validate_logout_token(token: t.Any, verifier: Verifier, *, is_typed: bool = False) -> Claims:
     """Return the claims of a logout token: Back-Channel Logout 1.0, section 2.6.
 
     The caller must refuse a ``jti`` that it has seen before.
 
     The signature is checked last, because that may fetch the keys, and anybody may send a token.
 
+    :param is_typed: True to refuse a token whose ``typ`` does not say that it is a logout token.
     :returns: the claims, always with ``exp``. A token without it is valid for two minutes, or for
         the leeway if that is longer.
     :raises IDTokenError: a check failed.
     :raises ProviderError: the keys can't be fetched.
     """
     header, claims = parse(token, verifier)
-    kind = str(header.get("typ", "logout+jwt")).lower().removeprefix("application/")
-    if kind not in {"logout+jwt", "jwt"}:
+    kind = str(header.get("typ", "jwt")).lower().removeprefix("application/")
+    if kind not in {"logout+jwt", *(() if is_typed else ("jwt",))}:
         raise IDTokenError("it is another kind of token")
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)

@@ -11,6 +11,7 @@ from flask import Flask
 from joserfc.jwk import ECKey
 
 from flask_oauth2_login import OAuth2, OAuth2Login
+from flask_oauth2_login.protocol.new_key import make_key
 from tests.cli.commands import GOOD, Found, examine, run
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.handlers import make_handler, make_openid
@@ -382,3 +383,58 @@ def test_the_keys_of_signed_answers_are_looked_at_without_openid(
     assert answer_to(app, "keys")[0] == ACCEPTED
     provider.on("/jwks", Answer(200, {"keys": []}))
     assert answer_to(app, "keys")[0] == REFUSED
+
+
+# Clients with keys
+
+
+def with_key(make_provider: MakeProvider, **settings: t.Any) -> tuple[Provider, Options]:
+    """A provider that knows the client's key, and the handler's options."""
+    key = make_key("ES256")
+    known = {
+        "client_secret": None,
+        "client_auth_methods": {"private_key_jwt"},
+        "client_keys": [{name: value for name, value in key.items() if name != "d"}],
+    }
+    return make_provider(**{**known, **settings}), {"private_key": key}
+
+
+def test_a_client_with_a_key_is_told_where_its_public_key_is(
+    make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    provider, options = with_key(make_provider)
+    found = ask(make_sso(provider, make_app, **options))
+    note = found[Found("note", "client-keys")]
+    assert "https://app.example/jwks.json" in note["what"]
+    signs = found[Found("ok", "client-auth")]
+    assert "signs its assertions by ES256, with the key " in signs["what"]
+    assert Found("ok", "client") in found
+    # There is no such host.
+    assert "can't be read from here" in found[Found("unknown", "client-keys")]["what"]
+
+
+@pytest.mark.parametrize(
+    ("served", "expected"), [("same", "ok"), ("other", "error"), ("none", "unknown")]
+)
+def test_the_keys_that_are_served_are_compared(
+    make_provider: MakeProvider, make_app: MakeApp, served: str, expected: str
+) -> None:
+    provider, options = with_key(make_provider)
+    keys = {"same": provider.client_keys, "other": [make_key("ES256")]}
+    provider.on(
+        "/jwks.json", Answer(*((200, {"keys": keys[served]}) if served in keys else (404,)))
+    )
+    app = make_sso(provider, make_app, redirect_uri=f"{provider.url}/callback", **options)
+    assert Found(expected, "client-keys") in ask(app)
+    assert len(provider.calls("/jwks.json")) == 1
+
+
+def test_a_provider_without_the_method_or_the_algorithm_is_told(
+    make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    provider, options = with_key(make_provider, assertion_algorithms=["PS256"])
+    found = ask(make_sso(provider, make_app, **options))
+    assert "accepts PS256" in found[Found("error", "private-key")]["what"]
+    provider, options = with_key(make_provider, client_auth_methods={"client_secret_jwt"})
+    what = ask(make_sso(provider, make_app, **options))[Found("warning", "client-auth")]["what"]
+    assert "by private_key_jwt, and the provider's metadata name client_secret_jwt" in what

@@ -110,6 +110,8 @@ def sign_in(
     """
     visitor = requests.Session()
     visitor.verify = verify
+    # Its certificates and proxies would go before these.
+    visitor.trust_env = False
     visitor.headers["Accept"] = "text/html"
     visitor.cookies = LoopbackCookies()
     response = visitor.get(f"{site.url}{path}")

@@ -2,12 +2,13 @@
 //
 // SETTINGS is JSON: `client` and `configuration` are laid over what is below, `tls` has the PEM of
 // a certificate with its key (`server`) and of the authority that signs those of clients (`ca`).
+// `APP_URL` in a value is the app's.
 // `requireNonce` gives it nonces for proofs, and says whether it demands them.
 import https from "node:https";
 import { Provider } from "oidc-provider";
 
 const [port, app, json] = process.argv.slice(2);
-const settings = JSON.parse(json ?? "{}");
+const settings = JSON.parse((json ?? "{}").replaceAll("APP_URL", app));
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const merge = (base, over) => {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .client.session import OAuth2Session
 from .protocol.errors import LoginRequired
 from .protocol.identity import Identity
-from .session.extension import current_extension
+from .session.exchanged_token import session_of_login
 from .session.registration import Registration
 from .session.store_labels import owner_key
 from .session.stored_login import StoredLogin, end_and_revoke, find_stored_logins
@@ -30,7 +30,7 @@ def session_for(
         raise LoginRequired("This person has no login any more.", login=registration.name)
     login = max(logins, key=lambda login: (login.record.is_grant, login.record.signed_in_at))
     login.touch()
-    return current_extension().make_session(registration, login)
+    return session_of_login(login)
 
 
 def accounts(registration: Registration, owner: str) -> list[Identity]:

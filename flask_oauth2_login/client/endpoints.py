@@ -102,7 +102,8 @@ class Endpoints(Options):
 
         :raises ConfigurationError: an answer can't complete one, or could lead it to any host.
         """
-        names = {*answer_urls.SOURCES_OF, "authorization_url", "revoke_url", "par_url"}
+        fixed = ("authorization_url", "revoke_url", "par_url", "device_authorization_url")
+        names = {*answer_urls.SOURCES_OF, *fixed}
         for name in names:
             url = getattr(self, name) or ""
             if answer_urls.has_places(url):

@@ -12,16 +12,16 @@ from ..protocol.scope import Scope, missing_scopes, split_granted
 from ..protocol.token import Token, fill_in
 from ..protocol.tracebacks import without_locals
 from . import answer_urls, userinfo
-from .authorization_response import AuthorizationResponse
 from .endpoints import sources_of
 from .option_values import credential, optional_text, redirect_url, text
 from .options import HandlerOptions, refuse_unknown
 from .profile import apply_profile
 from .resource_server import hide_queries_in_logs, usable_token
 from .session import OAuth2Session
+from .token_exchange import TokenExchange
 
 
-class OAuth2(AuthorizationResponse):
+class OAuth2(TokenExchange):
     """One provider, and one client that is registered there.
 
     .. code-block:: python
@@ -308,7 +308,14 @@ class OAuth2(AuthorizationResponse):
             missing.
         """
         known = usable_token(token, self.own_dpop_key)
+
+        def exchange(url: str, scope: Scope) -> OAuth2Session:
+            api = self.resource_server_at(url)
+            exchanged = self.exchange_token(known, scope, resource=url)
+            return OAuth2Session(api, lambda rejected, _: exchanged if rejected is None else None)
+
         return OAuth2Session(
             self.resource_server_for(lambda: known),
             lambda rejected, _again: known if rejected is None else None,
+            exchange,
         )

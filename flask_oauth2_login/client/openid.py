@@ -168,6 +168,20 @@ class OpenIDConnect(Verification):
         token = super().get_token(code, **params)
         if token is None:
             return None
+        return self._with_identity(
+            token,
+            nonce=nonce,
+            max_age=max_age,
+            acr_values=acr_values,
+            since_request=since_request,
+            code=code,
+        )
+
+    def _with_identity(self, token: Token, **checks: t.Any) -> Token:
+        """Validate the ID token of a new token, and add its claims.
+
+        :param checks: what :func:`validate_id_token` is to check.
+        """
         try:
             if "id_token" not in token:
                 raise UnusableIDTokenError("the token response has no ID token")
@@ -177,12 +191,8 @@ class OpenIDConnect(Verification):
             token.id_claims = validate_id_token(
                 token["id_token"],
                 self.make_verifier(),
-                nonce=nonce,
-                max_age=max_age,
-                acr_values=acr_values,
-                since_request=since_request,
                 access_token=token.access_token or None,
-                code=code,
+                **checks,
             )
         except OAuth2Error:
             revoke((self, token))

@@ -60,6 +60,7 @@ class HandlerOptions(t.TypedDict, total=False):
     revoke: bool
     par: bool | None
     par_url: str | None
+    device_authorization_url: str | None
     jar: bool
     userinfo_url: str | None
     api_url: str | None
@@ -172,6 +173,8 @@ class Options:
     par: bool | None = None
     #: The endpoint that requests are pushed to: a path below ``site``, or an absolute URL.
     par_url: str | None = None
+    #: The endpoint at which `OAuth2.device_login` begins (RFC 8628): a path, or an absolute URL.
+    device_authorization_url: str | None = None
     #: Sign each authorization request with the client's ``private_key`` (RFC 9101).
     jar: bool = False
     #: The endpoint that says who the token's person is: a path, or an absolute URL.

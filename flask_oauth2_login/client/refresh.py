@@ -198,6 +198,8 @@ class Refresher:
                 source.end("refused")
                 raise _ended(source) from None
             log.warning("%s: a token was not refreshed. %s", source.log_name, refusal)
+            if source.raises_refusals and find_concern(refusal) is not Concern.MOMENT:
+                raise
             what = refusal.error if isinstance(refusal, TokenError) else refusal.reason
             error: ProviderError = ProviderAnswerError(
                 f"The provider refused to refresh the token: {what}."

@@ -25,11 +25,12 @@ from ..protocol.tracebacks import without_locals
 from ..protocol.www_authenticate import may_be_invalid_token, step_up
 from .resending import challenge_of, demands_nonce, rewind
 from .resource_server import ResourceServer
+from .resource_sessions import Exchange, ResourceSessions
 
 Tokens = t.Callable[[Token | None, bool], Token | None]
 
 
-class OAuth2Session(requests.Session):
+class OAuth2Session(ResourceSessions):
     """A `requests.Session` that sends an access token with every request.
 
     .. code-block:: python
@@ -60,11 +61,15 @@ class OAuth2Session(requests.Session):
         there is none. The second argument is True if that token had just replaced another rejected
         one; the function then only remembers this for the next request. It may raise
         :exc:`LoginRequired`.
+    :param exchange: makes the sessions of :meth:`for_resource`.
     """
 
-    def __init__(self, api: ResourceServer, tokens: Tokens) -> None:
+    def __init__(
+        self, api: ResourceServer, tokens: Tokens, exchange: Exchange | None = None
+    ) -> None:
         super().__init__()
         self._api = api
+        self._exchange = exchange
         self._tokens = tokens
         if api.http_options.cert:
             self.cert = api.http_options.cert

@@ -22,6 +22,9 @@ class TokenSource:
     such as the app's own.
     """
 
+    #: True if the provider's refusal to send a newer token is the caller's affair.
+    raises_refusals: t.ClassVar[bool] = False
+
     @property
     def key(self) -> str:
         """The key of this login, the same in all processes."""

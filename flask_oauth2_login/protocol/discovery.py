@@ -26,6 +26,7 @@ ENDPOINTS = {
     "userinfo_url": "userinfo_endpoint",
     "revoke_url": "revocation_endpoint",
     "par_url": "pushed_authorization_request_endpoint",
+    "device_authorization_url": "device_authorization_endpoint",
     "end_session_url": "end_session_endpoint",
     "jwks_url": "jwks_uri",
 }

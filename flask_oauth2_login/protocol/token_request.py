@@ -24,8 +24,8 @@ Style = t.Literal["form", "json", "query"]
 
 #: Parameters with secrets, which a provider's error may quote.
 SECRET_PARAMS = (
-    "code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion",
-    "request",
+    "code", "code_verifier", "device_code", "subject_token", "refresh_token", "token",
+    "client_secret", "client_assertion", "request",
 )  # fmt: skip
 
 

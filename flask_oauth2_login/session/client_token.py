@@ -1,8 +1,9 @@
-"""`ClientToken`: the app's own token, by the client credentials grant. RFC 6749, section 4.4."""
+"""Tokens that can be fetched again at any time, such as the app's own: RFC 6749, section 4.4."""
 
 from __future__ import annotations
 
 import time
+import typing as t
 
 from ..client.session import OAuth2Session
 from ..client.token_source import StoredToken, TokenSource
@@ -24,21 +25,22 @@ def client_session(registration: Registration, scope: str) -> OAuth2Session:
     return current_extension().make_session(registration, ClientToken(registration, scope))
 
 
-class ClientToken(TokenSource):
-    """The app's own token in the store that its processes share."""
+class FetchedToken(TokenSource):
+    """A token in the store that the app's processes share, and can be fetched again at any time.
 
-    def __init__(self, registration: Registration, scope: str) -> None:
+    :param purpose: what it is for.
+    :param parts: what tells it from others for that purpose.
+    """
+
+    def __init__(self, registration: Registration, purpose: str, *parts: str) -> None:
         self._registration = registration
         self._store = registration.shared_store
-        self._scope = scope
+        self._purpose = purpose
+        self._parts = parts
         # Hashed with the newest secret only: after a change of it, the app fetches a new token.
-        self._name = registration.keyed_hash("client", scope)
+        self._name = registration.keyed_hash(purpose, *parts)
         self._lease_name = hashed_name("renew", self._name)
         self._stored: StoredToken | None = None
-
-    @property
-    def key(self) -> str:
-        return f"{self._registration.key}:client:{self._scope}"
 
     @property
     def name(self) -> str:
@@ -53,20 +55,15 @@ class ClientToken(TokenSource):
         return self._registration.log_name
 
     @property
-    def person(self) -> str:
-        """The app itself, for every scope."""
-        return self._registration.handler.client_id
-
-    @property
     def max_request_seconds(self) -> float:
         return self._registration.handler.http_options.max_request_seconds
 
-    def current(self) -> StoredToken:
+    def current(self) -> StoredToken | None:
         return self._stored or self.reload()
 
-    def reload(self) -> StoredToken:
+    def reload(self) -> StoredToken | None:
         stored = self._store.read(self._name)
-        opened = self._registration.open(stored.sealed, "client") if stored else None
+        opened = self._open(stored.sealed) if stored else None
         token = unpack_token(opened)
         if stored is not None and token is not None:
             self._stored = StoredToken(token, stored.version)
@@ -75,11 +72,8 @@ class ClientToken(TokenSource):
             self._stored = StoredToken(self._stored.token if self._stored else NONE_YET, "")
         return self._stored
 
-    def refresh(self, token: Token) -> Token | None:  # noqa: ARG002
-        return self._registration.handler.client_token(self._scope)
-
     def replace(self, token: Token, version: str) -> Outcome:
-        sealed = self._registration.seal(pack_token(token), "client")
+        sealed = self._seal(pack_token(token))
         expires_at = token.expires_at or time.time() + UNKNOWN_LIFE
         outcome: Outcome = "gone"
         if version:
@@ -103,3 +97,33 @@ class ClientToken(TokenSource):
 
     def release(self, ticket: str) -> None:
         self._store.release(self._lease_name, ticket)
+
+    def _seal(self, value: t.Any) -> str:
+        return self._registration.sealer.seal(value, self._purpose, *self._context)
+
+    def _open(self, sealed: str) -> t.Any:
+        return self._registration.sealer.open(sealed, self._purpose, *self._context)
+
+    @property
+    def _context(self) -> tuple[str, ...]:
+        return self._registration.context
+
+
+class ClientToken(FetchedToken):
+    """The app's own token, by the client credentials grant."""
+
+    def __init__(self, registration: Registration, scope: str) -> None:
+        super().__init__(registration, "client", scope)
+        self._scope = scope
+
+    @property
+    def key(self) -> str:
+        return f"{self._registration.key}:client:{self._scope}"
+
+    @property
+    def person(self) -> str:
+        """The app itself, for every scope."""
+        return self._registration.handler.client_id
+
+    def refresh(self, token: Token) -> Token | None:  # noqa: ARG002
+        return self._registration.handler.client_token(self._scope)

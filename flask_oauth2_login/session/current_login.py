@@ -13,6 +13,7 @@ from ..protocol.identity import Identity
 from ..protocol.token import Token
 from ..stores.sealing import hashed_name
 from .context import this_request
+from .exchanged_token import session_of_login
 from .extension import current_extension
 from .flask_session import SessionEntries, SessionEntry, end_entry, this_minute, touch_entry
 from .login_options import LoginHooks
@@ -154,7 +155,7 @@ def find_session(registration: Registration | None) -> OAuth2Session:
         login = login.token_source if login is not None else None
         if login is None:
             raise LoginRequired(login=registration.name)
-        sessions[key] = current_extension().make_session(registration, login)
+        sessions[key] = session_of_login(login)
     return sessions[key]
 
 

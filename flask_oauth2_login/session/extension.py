@@ -9,6 +9,8 @@ import typing as t
 from flask import Flask, current_app, has_app_context
 
 from ..client.refresh import Refresher
+from ..client.resource_server import ResourceServer
+from ..client.resource_sessions import Exchange
 from ..client.session import OAuth2Session
 from ..client.token_source import TokenSource
 from ..config import Config
@@ -61,21 +63,33 @@ class Extension:
             return contextlib.nullcontext()
         return self._app.app_context()
 
-    def make_session(self, registration: Registration, source: TokenSource) -> OAuth2Session:
-        """Return a session that refreshes the token when it is due.
+    def make_session(
+        self, registration: Registration, source: TokenSource, exchange: Exchange | None = None
+    ) -> OAuth2Session:
+        """Return a session for the provider's API that refreshes the token when it is due.
 
         The session can be handed to a thread: it needs no active context.
-        """
 
-        def valid_token(rejected: Token | None, again: bool) -> Token | None:
-            with self.context():
-                return self.refresher.valid_token(source, rejected, again)
+        :param exchange: makes the sessions for further APIs.
+        """
 
         def current_token() -> Token:
             current = source.current()
             return Token() if current is None else current.token
 
-        return OAuth2Session(registration.handler.resource_server_for(current_token), valid_token)
+        api = registration.handler.resource_server_for(current_token)
+        return self.session_of(source, api, exchange)
+
+    def session_of(
+        self, source: TokenSource, api: ResourceServer, exchange: Exchange | None = None
+    ) -> OAuth2Session:
+        """Return a session for any API, as `make_session` does."""
+
+        def valid_token(rejected: Token | None, again: bool) -> Token | None:
+            with self.context():
+                return self.refresher.valid_token(source, rejected, again)
+
+        return OAuth2Session(api, valid_token, exchange)
 
     def once(self, what: str) -> bool:
         """Return True for the first call with this word in this process."""

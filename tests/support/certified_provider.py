@@ -27,7 +27,8 @@ if t.TYPE_CHECKING:
     from .provider.tls import Files
 
 _FORM = re.compile(r'<form[^>]* action="([^"]*)"')
-_INPUT = re.compile(r"<(?:input|button)[^>]*>")
+_INPUT = re.compile(r"<input[^>]*>")
+_BUTTON = re.compile(r"<button[^>]*>")
 _ATTRIBUTE = re.compile(r'(name|value)="([^"]*)"')
 
 FOLDER = Path(__file__).parent / "oidc_provider"
@@ -123,18 +124,20 @@ def answer_forms(
 ) -> requests.Response:
     """Submit the forms of the provider's pages until one has none, or is another server's.
 
-    :param values: what a person types into the fields of these names.
+    :param values: what a person types into the fields of these names, or presses.
     """
-    for _ in range(5):
+    for _ in range(8):
         form = _FORM.search(response.text)
         if form is None or not response.url.startswith(issuer):
             break
-        # Buttons may stand outside of the form.
-        inputs = [dict(_ATTRIBUTE.findall(each)) for each in _INPUT.findall(response.text)]
+        # Buttons may stand outside of the form. The first is the one that goes on.
+        buttons = _BUTTON.findall(response.text)
+        tags = [*_INPUT.findall(response.text), *buttons[:1]]
+        inputs = [dict(_ATTRIBUTE.findall(each)) for each in tags]
         fields = {
             each["name"]: html.unescape(each.get("value", "")) for each in inputs if "name" in each
         }
-        typed = {name: value for name, value in values.items() if name in fields}
+        typed = {name: value for name, value in values.items() if f'name="{name}"' in response.text}
         url = urljoin(response.url, html.unescape(form[1]))
         response = visitor.post(url, data={**fields, **typed})
     return response

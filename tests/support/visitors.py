@@ -72,6 +72,11 @@ def keep_forever(browser: Browser) -> None:
 
 def call_as(browser: Browser, app: Flask | str, path: str = "/call/x") -> int:
     """Call the API with a copy of a browser's cookies."""
+    return copy_of(browser, app).fetch(path).status_code
+
+
+def copy_of(browser: Browser, app: Flask | str) -> Browser:
+    """A browser with a copy of another one's cookies."""
     visitor = Browser(app)
     visitor.jar = browser.jar.copy()
-    return visitor.fetch(path).status_code
+    return visitor

@@ -85,6 +85,14 @@ class _RefreshToken:
     spent: bool = False
 
 
+@dataclasses.dataclass(eq=False)
+class _Device:
+    scope: str
+    user_code: str
+    #: None as long as nobody has decided; False if somebody refused.
+    decision: Grant | bool | None = None
+
+
 class Grants:
     """All of them. Every method may be called from any thread."""
 
@@ -93,6 +101,7 @@ class Grants:
         self._codes: dict[str, _Code] = {}
         self._access: dict[str, AccessToken] = {}
         self._refresh: dict[str, _RefreshToken] = {}
+        self._devices: dict[str, _Device] = {}
         #: In the order of the consents.
         self.all: list[Grant] = []
 
@@ -165,6 +174,38 @@ class Grants:
         with self._lock:
             self._refresh[value] = _RefreshToken(grant)
         return value
+
+    def add_device(self, scope: str) -> tuple[str, str]:
+        """Issue a device code and a user code."""
+        device_code, user_code = secrets.token_urlsafe(24), secrets.token_hex(4).upper()
+        with self._lock:
+            self._devices[device_code] = _Device(scope, user_code)
+        return device_code, user_code
+
+    def decide_device(self, user_code: str, person: Claims | None) -> None:
+        """Somebody enters a user code, and consents; None is for one who refuses."""
+        with self._lock:
+            (device,) = (each for each in self._devices.values() if each.user_code == user_code)
+            device.decision = False
+            if person is not None:
+                device.decision = Grant(person, device.scope, int(time.time()))
+                self.all.append(device.decision)
+
+    def redeem_device(self, device_code: str) -> Grant:
+        """Use a device code: RFC 8628, section 3.5.
+
+        :raises Refusal: nobody has consented.
+        """
+        with self._lock:
+            device = self._devices.get(device_code)
+            if device is None:
+                raise Refusal("expired_token", "no such device code")
+            if device.decision is None:
+                raise Refusal("authorization_pending", "nobody has decided")
+            del self._devices[device_code]
+            if not isinstance(device.decision, Grant):
+                raise Refusal("access_denied", "somebody refused")
+            return device.decision
 
     def find_access(self, value: str | None) -> AccessToken | None:
         """An access token that is alive."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from . import pushed, resources, tokens
 from .authorization import AuthorizationAnswer, answer_authorization, authorize, query_of
+from .device import authorize_device
 from .grants import Claims
 from .messages import Answer, Request
 from .misbehaviour import Misbehaviour
@@ -29,6 +30,7 @@ _ENDPOINTS: t.Mapping[str, Endpoint] = {
     "/par": pushed.push,
     "/token": tokens.token,
     "/revoke": tokens.revoke,
+    "/device": authorize_device,
     "/userinfo": resources.userinfo,
     "/userinfo/emails": resources.emails,
     "/jwks": resources.jwks,

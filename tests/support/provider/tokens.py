@@ -21,6 +21,11 @@ from .signing import encode, override
 MAY_REPEAT = frozenset({"resource"})
 #: The methods by which a certificate authenticates the client.
 TLS_METHODS = {"tls_client_auth", "self_signed_tls_client_auth"}
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+#: The type of the tokens that are exchanged, and of those that are issued.
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -155,6 +160,11 @@ def _grant_tokens(
             raise Refusal("invalid_scope", "more than was granted")
         _check_resources(grant, wanted)
         return _tokens(settings, grant, scope, first=False)
+    if grant_type == TOKEN_EXCHANGE:
+        return _exchange(settings, params)
+    if grant_type == DEVICE_CODE:
+        grant = settings.grants.redeem_device(_require(params, "device_code"))
+        return _tokens(settings, grant, grant.scope, first=True)
     if grant_type == "client_credentials":
         if settings.is_public:
             raise Refusal("unauthorized_client", "a public client has no credentials")
@@ -168,6 +178,18 @@ def _check_resources(grant: Grant, wanted: set[str]) -> None:
     """RFC 8707, section 2.2."""
     if grant.resources and not wanted <= set(grant.resources):
         raise Refusal("invalid_target", "more resources than were granted")
+
+
+def _exchange(settings: Settings, params: dict[str, str]) -> dict[str, t.Any]:
+    """RFC 8693, section 2."""
+    subject = settings.grants.find_access(_require(params, "subject_token"))
+    if subject is None or _require(params, "subject_token_type") != ACCESS_TOKEN:
+        raise Refusal("invalid_request", "the subject token is not valid")
+    if params.get("resource") not in settings.resources:
+        raise Refusal("invalid_target", "no such resource")
+    scope = params.get("scope", "")
+    access = settings.issue(subject.grant, scope)
+    return _members(settings, access.value, scope, issued_token_type=ACCESS_TOKEN)
 
 
 def _tokens(settings: Settings, grant: Grant, scope: str, *, first: bool) -> dict[str, t.Any]:

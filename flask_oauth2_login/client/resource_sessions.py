@@ -1,0 +1,48 @@
+"""Sessions for further APIs, made of the session for the provider's own: RFC 8693."""
+
+from __future__ import annotations
+
+import typing as t
+
+import requests
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.scope import Scope
+
+#: Makes the session for a URL and scopes.
+Exchange = t.Callable[[str, Scope], requests.Session]
+
+
+class ResourceSessions(requests.Session):
+    """A session of somebody whose token can be exchanged for those of further APIs."""
+
+    _exchange: Exchange | None = None
+
+    def for_resource(self, url: str, scope: Scope = "") -> t.Self:
+        """Return a session for another API, with a token exchanged for this one: RFC 8693.
+
+        .. code-block:: python
+
+            reports = current_oauth_session.for_resource("https://reports.example/api", "read")
+            reports.get("/monthly").json()
+
+        The token is kept, sealed, until it expires, for all requests of this login; then the
+        login's token is exchanged anew, once for any number of requests at the same time. It is
+        not used after the login has ended, and not revoked then.
+
+        :param url: where the API is, and the name by which the provider knows it (the parameter
+            ``resource``). The token is sent to its origin only. Relative URLs of requests are
+            appended to it. Never take it from a visitor.
+        :param scope: scopes as a string with spaces between them, or as an iterable.
+        :raises ConfigurationError: the URL is not https, or this is not somebody's session.
+
+        The session's requests raise a :exc:`TokenError` if the provider refuses the exchange.
+        """
+        if self._exchange is None:
+            raise ConfigurationError(
+                "This session's token can't be exchanged: for_resource needs the session of"
+                " somebody who is signed in. For a token of the app itself, request it for that"
+                " API: client_session(scope=…).",
+                row="token-exchange",
+            )
+        return t.cast(t.Self, self._exchange(url, scope))

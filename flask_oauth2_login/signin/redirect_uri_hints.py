@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlsplit
 
 from flask import Request, current_app
 
 from ..protocol.errors import OAuth2Error, see
 from ..protocol.json_input import to_one_line
-from ..protocol.urls import is_loopback
 from ..session.context import this_request
 from ..session.extension import current_extension
 from ..session.registration import Registration
@@ -25,30 +23,17 @@ MAX_TEXT = 300
 def tell_once(registration: Registration, uri: str) -> None:
     """Log the redirect URI of a login at its first sign-in, which only the provider sees otherwise.
 
-    The level is INFO where the app is used, and WARNING, which Python shows without a
-    configuration, where it is developed.
+    The level is INFO. In debug mode it is WARNING, which Python shows without a configuration.
     """
     if current_extension().once(f"redirect URI: {registration.name}"):
         log.log(
-            logging.WARNING if _is_in_development(uri) else logging.INFO,
+            logging.WARNING if current_app.debug else logging.INFO,
             "%s: the redirect URI that is sent is %s. Exactly this one must be registered with the"
             " provider. %s",
             registration.log_name,
             to_one_line(uri)[:MAX_TEXT],
             see("redirect-uri"),
         )
-
-
-def _is_in_development(uri: str) -> bool:
-    """Return True in debug mode, and if no provider should be sent this URI by an app in use.
-
-    If another port is registered than that of the app, the provider shows an error page of its own,
-    or sends people to where nothing listens. This line is all that a developer sees then.
-    """
-    if current_app.debug or current_app.testing:
-        return current_app.debug
-    parts = urlsplit(uri)
-    return parts.scheme != "https" or is_loopback(parts.hostname or "")
 
 
 def explain_refusal(registration: Registration, error: OAuth2Error) -> str:

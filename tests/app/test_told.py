@@ -37,27 +37,6 @@ def test_the_first_sign_in_logs_the_redirect_uri_once(
     assert record.levelno == (logging.WARNING if debug else logging.INFO)
 
 
-@pytest.mark.parametrize(
-    ("base_url", "level"),
-    [
-        ("http://127.0.0.1:8000", logging.WARNING),
-        ("https://localhost:8000", logging.WARNING),
-        ("http://192.168.1.2:8000", logging.WARNING),
-        ("https://app.example", logging.INFO),
-    ],
-)
-def test_where_an_app_is_developed_the_redirect_uri_is_a_warning(
-    app: Flask, caplog: pytest.LogCaptureFixture, base_url: str, level: int
-) -> None:
-    """A provider that knows another port shows a page of its own, and tells the app nothing."""
-    caplog.set_level(logging.INFO, "flask_oauth2_login")
-    app.testing = False
-    app.test_client().get("/login", base_url=base_url)
-    (record,) = (each for each in caplog.records if "the redirect URI" in each.getMessage())
-    assert f"is sent is {base_url}/callback." in record.getMessage()
-    assert record.levelno == level
-
-
 @pytest.mark.parametrize("where", ["authorization", "token"])
 def test_a_refusal_of_the_redirect_uri_names_it(
     browser: Browser, provider: Provider, caplog: pytest.LogCaptureFixture, where: str

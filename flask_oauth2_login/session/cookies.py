@@ -81,7 +81,9 @@ class SealedCookie(t.NamedTuple):
 
         :returns: None if no cookie came, or if it can't be opened.
         """
-        sealed = request.cookies.get(self.name)
+        sealed = this_request().cookies.get(self.name)
+        if not sealed:
+            return None
         return _split_date(self.sealer.open(sealed, self.purpose, *self.context))
 
     def read_cached(self, read: t.Callable[[int, list[t.Any]], T | None]) -> T | None:

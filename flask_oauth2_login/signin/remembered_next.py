@@ -8,11 +8,13 @@ was begun for. One cookie has the pages of the newest attempts, each under the b
 
 from __future__ import annotations
 
+import re
 import typing as t
 from urllib.parse import urlsplit
 
 from flask import Response, request
 
+from ..session.context import this_request
 from ..session.cookies import SealedCookie, cookie_name, send_cookie
 from ..session.registration import Login, Registration
 from ..web.view_urls import url_of
@@ -24,6 +26,8 @@ MAX_PAGES = 20
 #: The most characters of a page that is remembered, and the most bytes of the cookie.
 MAX_PAGE, MAX_BYTES = 200, 600
 
+# A path that is the same when it is encoded.
+_PLAIN_PATH = re.compile(r"[/A-Za-z0-9_.-]+")
 # Characters of a state under which its page is kept: 48 bits.
 _KEY = 12
 
@@ -81,4 +85,8 @@ def _cookie(registration: Registration) -> SealedCookie:
 
 def common_path(login: Login) -> str:
     """Return the path that ``/login`` and ``/callback`` have in common."""
-    return urlsplit(url_of(login, "login")).path.rpartition("/")[0] or "/"
+    request = this_request()
+    path = request.script_root + request.path
+    if request.endpoint != f"{login.name}.login" or not _PLAIN_PATH.fullmatch(path):
+        path = urlsplit(url_of(login, "login")).path
+    return path.rpartition("/")[0] or "/"

@@ -224,10 +224,9 @@ class LinkRequest(t.NamedTuple):
 def read_link(registration: Registration) -> LinkRequest:
     """Return the parameters that this request's link to ``/login`` may set."""
     request = this_request()
-    query = request.query_string
-    if not query:
+    if request.args.keys() <= {"next"}:
         return LinkRequest({}, link=False, is_signed=False)
-    given = _parse(query.decode("utf-8", "replace"))
+    given = _parse(request.query_string.decode("utf-8", "replace"))
     signature = request.args.get("signature", "").encode()
     signatures = _sign(registration, request.script_root + request.path, given) if signature else []
     is_signed = any(hmac.compare_digest(signature, known.encode()) for known in signatures)

@@ -317,9 +317,9 @@ def _mark_private(response: Response) -> Response:
 
     The client's public keys are the exception.
     """
+    headers = response.headers
     if not (response.status_code == 200 and registering.is_public(request.endpoint)):
-        headers = response.headers
-    headers["Cache-Control"] = "no-store"
+        headers["Cache-Control"] = "no-store"
     # Werkzeug raises and catches an error to find out that a header is missing.
     if "referrer-policy" not in [name.lower() for name, _ in headers]:
         headers.add("Referrer-Policy", "no-referrer")

@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 
 from flask_oauth2_login import (
     ProviderError,
+    SignIn,
     current_identity,
     current_oauth_session,
     login_required,
@@ -89,12 +90,20 @@ def _ask_provider() -> dict[str, t.Any]:
 @views.get("/account")
 @login_required
 def account() -> str:
-    found = [each for one in _providers().values() for each in one.login.sign_ins(_user())]
     return render_template(
-        "account.html",
-        accounts=_users().accounts(_user()),
-        sign_ins=sorted(found, key=attrgetter("current", "last_used_at"), reverse=True),
+        "account.html", accounts=_users().accounts(_user()), sign_ins=_find_sign_ins()
     )
+
+
+def _find_sign_ins() -> list[SignIn] | None:
+    """Return where the user is signed in, the last used first; None if browsers keep the records.
+
+    Nothing on the server knows of other browsers then.
+    """
+    if current_app.config["OAUTH2_LOGIN_STORE"] in {"cookie", "session"}:
+        return None
+    found = [each for one in _providers().values() for each in one.login.sign_ins(_user())]
+    return sorted(found, key=attrgetter("current", "last_used_at"), reverse=True)
 
 
 @views.post("/account/remove")

@@ -34,8 +34,8 @@ def post_a_form(page: Page, url: str) -> None:
     page.click("button")
 
 
-def sign_in(page: Page, url: str) -> None:
-    page.goto(f"{url}/google/login?next=/me")
+def sign_in(page: Page, url: str, name: str = "google") -> None:
+    page.goto(f"{url}/{name}/login?next=/me")
     page.wait_for_url("**/me")
 
 
@@ -53,6 +53,20 @@ def sign_out(page: Page, url: str) -> None:
     page.wait_for_selector("h1")
 
 
+def ask_to_add_an_account(page: Page, url: str) -> None:
+    # Accounts are added to somebody whose login has a server-side store.
+    sign_in(page, url, "stored")
+    page.goto(f"{url}/stored/login?link=1")
+    assert page.locator('a[href*="signature="]').count() == 1
+
+
+def stop_on_the_way(page: Page, url: str) -> None:
+    """Open the page that goes on by itself, and stay there: a browser keeps it at a status 204."""
+    page.route("**/callback?waiting=*", lambda route: route.fulfill(status=204))
+    page.goto(f"{url}/google/login?next=/me")
+    assert page.locator('meta[http-equiv="refresh"]').count() == 1
+
+
 #: How to get to each page.
 PAGES: t.Mapping[str, Visit] = {
     "choose": lambda page, url: page.goto(f"{url}/me"),
@@ -61,7 +75,8 @@ PAGES: t.Mapping[str, Visit] = {
     "provider down": lambda page, url: page.goto(f"{url}/provider-down"),
     "store down": lambda page, url: page.goto(f"{url}/store-down"),
     "not allowed": open_when_signed_in("/admin"),
-    "add an account": open_when_signed_in("/stored/login?link=1"),
+    "add an account": ask_to_add_an_account,
+    "on the way": stop_on_the_way,
     "sign out": open_when_signed_in("/google/logout"),
     "signed out": sign_out,
 }
@@ -85,6 +100,8 @@ def url(
         OAUTH2_LOGIN_APP_NAME="Acme Invoices",
         OAUTH2_LOGIN_APP_LOGO="/logo.svg",
         OAUTH2_LOGIN_ACCENT_COLOR="#0f766e",
+        # An answer of another site comes without the session then, so there is a page on the way.
+        SESSION_COOKIE_SAMESITE="Strict",
     )
     Babel(app, locale_selector=lambda: request.param)
     app.add_url_rule("/admin", "admin", login_required(check=lambda _: False)(lambda: "seen"))

@@ -10,6 +10,7 @@ from ..protocol.algorithms import FAPI_ALGORITHMS
 from ..protocol.errors import ConfigurationError
 from ..protocol.pushed_request import push
 from ..protocol.scope import Scope, split_scope
+from ..protocol.tracebacks import without_locals
 from .option_values import refuse_signed_mode
 from .token_endpoint import TokenEndpoint
 
@@ -25,6 +26,7 @@ class AuthorizationEndpoint(TokenEndpoint):
 
     redirect_uri: str | None
 
+    @without_locals
     def authorize_url(
         self, /, scope: Scope = "", *, dpop_key: t.Any = None, **params: t.Any
     ) -> str:

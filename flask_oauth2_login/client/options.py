@@ -12,7 +12,6 @@ import inspect
 import typing as t
 from dataclasses import field
 
-from ..protocol import urls
 from ..protocol.algorithms import KINDS
 from ..protocol.client_auth import ClientAuth, find_client_auth
 from ..protocol.errors import ConfigurationError
@@ -25,11 +24,11 @@ from .option_values import (
     dict_of,
     dpop_key,
     flag,
-    list_of,
     offline_params,
     one_of,
     optional_flag,
     optional_text,
+    origins,
     private_keys,
     read_authorization_details,
     read_resources,
@@ -126,19 +125,6 @@ def checked_by(check: Check) -> dict[str, Check]:
     return {"check": check}
 
 
-def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
-    """Return the origins of absolute URLs.
-
-    :raises ConfigurationError: one of them is not an absolute URL.
-    """
-    found = frozenset(map(urls.origin, list_of(name, given)))
-    if "" in found:
-        raise ConfigurationError(
-            f"{name} needs absolute URLs: {name}=['https://…'].", row="option-value"
-        )
-    return found
-
-
 def _choice(*known: str | None) -> Check:
     return functools.partial(one_of, known=known)
 
@@ -173,10 +159,10 @@ class Options:
     par: bool | None = None
     #: The endpoint that requests are pushed to: a path below ``site``, or an absolute URL.
     par_url: str | None = None
-    #: The endpoint at which `OAuth2.device_login` begins (RFC 8628): a path, or an absolute URL.
-    device_authorization_url: str | None = None
     #: Sign each authorization request with the client's ``private_key`` (RFC 9101).
     jar: bool = False
+    #: The endpoint at which `OAuth2.device_login` begins (RFC 8628): a path, or an absolute URL.
+    device_authorization_url: str | None = None
     #: The endpoint that says who the token's person is: a path, or an absolute URL.
     userinfo_url: str | None = None
     #: The URL to which :meth:`OAuth2.session` appends relative URLs. By default it is ``site``.

@@ -18,7 +18,7 @@ ORDINARY = frozenset({
     "name", "label", "protocol", "issuer", "authorization_url", "token_url", "userinfo_url",
     "api_url", "scope", "offline", "roles", "variables", "register_url", "console", "sources",
     "confirmed", "private_key", "userinfo_query", "userinfo_form", "email_path", "revoke_url",
-    "answer_domains", "notes",
+    "answer_domains", "notes", "par_url", "authorization_details",
 })  # fmt: skip
 
 _ANSWERS = {
@@ -139,6 +139,18 @@ def _identity(value: t.Any, row: Row) -> str:
     return " ".join(texts)
 
 
+def _response_mode(value: t.Any, _row: Row) -> str:
+    texts = []
+    if str(value).startswith("form_post"):
+        texts.append(
+            f"It sends the authorization response as a form (`{value}`): the cookie of a sign-in"
+            " under way is `SameSite=None; Secure`."
+        )
+    if str(value).endswith("jwt"):
+        texts.append("It signs the authorization response (JARM).")
+    return " ".join(texts)
+
+
 def _algorithms(value: t.Any, _row: Row) -> str:
     is_hmac = any(str(name).startswith("HS") for name in value)
     return "It signs ID tokens with the client secret." if is_hmac else ""
@@ -151,8 +163,10 @@ SENTENCES: t.Mapping[str, str | t.Callable[[t.Any, Row], str]] = {
     " your private key signs.",
     "client_id_param": "It calls the parameter `client_id` `{}`.",
     "redirect_name": "`redirect_uri` is sent as the name that it gave to the registered URL.",
-    "response_mode": "It sends the authorization response as a form (`form_post`): the cookie of a"
-    " sign-in under way is `SameSite=None; Secure`.",
+    "response_mode": _response_mode,
+    "par": lambda value, _: "Each authorization request is pushed to it first." if value else "",
+    "jar": lambda value, _: "Your private key signs each authorization request." if value else "",
+    "resource": "Its tokens are for `{}`.",
     "answer_hmac": "It signs the authorization response with the client secret, which is checked.",
     "pkce": lambda value, _: "" if value else "It accepts no PKCE, so no challenge is sent.",
     "scope_separator": "It wants `{}` between scopes. Write them with spaces all the same.",

@@ -10,6 +10,7 @@ from ..protocol.refusal import Concern, find_concern
 from ..session.registration import Registration
 from ..session.request_scope import request_scope
 from ..web.next_url import current_page
+from ..web.view_urls import login_url_of
 from .attempt import Attempt
 from .attempt_key import key_params, pkce_verifier
 from .redirect_uri_hints import name_redirect_uri
@@ -45,8 +46,10 @@ def request_url(
             hint = config_keys(registration)
         else:
             hint = name_redirect_uri(attempt.redirect_uri, is_refused="redirect" in refusal.message)
-        # The page offers another try. It is not logged a second time then.
-        request_scope().again_url = current_page()
+        # The page offers another try, without what a link may have asked for in vain. It is not
+        # logged a second time then.
+        plain = login_url_of(registration, attempt.next)
+        request_scope().again_url = plain if attempt.requested else current_page()
         raise report(registration, refusal, hint) from None
 
 

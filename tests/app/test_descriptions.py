@@ -13,6 +13,10 @@ from flask_oauth2_login.providers.presets import known_words, preset_names, unco
 from flask_oauth2_login.providers.rows import all_rows
 
 URL = "https://app.example/in"
+BY_FORM = (
+    "It sends the authorization response as a form (`form_post.jwt`): the cookie of a sign-in under"
+    " way is `SameSite=None; Secure`."
+)
 
 
 def test_what_to_enter_at_the_console_is_in_its_own_words() -> None:
@@ -148,3 +152,26 @@ def test_a_provider_of_the_apps_own_is_described_too() -> None:
     assert describe("github", own=own).label == "Our GitHub"
     with pytest.raises(ConfigurationError, match="Did you mean 'github'"):
         describe("githup", own=own)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentences"),
+    [
+        ("response_mode", "query", []),
+        ("response_mode", "jwt", ["It signs the authorization response (JARM)."]),
+        (
+            "response_mode",
+            "form_post.jwt",
+            [f"{BY_FORM} It signs the authorization response (JARM)."],
+        ),
+        ("par", True, ["Each authorization request is pushed to it first."]),
+        ("par", False, []),
+        ("jar", True, ["Your private key signs each authorization request."]),
+        ("resource", "https://api.example/", ["Its tokens are for `https://api.example/`."]),
+    ],
+)
+def test_how_requests_and_answers_travel_is_told(
+    option: str, value: t.Any, sentences: list[str]
+) -> None:
+    own = {"intranet": {"issuer": "https://sso.example", option: value}}
+    assert describe("intranet", url=URL, own=own).oddities == sentences

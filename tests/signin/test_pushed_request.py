@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 import typing as t
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,15 +12,17 @@ import pytest
 from flask_oauth2_login import (
     ConfigurationError,
     OAuth2,
+    OAuth2Error,
     OAuth2Login,
     ProviderError,
     TokenError,
+    TokenRequest,
     login_url,
 )
 from tests.conftest import MakeApp, MakeSSO
 from tests.support.assertions import is_signed_in, query_of
 from tests.support.handlers import make_client, make_handler, make_openid_client
-from tests.support.provider import GARBAGE, HANG, Answer, Browser, Provider
+from tests.support.provider import GARBAGE, HANG, Answer, Browser, Provider, Request
 
 #: What differs between any two sign-ins.
 OF_EACH = ("state", "nonce", "code_challenge")
@@ -78,6 +81,13 @@ def test_a_public_client_pushes_too(provider: Provider, make_app: MakeApp) -> No
     assert browser.sign_in().status_code == 302
     (pushed,) = provider.calls("/par")
     assert pushed.form["client_id"] == "the-client"
+
+
+def test_requests_are_pushed_by_the_name_that_this_server_uses(provider: Provider) -> None:
+    internal_url = provider.url.replace("127.0.0.1", "localhost")
+    handler = make_openid_client(provider, par=True, internal_url=internal_url)
+    assert handler.authorize_url("email").startswith(f"{provider.url}/authorize?")
+    assert provider.calls("/par")[0].headers["Host"].startswith("localhost:")
 
 
 def test_the_query_of_the_authorization_endpoint_stays(provider: Provider) -> None:
@@ -215,6 +225,19 @@ def test_any_other_refusal_names_its_cause_and_the_redirect_uri(
     assert "Register" not in line
 
 
+def test_whoever_follows_a_link_that_is_refused_can_sign_in_without_it(
+    pushing: Browser, provider: Provider
+) -> None:
+    def refuse(request: Request) -> Answer | None:
+        return Answer(400, {"error": "invalid_request"}) if "prompt" in request.form else None
+
+    provider.on("/par", refuse)
+    page = pushing.get("/login?next=/me&prompt=nonsense")
+    assert page.status_code == 502
+    assert 'href="/login?next=/me"' in page.text
+    assert pushing.sign_in("/login?next=/me").headers["Location"] == "/me"
+
+
 def test_a_client_that_is_refused_is_told_to_the_developer(
     provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -294,3 +317,42 @@ def test_where_to_push_must_be_known(provider: Provider) -> None:
     )
     with pytest.raises(ProviderError, match="give it as par_url"):
         handler.authorize_url("email")
+
+
+@pytest.mark.security("C13")
+@pytest.mark.parametrize(
+    "how",
+    [Answer(400, {"error": "invalid_request"}), Answer(503), GARBAGE],
+    ids=["refused", "down", "garbage"],
+)
+@pytest.mark.parametrize("by", ["handler", "app"])
+def test_no_traceback_of_a_push_holds_a_secret(
+    provider: Provider, make_app: MakeApp, how: t.Any, by: str
+) -> None:
+    handler = of_kind("endpoints", provider, redirect_uri="http://localhost/callback")
+    app = make_app(OAuth2Login(handler))
+    provider.on("/par", how)
+    caught: list[BaseException] = []
+
+    @app.errorhandler(OAuth2Error)
+    def look(error: OAuth2Error) -> tuple[str, int]:
+        caught.append(error)
+        return "It was seen.", 500
+
+    if by == "app":
+        assert Browser(app, provider).get("/login").status_code == 500
+    else:
+        with pytest.raises(OAuth2Error) as raised:
+            handler.authorize_url("read")
+        caught.append(raised.value)
+    frames = [
+        frame
+        for error in [*caught, *(each.__context__ for each in caught)]
+        if error is not None
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals["__name__"]).startswith("flask_oauth2_login")
+    ]
+    assert frames
+    held = [value for frame in frames for value in frame.f_locals.values()]
+    secrets = [value for value in held if isinstance(value, TokenRequest) or value is handler]
+    assert secrets == []

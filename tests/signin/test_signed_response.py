@@ -51,7 +51,9 @@ def jarm(make_sso: MakeSSO) -> Browser:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("samesite", ["Lax", "Strict"])
-@pytest.mark.parametrize("base_url", ["http://localhost", "https://localhost"])
+@pytest.mark.parametrize(
+    "base_url", ["http://localhost", "https://localhost", "http://intranet.example"]
+)
 def test_a_signed_answer_signs_in(
     provider: Provider, make_app: MakeApp, mode: t.Any, samesite: str, base_url: str
 ) -> None:

@@ -111,3 +111,44 @@ def test_answers_are_signed(make_app: MakeApp, mode: str) -> None:
         if mode == "form_post.jwt":
             page = go_on(visitor, page)
         assert page.json()["email"] == "ada@example.com"
+
+
+def test_all_of_it_by_one_word(make_app: MakeApp) -> None:
+    client = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "id_token_signed_response_alg": "ES256",
+        "authorization_signed_response_alg": "ES256",
+        "dpop_bound_access_tokens": True,
+        **client_with("ES256"),
+    }
+    features = {
+        "fapi": {"enabled": True, "profile": "2.0"},
+        "dPoP": {"enabled": True},
+        "jwtResponseModes": {"enabled": True},
+        "requestObjects": {"enabled": True, "requireSignedRequestObject": True},
+        "pushedAuthorizationRequests": {"requirePushedAuthorizationRequests": True},
+    }
+
+    def make(issuer: str) -> Flask:
+        key = KEYS["ES256"].as_dict(private=True)
+        sso = OpenIDConnect(
+            "the-client",
+            None,
+            issuer,
+            api_url=issuer,
+            profile="fapi2-message-signing",
+            private_key=key,
+        )
+        return make_app(OAuth2Login(sso, name="sso", scope="email"))
+
+    own = ECKey.generate_key("P-256", {"kid": "of-the-provider", "use": "sig", "alg": "ES256"})
+    configuration = {
+        "clientAuthMethods": ["private_key_jwt"],
+        "features": features,
+        "jwks": {"keys": [own.as_dict(private=True)]},
+    }
+    with certified_site(make, client=client, configuration=configuration) as site:
+        visitor, page = sign_in(site)
+        assert page.json()["email"] == "ada@example.com"
+        assert visitor.get(f"{site.url}/call/me").json()["sub"] == "ada"

@@ -40,12 +40,14 @@ class Plan:
     rotates: bool = False
     #: Seconds that a refresh takes, so that requests that begin together meet.
     refresh_takes: float = 0.0
+    token_type: str = "Bearer"
 
 
 #: Kinds of tokens, by the first part of a path.
 PLANS = {
     "typical": Plan(),
     "large": Plan(length=3 * 1024),
+    "bound": Plan(token_type="DPoP"),
     "expiring": Plan(expires_in=1, rotates=True, refresh_takes=0.3),
 }
 
@@ -100,7 +102,7 @@ class Provider:
         refresh_token = secrets.token_urlsafe(32)
         token: JSON = {
             "access_token": make_access_token(issuer, plan.length),
-            "token_type": "Bearer",
+            "token_type": plan.token_type,
             "expires_in": plan.expires_in,
             "refresh_token": refresh_token,
         }

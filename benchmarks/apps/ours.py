@@ -18,8 +18,8 @@ from flask_oauth2_login import (
 from ..provider import Provider
 
 
-def add_login(app: Flask, provider: Provider) -> None:
-    app.register_blueprint(OAuth2Login(make_handler(provider), scope=provider.scope))
+def add_login(app: Flask, provider: Provider, **options: t.Any) -> None:
+    app.register_blueprint(OAuth2Login(make_handler(provider, **options), scope=provider.scope))
 
     @app.get("/guarded")
     @login_required
@@ -34,10 +34,10 @@ def add_login(app: Flask, provider: Provider) -> None:
         return t.cast(dict[str, t.Any], response.json())
 
 
-def make_handler(provider: Provider) -> OAuth2:
+def make_handler(provider: Provider, **options: t.Any) -> OAuth2:
     credentials = provider.client_id, provider.client_secret
     if provider.is_openid:
-        return OpenIDConnect(*credentials, provider.url, api_url=provider.api_url)
+        return OpenIDConnect(*credentials, provider.url, api_url=provider.api_url, **options)
     return OAuth2(
         *credentials,
         provider.url,
@@ -45,4 +45,5 @@ def make_handler(provider: Provider) -> OAuth2:
         token_url="token",
         userinfo_url="userinfo",
         api_url=provider.api_url,
+        **options,
     )

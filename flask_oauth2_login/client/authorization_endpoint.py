@@ -36,7 +36,8 @@ class AuthorizationEndpoint(TokenEndpoint):
         then serves once, and for a minute or so. With ``jar`` it is signed (RFC 9101).
 
         :param scope: scopes as a string with spaces between them, or as an iterable.
-        :param dpop_key: the key that the code is to be bound to. See :meth:`get_token`.
+        :param dpop_key: the login's key, if the code is to be bound to it (RFC 9449, section 10).
+            ``OAuth2Login`` makes one. Without it the tokens alone are bound.
         :param params: more parameters, such as ``state``. They replace defaults of the same name
             (``response_type="code"``, ``redirect_uri``, …). None removes a default. A mapping, or a
             list of mappings, is sent as JSON.

@@ -287,9 +287,7 @@ class Options:
     #: As in requests: proxy URLs by scheme. None means the environment's.
     proxies: t.Mapping[str, str] | None = None
     #: Bind tokens to a key, and send a proof with each request (DPoP, RFC 9449). True makes a key
-    #: for each login. A private key (as PEM, as a JWK, or the path of a file) is the client's own,
-    #: for all logins. An API that wants no proofs is called as before, if the provider says so by
-    #: ``token_type``.
+    #: for each login; a private key in any form is the client's own, for all of them.
     dpop: bool | DPoPKey = field(default=False, metadata=checked_by(dpop_key))
     #: ``"fapi2"`` for the FAPI 2.0 Security Profile: ``par``, PKCE, a required ``iss``, a
     #: ``private_key`` or ``cert``, tokens bound by ``dpop`` or ``cert``. The profile

@@ -100,6 +100,7 @@ def _examine_provider(app: Flask, registration: Registration) -> Findings:
         return
     yield from online.check_keys(registration)
     yield from online.check_encryption(registration)
+    yield from online.check_proofs(registration)
     yield from authorization.check_requests(registration)
     yield from client_keys.check_method(registration)
     for probe in PROBES:

@@ -143,3 +143,34 @@ def check_encryption(registration: Registration) -> Findings:
             "Give decryption_key a key of another type, or register the client without encryption.",
             name,
         )
+
+
+def check_proofs(registration: Registration) -> Findings:
+    """Check that the provider accepts the algorithm by which proofs are signed: RFC 9449."""
+    handler, name = registration.handler, registration.name
+    if not handler.dpop:
+        return
+    own = handler.own_dpop_key
+    ours = "ES256" if own is None else own.algorithm
+    theirs = handler.metadata.get("dpop_signing_alg_values_supported")
+    if not isinstance(theirs, list):
+        yield Finding(
+            "note",
+            "dpop",
+            "The provider does not say whether it binds tokens to a key.",
+            "Bearer tokens are used if it does not.",
+            "Ask the provider, or remove dpop.",
+            name,
+        )
+    elif ours in theirs:
+        yield Finding("ok", "dpop", f"The provider accepts proofs by {ours}.", login=name)
+    else:
+        listed = to_one_line(", ".join(map(str, theirs)))[:200]
+        yield Finding(
+            "error",
+            "dpop",
+            f"The provider accepts proofs by {listed}, and they are signed by {ours}.",
+            "Nobody can sign in.",
+            "Give the handler a key of another type: dpop='/path/of/a/private/key.pem'.",
+            name,
+        )

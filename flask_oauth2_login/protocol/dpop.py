@@ -61,6 +61,11 @@ class DPoPKey:
         native = ec.derive_private_key(scalar, ec.SECP256R1())
         return PrivateKey("", ("ES256",), "sig", ECKey.import_key(native))
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm by which proofs are signed."""
+        return self.private.algorithms[0]
+
     @functools.cached_property
     def public_jwk(self) -> dict[str, t.Any]:
         """The public key, without a name."""
@@ -76,7 +81,7 @@ class DPoPKey:
     @functools.cached_property
     def encoded_header(self) -> str:
         """The header of all proofs by this key."""
-        header = {"typ": "dpop+jwt", "alg": self.private.algorithms[0], "jwk": self.public_jwk}
+        header = {"typ": "dpop+jwt", "alg": self.algorithm, "jwk": self.public_jwk}
         return encode_members(header)
 
     def __reduce__(self) -> tuple[t.Any, ...]:
@@ -141,7 +146,7 @@ def make_proof(
     if nonce is not None:
         claims["nonce"] = nonce
     encoded = f"{key.encoded_header}.{encode_members(claims)}"
-    return sign_encoded(key.private, key.private.algorithms[0], encoded)
+    return sign_encoded(key.private, key.algorithm, encoded)
 
 
 def _target(url: str) -> str:

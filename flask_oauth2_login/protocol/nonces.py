@@ -19,6 +19,7 @@ TELL_SECONDS = 1.0
 
 # The characters of section 8.1, and no more than fit into a header twice.
 _NONCE = re.compile(r"[!#-\[\]-~]{1,1024}")
+_PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]*))?/")
 
 
 class Shared(t.Protocol):
@@ -60,7 +61,7 @@ class Nonces:
 
     def get(self, url: str) -> str | None:
         """Return the nonce for a request to a URL; None if its origin has sent none."""
-        origin = urls.origin(url)
+        origin = _origin(url)
         known = self._of_process.get().known.get(origin)
         if known is not None and (self.shared is None or time.monotonic() < known.ask_at):
             return known.nonce
@@ -82,7 +83,7 @@ class Nonces:
         nonce = headers.get("DPoP-Nonce")
         if nonce is None or not _NONCE.fullmatch(nonce):
             return False
-        origin, now = urls.origin(url), time.monotonic()
+        origin, now = _origin(url), time.monotonic()
         known = self._of_process.get().known.get(origin)
         if known is not None and known.nonce == nonce:
             return True
@@ -100,3 +101,11 @@ class Nonces:
             of_process.known[origin] = newest
             while len(of_process.known) > MOST:
                 del of_process.known[next(iter(of_process.known))]
+
+
+def _origin(url: str) -> str:
+    """Return the origin of a URL. Most have a plain host, which needs no parsing."""
+    if plain := _PLAIN.match(url):
+        scheme, host, port = plain.groups()
+        return f"{scheme}://{host}:{port or urls.DEFAULT_PORTS[scheme]}"
+    return urls.origin(url)

@@ -17,6 +17,8 @@ from .refusal import Concern, said_concern
 from .token import Token, read_token
 
 if t.TYPE_CHECKING:
+    from requests import PreparedRequest
+
     from .dpop import Prover
 
 #: How a token request is sent: as a form, as JSON, or as the query of a GET.
@@ -117,11 +119,11 @@ def send(
         return _send_once(options, request, client_auth, style, names)
     # The function for the credentials may change all of it.
     given = dataclasses.replace(request, params=dict(request.params), headers=dict(request.headers))
-    response = _send_once(options, request, client_auth, style, names, prover.add_proof)
+    response = _send_once(options, request, client_auth, style, names, prover)
     if not prover.must_resend(request.url, response):
         return response
     vars(request).update(vars(given))
-    response = _send_once(options, request, client_auth, style, names, prover.add_proof)
+    response = _send_once(options, request, client_auth, style, names, prover)
     prover.nonces.keep(request.url, response.headers)
     return response
 
@@ -132,8 +134,15 @@ def _send_once(
     client_auth: ClientAuth,
     style: Style,
     names: t.Mapping[str, str] | None,
-    auth: http.Auth | None = None,
+    prover: Prover | None = None,
 ) -> http.Response:
+    def add_proof(prepared: PreparedRequest) -> PreparedRequest:
+        if prover is not None:
+            prover.add_proof(prepared)
+            # So that `secrets_in` finds it.
+            request.headers["DPoP"] = prepared.headers["DPoP"]
+        return prepared
+
     client_auth(request)
     params = {(names or {}).get(name, name): value for name, value in request.params.items()}
     if style == "query":
@@ -142,7 +151,7 @@ def _send_once(
             options,
             "GET",
             urls.add_params(request.url, params),
-            auth=auth,
+            auth=add_proof,
             headers=request.headers,
             cert=request.cert,
             only_once=True,
@@ -151,7 +160,7 @@ def _send_once(
         options,
         "POST",
         request.url,
-        auth=auth,
+        auth=add_proof,
         headers=request.headers,
         cert=request.cert,
         json=params if style == "json" else None,
@@ -162,6 +171,7 @@ def _send_once(
 def secrets_in(request: TokenRequest) -> list[str]:
     """Return the secrets of a request, to be removed from errors in which a provider quotes it."""
     secrets = [request.params.get(name) for name in SECRET_PARAMS]
+    secrets.append(request.headers.get("DPoP"))
     if request.client_secret:
         basic = basic_credentials(request.client_id, request.client_secret)
         secrets += [request.client_secret, basic]

@@ -289,7 +289,8 @@ def unpack(
         token = Token({k: v for k, v in own.items() if v is not None})
         if token:
             token.update({"token_type": "Bearer", **json.loads(rest or "{}")})
-            token.dpop_key = read_key(dpop_secret)
+            if dpop_secret is not None:
+                token.dpop_key = read_key(dpop_secret)
         who = _pad(who, 7)
         subject, name, email, verified, picture, claims, owner = who
     except (TypeError, ValueError):

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 def read_key(secret: t.Any) -> DPoPKey | None:
     """Return the key that is made of a stored secret; None if there is none."""
-    if not isinstance(secret, str):
+    if not (isinstance(secret, str) and secret):
         return None
     # Imported here, because most logins have no keys.
     from ..protocol.dpop import DPoPKey

@@ -54,6 +54,14 @@ def test_only_some_measures_can_be_asked_for(tmp_path: Path) -> None:
     ]
 
 
+def test_the_cost_of_proofs_is_printed() -> None:
+    result = run("--quick", module="benchmarks.proofs")
+    assert (result.returncode, result.stderr) == (0, "")
+    [(names, rows)] = read_tables(result.stdout)
+    assert names[1:] == ["a Bearer token", "again", "a bound token"]
+    assert set(rows) == {"API call, http", "API call, https"}
+
+
 def test_an_unknown_measure_is_told() -> None:
     result = run("--only", "view,speed")
     assert result.returncode == 2

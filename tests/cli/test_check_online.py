@@ -278,6 +278,25 @@ def test_it_says_whether_the_provider_can_encrypt_for_the_key(
     assert text in what
 
 
+# Proofs
+
+
+@pytest.mark.parametrize(
+    ("supported", "level"),
+    [(["PS256", "ES256"], "ok"), (["PS256"], "error"), (..., "note")],
+    ids=["fits", "does not fit", "not said"],
+)
+def test_the_algorithms_of_proofs_are_compared(
+    make_provider: MakeProvider, make_app: MakeApp, supported: t.Any, level: str
+) -> None:
+    provider = make_provider(dpop=True, dpop_nonce="n-1")
+    provider.metadata_overrides = {"dpop_signing_alg_values_supported": supported}
+    app = make_sso(provider, make_app, dpop=True)
+    found, _ = answer_to(app, "dpop")
+    assert found == level
+    assert answer_to(app, "client")[0] == ACCEPTED
+
+
 # Requests that are pushed or signed, and answers that are signed
 
 

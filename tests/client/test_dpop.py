@@ -8,7 +8,8 @@ import typing as t
 
 import pytest
 import requests
-from joserfc.jwk import ECKey, OKPKey
+from joserfc import jws
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from flask_oauth2_login import (
     ConfigurationError,
@@ -18,7 +19,7 @@ from flask_oauth2_login import (
     Token,
     TokenError,
 )
-from flask_oauth2_login.protocol.dpop import DPoPKey, Prover, make_proof, new_key
+from flask_oauth2_login.protocol.dpop import DPoPKey, Prover, make_proof, new_key, read_own_key
 from flask_oauth2_login.protocol.nonces import MOST, Nonces
 from tests.conftest import MakeProvider
 from tests.support.handlers import make_client, make_openid_client, redeem, redeem_openid
@@ -161,6 +162,7 @@ def test_a_bound_token_is_refused_by_a_client_without_the_option(provider: Provi
 # -- what a proof is for
 
 
+@pytest.mark.security("F1")
 def test_a_proof_is_for_its_request_alone(provider: Provider) -> None:
     provider.dpop_nonce = "n-1"
     session = open_session(provider)
@@ -182,6 +184,7 @@ def test_credentials_in_a_url_are_not_in_the_proof(provider: Provider) -> None:
     assert session.get(provider.api_url.replace("://", "://ada:pass@") + "/me").status_code == 200
 
 
+@pytest.mark.security("F1")
 @pytest.mark.parametrize("status", [302, 307])
 def test_each_hop_of_a_redirect_has_a_proof_of_its_own(provider: Provider, status: int) -> None:
     provider.rotate_nonces, provider.dpop_nonce = True, "n-1"
@@ -194,7 +197,7 @@ def test_each_hop_of_a_redirect_has_a_proof_of_its_own(provider: Provider, statu
     assert [call.path for call in provider.calls("/api/*")][-2:] == ["/api/redirect", "/api/me"]
 
 
-@pytest.mark.security("C1")
+@pytest.mark.security("F1")
 def test_a_proof_never_goes_to_another_site(
     provider: Provider, make_provider: MakeProvider
 ) -> None:
@@ -208,6 +211,7 @@ def test_a_proof_never_goes_to_another_site(
     assert handler.nonces.get(other.url) is None
 
 
+@pytest.mark.security("F1")
 def test_a_request_that_is_sent_again_has_a_fresh_proof(provider: Provider) -> None:
     session = open_session(provider)
     assert session.get("/me").status_code == 200
@@ -272,6 +276,19 @@ def test_without_a_key_a_request_is_pushed_without_a_proof(make_provider: MakePr
     assert "DPoP" not in provider.calls("/par")[0].headers
 
 
+@pytest.mark.security("C1")
+def test_an_error_that_quotes_the_proof_does_not_show_it(provider: Provider) -> None:
+    def quote(request: Request) -> Answer:
+        members = {"error": "invalid_dpop_proof", "error_description": request.headers["DPoP"]}
+        return Answer(400, members)
+
+    provider.on("/token", quote)
+    with pytest.raises(TokenError) as caught:
+        redeem(make_api(provider), provider)
+    (call,) = provider.calls("/token")
+    assert call.headers["DPoP"][:20] not in f"{caught.value!r} {caught.value}"
+
+
 @pytest.mark.parametrize("scheme", ["DPoP", "dpop"])
 def test_an_api_call_is_sent_again_with_the_nonce(provider: Provider, scheme: str) -> None:
     session = open_session(provider)
@@ -310,7 +327,7 @@ def test_a_nonce_that_comes_with_any_answer_is_used(provider: Provider) -> None:
     assert len(provider.calls("/api/me")) == 5, "an answer without one leaves the former"
 
 
-@pytest.mark.security("B1")
+@pytest.mark.security("F3")
 @pytest.mark.parametrize("path", ["/token", "/userinfo", "/api/me"])
 def test_an_endless_series_of_challenges_costs_one_resend(provider: Provider, path: str) -> None:
     handler = make_api(provider)
@@ -333,7 +350,7 @@ def test_an_endless_series_of_challenges_costs_one_resend(provider: Provider, pa
     assert len(provider.calls(path)) == calls + 2
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F3")
 @pytest.mark.parametrize("nonce", ["", "a b", 'a"b', "a\\b", "n" * 10_000, "\x80", "é"])
 def test_a_nonce_that_the_rfc_forbids_is_not_sent_back(provider: Provider, nonce: str) -> None:
     session = open_session(provider)
@@ -343,7 +360,7 @@ def test_a_nonce_that_the_rfc_forbids_is_not_sent_back(provider: Provider, nonce
     assert "nonce" not in list(provider.proofs.values())[-1]
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F3")
 def test_a_nonce_belongs_to_its_origin(provider: Provider, make_provider: MakeProvider) -> None:
     api = make_provider(dpop=True, dpop_nonce="of-the-api")
     api.grants = provider.grants
@@ -359,7 +376,26 @@ def test_a_nonce_belongs_to_its_origin(provider: Provider, make_provider: MakePr
     )
 
 
-@pytest.mark.security("B1")
+@pytest.mark.security("F3")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example/a",
+        "https://api.example",
+        "https://api.example:443/a?b",
+        "https://API.Example/",
+        "HTTPS://ada:pass@api.example/",
+    ],
+)
+def test_an_origin_has_one_nonce_however_it_is_spelled(url: str) -> None:
+    nonces = Nonces()
+    assert nonces.keep(url, {"DPoP-Nonce": "n-1"})
+    assert nonces.get("https://api.example/b") == "n-1"
+    others = ["http://api.example/", "https://api.example:444/", "https://x.api.example/"]
+    assert [nonces.get(other) for other in others] == [None] * 3
+
+
+@pytest.mark.security("F3")
 def test_nonces_of_many_origins_are_bounded() -> None:
     nonces = Nonces()
     for number in range(2 * MOST):
@@ -371,7 +407,7 @@ def test_nonces_of_many_origins_are_bounded() -> None:
 # -- what an attacker gets
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F2")
 def test_a_stolen_token_is_worth_nothing_without_its_key(provider: Provider) -> None:
     handler = make_api(provider)
     token = redeem(handler, provider)
@@ -384,7 +420,7 @@ def test_a_stolen_token_is_worth_nothing_without_its_key(provider: Provider) -> 
         handler.refresh_token(stolen)
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F1")
 def test_the_provider_refuses_a_proof_that_was_seen_before(provider: Provider) -> None:
     session = open_session(provider)
     seen: list[Request] = []
@@ -395,7 +431,7 @@ def test_the_provider_refuses_a_proof_that_was_seen_before(provider: Provider) -
     assert replayed.status_code == 401
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F2")
 def test_a_key_is_in_no_repr_and_no_member(provider: Provider) -> None:
     token = redeem(make_api(provider), provider)
     key = token.dpop_key
@@ -420,6 +456,30 @@ def test_a_token_keeps_its_key_when_it_is_copied(provider: Provider) -> None:
     assert pickled.dpop_key.thumbprint == key.thumbprint
 
 
+@pytest.mark.parametrize(
+    ("own", "alg"),
+    [
+        (ECKey.generate_key("P-256"), "ES256"),
+        (OKPKey.generate_key("Ed25519"), "EdDSA"),
+        (RSAKey.generate_key(2048), "PS256"),
+    ],
+    ids=["EC", "Ed", "RSA"],
+)
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+def test_the_clients_key_may_be_of_any_type(own: t.Any, alg: str) -> None:
+    key = read_own_key("dpop", own.as_dict(private=True))
+    registry = jws.JWSRegistry(algorithms=[alg])
+    registry.max_header_length = 1000
+    proof = make_proof(key, "GET", "https://a.example/")
+    found = jws.deserialize_compact(proof, own, registry=registry)
+    header = found.headers()
+    assert header["alg"] == key.algorithm == alg
+    assert header["jwk"].items() <= own.as_dict(private=False).items()
+    assert not {"d", "p", "q", "kid", "use"} & set(header["jwk"])
+    assert key.thumbprint == own.thumbprint()
+
+
+@pytest.mark.security("F2")
 def test_a_proof_says_nothing_of_the_key_but_its_public_part() -> None:
     key = new_key()
     assert key.public_jwk.keys() == {"kty", "crv", "x", "y"}

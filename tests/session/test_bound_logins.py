@@ -11,11 +11,18 @@ import pytest
 from flask import Flask
 from joserfc.jwk import ECKey
 
-from flask_oauth2_login import LoginRequired, OAuth2Login, Token, token_refreshed
+from flask_oauth2_login import (
+    LoginRequired,
+    OAuth2Login,
+    OAuth2Session,
+    Token,
+    login_required,
+    token_refreshed,
+)
 from flask_oauth2_login.protocol.dpop import key_of_attempt, new_key
 from flask_oauth2_login.protocol.pkce import code_challenge
 from flask_oauth2_login.session.stored_key import pack_token, unpack_token
-from tests.conftest import MakeProvider, MakeSSO
+from tests.conftest import MakeApp, MakeProvider, MakeSSO
 from tests.support.apps import STORES, add_views
 from tests.support.assertions import refreshes
 from tests.support.clock import Clock
@@ -77,7 +84,7 @@ def test_sign_in_api_renewal_and_sign_out(
     assert len(keys) == 1
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F2")
 def test_who_reads_the_token_request_can_not_derive_the_key(
     provider: Provider, make_sso: MakeSSO
 ) -> None:
@@ -122,6 +129,81 @@ def test_32_requests_with_an_expired_token_renew_it_once(
     assert provider.latest_grant.reused == 0
 
 
+@pytest.mark.security("C7")
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'DPoP error="invalid_token", algs="ES256"',
+        'Bearer error="invalid_token"',
+        "Bearer",
+        "DPoP",
+        "",
+    ],
+    ids=["dpop", "bearer", "bare-bearer", "bare-dpop", "none"],
+)
+def test_a_bound_token_that_the_api_rejects_is_renewed_once(
+    provider: Provider, make_worker: MakeWorker, challenge: str
+) -> None:
+    app, _ = make_worker()
+    browser = Browser(app, provider)
+    browser.sign_in()
+    rejection = Answer(401, {}, headers={"WWW-Authenticate": challenge} if challenge else {})
+    provider.on("/api/me", rejection, times=2)
+    assert browser.fetch("/call/me").status_code == 401
+    assert (refreshes(provider), len(provider.calls("/api/me"))) == (1, 2)
+    assert browser.fetch("/call/me").status_code == 200
+
+
+@pytest.mark.security("C7")
+@pytest.mark.parametrize("error", ["invalid_dpop_proof", "use_dpop_nonce", "insufficient_scope"])
+def test_a_401_that_is_not_about_the_token_renews_nothing(
+    provider: Provider, make_worker: MakeWorker, error: str
+) -> None:
+    app, _ = make_worker()
+    browser = Browser(app, provider)
+    browser.sign_in()
+    provider.on("/api/me", Answer(401, {}, headers={"WWW-Authenticate": f'DPoP error="{error}"'}))
+    assert browser.fetch("/call/me").status_code == 401
+    assert (refreshes(provider), len(provider.calls("/api/me"))) == (0, 1)
+
+
+def test_a_rejected_token_and_a_demanded_nonce_come_together(
+    provider: Provider, make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    api = make_provider(dpop=True, dpop_nonce="of-the-api")
+    api.grants = provider.grants
+    handler = make_handler(provider, dpop=True, api_url=api.api_url)
+    browser = Browser(make_app(OAuth2Login(handler)), provider)
+    browser.sign_in()
+    rejection = Answer(401, {}, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    api.on("/api/me", rejection, times=1)
+    assert browser.fetch("/call/me").status_code == 200
+    assert refreshes(provider) == 1
+    assert len(api.calls("/api/me")) == 3, "rejected, asked for a nonce, answered"
+
+
+def test_threads_without_a_context_share_the_nonce(
+    provider: Provider, make_worker: MakeWorker
+) -> None:
+    app, login = make_worker()
+    given: list[OAuth2Session] = []
+
+    @app.get("/give")
+    @login_required
+    def give() -> str:
+        given.append(login.session)
+        return ""
+
+    browser = Browser(app, provider)
+    browser.sign_in()
+    browser.fetch("/give")
+    provider.dpop_nonce = "n-1"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: given[0].get("x").status_code, range(8)))
+    assert set(answers) == {200}
+    assert len(provider.calls("/api/x")) <= 16
+
+
 @KEYS
 def test_a_job_uses_the_key_of_the_grant(
     provider: Provider, make_worker: MakeWorker, dpop: t.Any
@@ -151,6 +233,23 @@ def test_a_refresh_token_that_comes_once_keeps_its_key(
     assert call.headers["DPoP"]
 
 
+def test_an_exchanged_token_is_kept_with_the_key_of_its_login(
+    provider: Provider, make_worker: MakeWorker
+) -> None:
+    url = f"{provider.api_url}/reports"
+    provider.resources = {url}
+    app, _ = make_worker(offline=True)
+    Browser(app, provider).sign_in()
+    for _ in range(2):
+        worker, login = make_worker(offline=True)
+        with worker.app_context():
+            reports = login.session_for("oauth2::ada").for_resource(url, "read")
+            assert reports.get("/x").json()["sub"] == "ada"
+    assert len(provider.calls("/token")) == 2, "the code, and one exchange for both workers"
+    jkts = {call.headers["DPoP"].partition(".")[0] for call in provider.calls("/token")}
+    assert len(jkts) == 1
+
+
 @KEYS
 def test_the_apps_own_token_is_shared_with_its_key(
     provider: Provider, make_worker: MakeWorker, dpop: t.Any
@@ -175,7 +274,7 @@ def test_workers_share_a_nonce(provider: Provider, make_worker: MakeWorker) -> N
     assert len(provider.calls("/api/me")) == 1, "the other worker was told the nonce"
 
 
-@pytest.mark.security("C4")
+@pytest.mark.security("F2")
 def test_the_key_rests_sealed(provider: Provider, make_worker: MakeWorker, tmp_path: Path) -> None:
     app, login = make_worker()
     told: list[Token] = []
@@ -230,6 +329,7 @@ def test_a_login_from_before_is_bound_when_it_is_renewed(
     assert refreshes(provider) == 1
 
 
+@pytest.mark.security("F2")
 def test_who_removes_the_clients_key_has_people_sign_in_again(
     provider: Provider, make_worker: MakeWorker
 ) -> None:

@@ -47,8 +47,11 @@ FEATURES = {
 }
 
 
-@pytest.mark.parametrize("require_nonce", [None, False, True], ids=["no", "optional", "required"])
-@pytest.mark.parametrize("dpop", [True, "own"], ids=["of-the-login", "of-the-client"])
+@pytest.mark.parametrize(
+    ("dpop", "require_nonce"),
+    [(True, None), (True, False), (True, True), ("own", True)],
+    ids=["no nonces", "optional nonces", "nonces", "the client's own key"],
+)
 def test_sign_in_api_renewal_and_sign_out(
     make_app: MakeApp, tmp_path: Path, clock: Clock, dpop: t.Any, require_nonce: bool | None
 ) -> None:

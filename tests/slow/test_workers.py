@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.conftest import MakeProvider
 from tests.support import ROOT
 from tests.support.assertions import refreshes
 from tests.support.clock import SharedClock
@@ -69,6 +71,26 @@ def test_a_stampede_on_four_workers_costs_one_refresh(workers: str, provider: Pr
         before = refreshes(provider)
         assert at_once(functools.partial(call_as, browser, workers), 32) == [200] * 32
         assert refreshes(provider) - before == 1
+        assert not provider.latest_grant.reused
+
+
+@pytest.mark.security("C6", "F1", "F3")
+def test_bound_tokens_are_renewed_once_and_each_proof_is_sent_once(
+    make_provider: MakeProvider, tmp_path: Path
+) -> None:
+    # This provider refuses a proof that it has seen before.
+    provider = make_provider(dpop=True, dpop_nonce="n-0")
+    environment = {**os.environ, "PROVIDER": provider.url, "INSTANCE": str(tmp_path)}
+    with contextlib.contextmanager(serve)(environment, free_port(), "make_bound_worker()") as url:
+        browser = Browser(url, provider)
+        browser.sign_in()
+        assert at_once(functools.partial(call_as, browser, url), 32) == [200] * 32
+        assert len(provider.calls("/token")) == 2, "one demand for a nonce"
+        assert len(provider.calls("/api/x")) == 32, "all workers know it"
+        for count in range(1, 3):
+            provider.grants.expire_access()
+            assert at_once(functools.partial(call_as, browser, url), 32) == [200] * 32
+            assert refreshes(provider) == count
         assert not provider.latest_grant.reused
 
 

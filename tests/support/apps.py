@@ -104,6 +104,8 @@ def make_site(
     instance: str,
     store: t.Any = None,
     timeout: tuple[float, float] = TIMEOUT,
+    *,
+    dpop: bool = False,
     **login: t.Any,
 ) -> Flask:
     """An app with the views of the tests; each one of a folder continues what the last one did.
@@ -112,6 +114,7 @@ def make_site(
     :param instance: the app's instance folder.
     :param store: what ``OAuth2Login`` takes.
     :param timeout: seconds to connect to the provider, and to wait for its answer.
+    :param dpop: whether tokens are bound to a key of each login.
     :param login: further options of ``OAuth2Login``.
     """
     app = Flask("site", instance_path=instance)
@@ -125,6 +128,7 @@ def make_site(
         userinfo_url="userinfo",
         api_url=f"{provider}/api",
         timeout=timeout,
+        dpop=dpop,
     )
     app.register_blueprint(OAuth2Login(handler, store=store, **login))
     add_views(app)

@@ -25,6 +25,12 @@ def make_worker() -> Flask:
     )
 
 
+def make_bound_worker() -> Flask:
+    """An app whose tokens are bound to a key of each login."""
+    provider, instance = os.environ["PROVIDER"], os.environ["INSTANCE"]
+    return make_site(provider, instance, os.environ.get("STORE"), TIMEOUT, dpop=True)
+
+
 def make_revalidating_worker() -> Flask:
     """An app whose logins are confirmed each quarter of an hour, by the clock of the test."""
     SharedClock.follow(os.environ["CLOCK"])

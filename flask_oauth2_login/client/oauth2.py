@@ -309,9 +309,9 @@ class OAuth2(TokenExchange):
         """
         known = usable_token(token, self.own_dpop_key)
 
-        def exchange(url: str, scope: Scope) -> OAuth2Session:
+        def exchange(url: str, scope: Scope, params: dict[str, str | None]) -> OAuth2Session:
             api = self.resource_server_at(url)
-            exchanged = self.exchange_token(known, scope, resource=url)
+            exchanged = self.exchange_token(known, scope, **{"resource": url, **params})
             return OAuth2Session(api, lambda rejected, _: exchanged if rejected is None else None)
 
         return OAuth2Session(

@@ -22,12 +22,12 @@ from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
 from . import userinfo
 from .access_token_claims import AccessTokenClaims
+from .client_registration import ClientRegistration
 from .endpoints import sources_of
 from .option_values import dict_of, flag, list_of, one_of, optional_text
 from .options import HandlerOptions
 from .refreshed_id_tokens import RefreshedIDTokens
 from .revocation import revoke
-from .verification import Verification
 
 #: The claims that a scope requests (Core, section 5.4), as far as an identity has them.
 SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
@@ -35,7 +35,7 @@ SCOPE_CLAIMS = {"profile": ("name", "picture"), "email": ("email",)}
 log = logging.getLogger("flask_oauth2_login")
 
 
-class OpenIDConnect(Verification):
+class OpenIDConnect(ClientRegistration):
     """A provider with OpenID Connect, and one client that is registered there.
 
     .. code-block:: python

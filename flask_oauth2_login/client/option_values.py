@@ -117,6 +117,19 @@ def dict_of(name: str, given: t.Any) -> dict[str, t.Any]:
     return dict(given or {})
 
 
+def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
+    """Return the origins of absolute URLs.
+
+    :raises ConfigurationError: one of them is not an absolute URL.
+    """
+    found = frozenset(map(urls.origin, list_of(name, given)))
+    if "" in found:
+        raise ConfigurationError(
+            f"{name} needs absolute URLs: {name}=['https://…'].", row="option-value"
+        )
+    return found
+
+
 def read_authorization_details(name: str, given: t.Any) -> list[dict[str, t.Any]]:
     """Return what is to be authorized in detail: RFC 9396, section 2. An empty list for None.
 

@@ -9,8 +9,8 @@ import requests
 from ..protocol.errors import ConfigurationError
 from ..protocol.scope import Scope
 
-#: Makes the session for a URL and scopes.
-Exchange = t.Callable[[str, Scope], requests.Session]
+#: Makes the session for a URL, scopes, and more parameters of the exchange.
+Exchange = t.Callable[[str, Scope, dict[str, str | None]], requests.Session]
 
 
 class ResourceSessions(requests.Session):
@@ -18,7 +18,7 @@ class ResourceSessions(requests.Session):
 
     _exchange: Exchange | None = None
 
-    def for_resource(self, url: str, scope: Scope = "") -> t.Self:
+    def for_resource(self, url: str, scope: Scope = "", **params: str | None) -> t.Self:
         """Return a session for another API, with a token exchanged for this one: RFC 8693.
 
         .. code-block:: python
@@ -34,6 +34,8 @@ class ResourceSessions(requests.Session):
             ``resource``). The token is sent to its origin only. Relative URLs of requests are
             appended to it. Never take it from a visitor.
         :param scope: scopes as a string with spaces between them, or as an iterable.
+        :param params: more parameters of the exchange, such as ``audience`` for a provider that has
+            names of its own for APIs. They replace defaults of the same name; None removes one.
         :raises ConfigurationError: the URL is not https, or this is not somebody's session.
 
         The session's requests raise a :exc:`TokenError` if the provider refuses the exchange.
@@ -45,4 +47,4 @@ class ResourceSessions(requests.Session):
                 " API: client_session(scope=…).",
                 row="token-exchange",
             )
-        return t.cast(t.Self, self._exchange(url, scope))
+        return t.cast(t.Self, self._exchange(url, scope, params))

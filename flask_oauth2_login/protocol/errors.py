@@ -130,20 +130,28 @@ class AuthorizationError(_Refusal):
 
 
 class TokenError(_Refusal):
-    """The provider refused a token request, or a revocation.
+    """The provider refused a token request, a revocation, or to register a client.
 
-    RFC 6749, section 5.2; RFC 7009, section 2.2.1. Its attributes are ``error`` (such as
-    ``"invalid_grant"``), ``error_description`` and ``status_code``.
+    RFC 6749, section 5.2; RFC 7009, section 2.2.1; RFC 7591, section 3.2.2. Its attributes are
+    ``error`` (such as ``"invalid_grant"``), ``error_description`` and ``status_code``.
     """
 
     row = "token-refused"
     _what = "The provider refused"
-    _rows: t.ClassVar = {
+    _rows: t.ClassVar[t.Mapping[str, str]] = {
         "invalid_client": "client-refused",
         "invalid_grant": "invalid-grant",
         "invalid_scope": "invalid-scope",
         "unauthorized_client": "client-refused",
     }
+
+
+class RegistrationRefusedError(TokenError):
+    """The provider refused to register a client: RFC 7591, section 3.2.2."""
+
+    row = "client-registration"
+    _rows: t.ClassVar[t.Mapping[str, str]] = {}
+    _what = "The provider refused to register the client"
 
 
 class IDTokenError(_Refusal):

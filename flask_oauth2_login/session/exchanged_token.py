@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ..client.session import OAuth2Session
@@ -17,10 +18,11 @@ def session_of_login(login: StoredLogin) -> OAuth2Session:
     """Return the session for the provider's API, and for those that its token is exchanged for."""
     extension = current_extension()
 
-    def exchange(url: str, scope: Scope) -> OAuth2Session:
+    def exchange(url: str, scope: Scope, params: dict[str, str | None]) -> OAuth2Session:
         api = login.handler.resource_server_at(url)
+        asked = {"scope": " ".join(sorted(split_scope(scope))), "resource": url, **params}
         with extension.context():
-            return extension.session_of(ExchangedToken(extension, login, url, scope), api)
+            return extension.session_of(ExchangedToken(extension, login, asked), api)
 
     return extension.make_session(login.registration, login, exchange)
 
@@ -30,21 +32,21 @@ class ExchangedToken(FetchedToken):
 
     raises_refusals = True
 
-    def __init__(self, extension: Extension, login: StoredLogin, url: str, scope: Scope) -> None:
+    def __init__(self, extension: Extension, login: StoredLogin, asked: dict[str, t.Any]) -> None:
         self._extension = extension
         self._login = login
-        self._url = url
-        self._scope = " ".join(sorted(split_scope(scope)))
-        super().__init__(login.registration, "exchanged", login.key, url, self._scope)
+        self._asked = asked
+        self._whole = json.dumps(asked, sort_keys=True)
+        super().__init__(login.registration, "exchanged", login.key, self._whole)
 
     @property
     def _context(self) -> tuple[str, ...]:
         # A token of one login opens at no other.
-        return (*super()._context, self._login.key, self._url, self._scope)
+        return (*super()._context, self._login.key, self._whole)
 
     @property
     def key(self) -> str:
-        return f"{self._login.key}:exchanged:{self._url} {self._scope}"
+        return f"{self._login.key}:exchanged:{self._whole}"
 
     @property
     def person(self) -> str:
@@ -64,9 +66,7 @@ class ExchangedToken(FetchedToken):
     def refresh(self, token: Token) -> Token:  # noqa: ARG002
         subject = self._extension.refresher.valid_token(self._login)
         # The login's token is None only where another one was rejected.
-        exchanged = self._login.handler.exchange_token(
-            t.cast(Token, subject), self._scope, resource=self._url
-        )
+        exchanged = self._login.handler.exchange_token(t.cast(Token, subject), **self._asked)
         # It is exchanged anew, so the login's refresh token suffices.
         exchanged.pop("refresh_token", None)
         return exchanged

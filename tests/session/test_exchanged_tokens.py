@@ -169,10 +169,12 @@ def test_a_refusal_is_told_as_it_is(provider: Provider, make_site: t.Callable[..
 
 
 @pytest.mark.security("C6")
-def test_an_outage_is_an_outage(provider: Provider, make_site: t.Callable[..., Site]) -> None:
+def test_an_outage_is_an_outage(
+    provider: Provider, make_site: t.Callable[..., Site], reports: str
+) -> None:
     site = make_site("sqlite")
     site.browser.sign_in()
-    session = _session(site, "ada").for_resource(next(iter(provider.resources)))
+    session = _session(site, "ada").for_resource(reports)
     provider.on("/token", Answer(503))
     with pytest.raises(ProviderError):
         session.get("x")
@@ -257,6 +259,20 @@ def test_tokens_are_sealed_and_in_no_log(
     for secret in (token, own):
         assert secret not in caplog.text + str(caught.value)
         assert secret.encode() not in stored
+
+
+def test_a_provider_may_have_other_names_for_apis(
+    provider: Provider, make_site: t.Callable[..., Site], reports: str
+) -> None:
+    site = make_site("sqlite")
+    site.browser.sign_in()
+    provider.resources = {None}
+    for audience in ("reports", "reports", "others"):
+        session = _session(site, "ada").for_resource(reports, audience=audience, resource=None)
+        assert session.get("x").status_code == 200
+    first, second = exchanges(provider)
+    assert (first.form["audience"], second.form["audience"]) == ("reports", "others")
+    assert "resource" not in first.form
 
 
 def test_a_handlers_session_exchanges_too(provider: Provider, reports: str) -> None:

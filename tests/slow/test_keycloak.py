@@ -18,6 +18,7 @@ from flask_oauth2_login import (
     LoginRequired,
     OAuth2Login,
     Token,
+    TokenError,
     logged_out,
     login_required,
     login_url,
@@ -326,6 +327,29 @@ def test_a_job_calls_for_somebody_who_has_signed_out(
             job.get(API.removeprefix("/call/"))
         with pytest.raises(LoginRequired):
             site.login.session_for(owner)
+
+
+def test_a_token_is_exchanged_for_another_api(
+    keycloak: Keycloak, make_site: MakeSite, tmp_path: Path
+) -> None:
+    """Keycloak names APIs by their clients."""
+    site = make_site(
+        store=f"sqlite:///{tmp_path}/logins.db",
+        attributes={"standard.token.exchange.enabled": "true"},
+    )
+    ada = keycloak.add_person()
+    site.visitor.sign_in(ada)
+    owner = (site.browser.get("/me").json or {})["owner"]
+    api = f"https://{keycloak.domain}/realms/{keycloak.realm}/protocol"
+    with site.app.app_context():
+        own = site.login.session_for(owner)
+        session = own.for_resource(api, "openid", audience=site.client.client_id, resource=None)
+        assert session.get("openid-connect/userinfo").json()["sub"] == ada.id
+        with pytest.raises(TokenError, match="invalid"):
+            own.for_resource(api, audience="nobody", resource=None).get("x")
+    confirm_sign_out(site)
+    with site.app.app_context(), pytest.raises(LoginRequired):
+        site.login.session_for(owner)
 
 
 def test_a_password_is_changed_or_not(keycloak: Keycloak, make_site: MakeSite) -> None:

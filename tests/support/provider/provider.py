@@ -15,6 +15,7 @@ from .device import authorize_device
 from .grants import Claims
 from .messages import Answer, Request
 from .misbehaviour import Misbehaviour
+from .registration import register
 from .server import Connection, Server
 from .settings import Settings
 from .tls import write_files
@@ -31,6 +32,7 @@ _ENDPOINTS: t.Mapping[str, Endpoint] = {
     "/token": tokens.token,
     "/revoke": tokens.revoke,
     "/device": authorize_device,
+    "/register": register,
     "/userinfo": resources.userinfo,
     "/userinfo/emails": resources.emails,
     "/jwks": resources.jwks,

@@ -115,8 +115,10 @@ class Settings:
     userinfo_overrides: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     #: Whether UserInfo answers with a signed token.
     userinfo_signed: bool = False
-    #: The URLs of the APIs that tokens are exchanged for.
-    resources: set[str] = dataclasses.field(default_factory=set)
+    #: What registering a client needs; None for nothing.
+    initial_access_token: str | None = None
+    #: The URLs of the APIs that tokens are exchanged for; None is for a request without one.
+    resources: set[str | None] = dataclasses.field(default_factory=set)
     #: Encrypts the ID tokens of the token endpoint, and the answers of UserInfo: see `encrypt`.
     encrypted_by: t.Callable[[str], str] | None = None
 
@@ -161,6 +163,7 @@ class Settings:
             "userinfo_endpoint": "/userinfo",
             "revocation_endpoint": "/revoke",
             "device_authorization_endpoint": "/device",
+            "registration_endpoint": "/register",
             "pushed_authorization_request_endpoint": "/par",
             "end_session_endpoint": "/logout",
             "jwks_uri": "/jwks",

@@ -255,19 +255,6 @@ def audience(name: str, given: str | None) -> str | None:
     return given
 
 
-def origins(name: str, given: t.Iterable[str]) -> frozenset[str]:
-    """Return the origins of absolute URLs.
-
-    :raises ConfigurationError: one of them is not an absolute URL.
-    """
-    found = frozenset(map(urls.origin, list_of(name, given)))
-    if "" in found:
-        raise ConfigurationError(
-            f"{name} needs absolute URLs: {name}=['https://…'].", row="option-value"
-        )
-    return found
-
-
 def bearer_method(name: str, given: str) -> str:
     """Return how an API request carries the token.
 

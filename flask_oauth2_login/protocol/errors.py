@@ -46,7 +46,8 @@ class OAuth2Error(Exception):
     def with_hint(self, hint: str) -> str:
         """Return the text with more sentences before the address."""
         more = f"{hint} {see(self.row)}" if self.row else hint
-        stop = "." if more and not self.message.endswith((".", "?", "!")) else ""
+        is_sentence = self.message.rstrip(")'\"").endswith((".", "?", "!"))
+        stop = "." if more and not is_sentence else ""
         return f"{self.message}{stop}{more}"
 
     def __repr__(self) -> str:

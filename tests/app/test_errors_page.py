@@ -138,7 +138,7 @@ def test_an_error_that_is_told_by_another_has_one_address(app: Flask) -> None:
     text = str(caught.value)
     assert "GITHUB_CLIENT_ID" in text
     assert text.count(ADDRESS) == 1
-    assert text.endswith("#credentials-missing")
+    assert text.endswith(f".) See {ADDRESS}credentials-missing")
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,14 @@ class ClientCredentials(MetadataEndpoints):
                 row="client-auth",
             )
         if self.assertion_algorithm is not None:
-            if method is client_auth.client_secret_jwt or not self.private_key:
+            if method is client_auth.client_secret_jwt:
                 raise ConfigurationError(
-                    f"assertion_algorithm={self.assertion_algorithm!r} needs a private_key, which"
-                    f" signs by it. An assertion with the client's secret is signed by"
-                    f" {WITH_SECRET}.",
+                    f"assertion_algorithm={self.assertion_algorithm!r} is for a private_key. An"
+                    f" assertion with the client's secret is signed by {WITH_SECRET}.",
                     row="private-key",
                 )
-            self._find_signer([self.assertion_algorithm])
+            if self.private_key:
+                self._find_signer([self.assertion_algorithm])
 
     def _client_auth(self) -> ClientAuth:
         """Return how the client authenticates: by the option, or else as the metadata say."""

@@ -56,5 +56,6 @@ def _encoded(members: t.Mapping[str, t.Any]) -> str:
 def describe(assertion: str) -> str:
     """Return what a developer may compare of an assertion with the registration, in words."""
     header, claims = (json.loads(base64url.decode(part)) for part in assertion.split(".")[:2])
-    key = f"the key {header['kid']!r}" if "kid" in header else "the client secret"
+    name = header.get("kid") or header.get("x5t#S256")
+    key = f"the key {name!r}" if name else "the client secret"
     return f"{key} signed by {header['alg']}, for the audience {claims['aud']!r}"

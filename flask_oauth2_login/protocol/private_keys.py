@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import typing as t
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -33,6 +35,9 @@ _NATIVE: tuple[tuple[type, type[Key]], ...] = (
     (RSAPrivateKey, RSAKey),
     (Ed25519PrivateKey, OKPKey),
     (X25519PrivateKey, OKPKey),
+)
+_PRIVATE_PEM = re.compile(
+    r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----\s*", re.DOTALL
 )
 _ES256 = ECDSA(SHA256())
 _ALGORITHMS = JWSRegistry(algorithms=[alg for alg in KINDS if alg != "EdDSA"])
@@ -53,6 +58,9 @@ class PrivateKey:
     #: ``"sig"``, ``"enc"``, or None for both.
     use: str | None
     key: Key = dataclasses.field(repr=False)
+    #: The SHA-256 thumbprint of its certificate, if that stands beside it in the PEM. Microsoft
+    #: Entra knows a key by it alone.
+    thumbprint: str | None = None
 
     @property
     def public_jwk(self) -> dict[str, t.Any]:
@@ -126,7 +134,9 @@ def sign_jwt(
     :param header: more members of the header, such as ``typ``. ``kid=None`` leaves the key's name
         out.
     """
-    members = {"alg": algorithm, "kid": key.kid, **header}
+    # RFC 7515, section 4.1.8.
+    named = {"x5t#S256": key.thumbprint} if key.thumbprint else {"kid": key.kid}
+    members = {"alg": algorithm, **named, **header}
     members = {name: value for name, value in members.items() if value is not None}
     return sign_encoded(key, algorithm, f"{encode_members(members)}.{encode_members(claims)}")
 
@@ -199,8 +209,10 @@ def _read_text(name: str, given: str | bytes | Path) -> t.Iterator[PrivateKey]:
 
 
 def _from_pem(name: str, pem: str) -> PrivateKey:
+    # A file may have the certificate, too.
+    found = _PRIVATE_PEM.search(pem)
     try:
-        native = load_pem_private_key(pem.encode(), None)
+        native = load_pem_private_key((found[0] if found else pem).encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         is_public = any(word in pem for word in ("BEGIN PUBLIC", "BEGIN RSA PUBLIC", "BEGIN CERT"))
         raise ConfigurationError(
@@ -217,7 +229,29 @@ def _from_pem(name: str, pem: str) -> PrivateKey:
             f"{name} has a PEM of a type other than EC, RSA, Ed25519 and X25519.",
             row="private-key",
         )
-    return _checked(name, kind.import_key(t.cast(t.Any, native)), {})
+    key = _checked(name, kind.import_key(t.cast(t.Any, native)), {})
+    if "-----BEGIN CERTIFICATE" not in pem:
+        return key
+    return dataclasses.replace(key, thumbprint=_thumbprint(name, pem, native.public_key()))
+
+
+def _thumbprint(name: str, pem: str, public_key: t.Any) -> str:
+    """Return the SHA-256 thumbprint of the certificate of a key.
+
+    :raises ConfigurationError: the first certificate is another key's, or can't be read.
+    """
+    try:
+        certificate = load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
+        thumbprint = base64url.encode(certificate.fingerprint(SHA256()))
+        is_own = certificate.public_key() == public_key
+    except (ValueError, UnsupportedAlgorithm):
+        thumbprint, is_own = "", False
+    if not is_own:
+        raise ConfigurationError(
+            f"{name} has a certificate that is not its key's: put the key's own certificate first.",
+            row="private-key",
+        )
+    return thumbprint
 
 
 def _from_jwk(name: str, jwk: t.Mapping[str, t.Any]) -> PrivateKey:

@@ -143,6 +143,9 @@ def _settings(name: str, row: t.Mapping[str, t.Any]) -> t.Iterator[Setting]:
     copied = dict(_COPIED)
     if row.get("client_auth") == "none":
         del copied["client_secret"]
+    if row.get("client_auth") == "private_key_jwt":
+        what = "Private key, as PEM or JWK: `flask oauth2 new-key` makes one"
+        copied = {"client_id": copied["client_id"], "private_key": what}
     if "signed_secret" in row:
         copied = {"client_id": copied["client_id"], "private_key": "Private key, as PEM text"}
     for what, usual in copied.items():

@@ -18,7 +18,7 @@ ORDINARY = frozenset({
     "name", "label", "protocol", "issuer", "authorization_url", "token_url", "userinfo_url",
     "api_url", "scope", "offline", "roles", "variables", "register_url", "console", "sources",
     "confirmed", "private_key", "userinfo_query", "userinfo_form", "email_path", "revoke_url",
-    "answer_domains", "notes", "par_url", "authorization_details",
+    "answer_domains", "notes", "assertion_audience", "par_url", "authorization_details",
 })  # fmt: skip
 
 _ANSWERS = {
@@ -86,7 +86,14 @@ def quoted(words: t.Iterable[str]) -> str:
 def _client_auth(value: t.Any, _row: Row) -> str:
     if value == "none":
         return "It gives no client secret."
+    if value == "private_key_jwt":
+        return "It gives no client secret: the client signs a JWT for each request by its own key."
     return "The client authenticates by HTTP Basic." if value == "client_secret_basic" else ""
+
+
+def _assertion_algorithm(value: t.Any, row: Row) -> str:
+    by_key = row.get("client_auth") == "private_key_jwt"
+    return f"The key is for `{value}`." if by_key else ""
 
 
 def _headers(value: t.Any, _row: Row) -> str:
@@ -159,6 +166,7 @@ def _algorithms(value: t.Any, _row: Row) -> str:
 #: What to say of an option. In a text, ``{}`` is the option's value.
 SENTENCES: t.Mapping[str, str | t.Callable[[t.Any, Row], str]] = {
     "client_auth": _client_auth,
+    "assertion_algorithm": _assertion_algorithm,
     "signed_secret": "It gives no client secret: each token request has a JWT in its place, which"
     " your private key signs.",
     "client_id_param": "It calls the parameter `client_id` `{}`.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
 import flask_oauth2_login
 from flask_oauth2_login import OAuth2Login, OpenIDConnect
@@ -33,6 +33,7 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 ANSWER = re.compile(r"(token|callback|userinfo)\.[A-Za-z0-9_.-]+")
 #: A value for each variable that has no default.
 PRIVATE_KEY = ECKey.generate_key("P-256").as_pem(private=True).decode()
+RSA_KEY = RSAKey.generate_key(2048).as_pem(private=True).decode()
 EXAMPLES = {"domain": "sso.example.com"}
 
 
@@ -136,7 +137,8 @@ def test_a_row_has_only_known_words_of_the_right_kind(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_makes_a_handler(name: str) -> None:
-    preset = find_preset(name, preset={**variables_of(ROWS[name]), "private_key": PRIVATE_KEY})
+    key = RSA_KEY if "assertion_algorithm" in ROWS[name] else PRIVATE_KEY
+    preset = find_preset(name, preset={**variables_of(ROWS[name]), "private_key": key})
     handler = make_handler(name, preset, "the-client", "the-secret")
     assert isinstance(handler, OpenIDConnect) == ("issuer" in ROWS[name])
     assert handler.label == ROWS[name]["label"]

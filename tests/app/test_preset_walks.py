@@ -8,6 +8,7 @@ a wrong path or parameter in a row fails here. The hosts of all of them are one 
 from __future__ import annotations
 
 import base64
+import datetime
 import hmac
 import re
 import time
@@ -16,12 +17,18 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from flask_oauth2_login import Token
-from flask_oauth2_login.providers.presets import preset_names
+from flask_oauth2_login.providers.presets import find_preset, make_handler, preset_names
 from tests.support.any_host import AnyHost, Call
 from tests.support.preset_walks import (
+    CLIENT,
     SECRET,
     SIGNER,
     WALKS,
@@ -140,6 +147,46 @@ def test_a_preset_refreshes_where_and_as_the_provider_wants(name: str, hosts: An
     assert wanted.get("params", {}).items() <= sent.items()
 
 
+def test_entra_takes_a_certificate_in_place_of_the_secret(hosts: AnyHost) -> None:
+    walk = WALKS["microsoft"]
+    hosts.answer = StandIn(walk).answer
+    key = rsa.generate_private_key(65537, 2048)
+    certificate = self_signed(key)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ) + certificate.public_bytes(serialization.Encoding.PEM)
+    options = {"private_key": pem.decode(), "proxies": {"https": hosts.proxy}}
+    preset = find_preset("microsoft", preset={**options, "verify": hosts.ca_file})
+    handler = make_handler("microsoft", preset, "the-client", None)
+    handler.client_token("https://graph.microsoft.com/.default")
+    (call,) = [call for call in hosts.calls if call.url == walk["token"]["url"]]
+    assertion = jwt.decode(call.form["client_assertion"], RSAKey.import_key(key), ["PS256"])
+    thumbprint = base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256()))
+    assert assertion.header == {
+        "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint.rstrip(b"=").decode(),
+    }  # fmt: skip
+    assert assertion.claims["aud"] == walk["token"]["url"]
+    assert "client_secret" not in call.form
+
+
+def self_signed(key: rsa.RSAPrivateKey) -> x509.Certificate:
+    """A certificate of a key, as a developer makes and uploads it."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "my-app")])
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+
+
 def check_token_request(call: Call, facts: Facts, pkce: bool, asked: dict[str, str]) -> None:
     style = facts["style"]
     sent: dict[str, str] = getattr(call, style)
@@ -159,6 +206,10 @@ def check_token_request(call: Call, facts: Facts, pkce: bool, asked: dict[str, s
         signed = jwt.decode(sent["client_secret"], SIGNER)
         assert facts["signed"].items() <= {**signed.header, **signed.claims}.items()
         assert signed.claims["iat"] <= time.time() < signed.claims["exp"]
+    if facts["auth"] == "assertion":
+        assertion = jwt.decode(sent["client_assertion"], CLIENT)
+        assert assertion.claims["aud"] == facts["audience"]
+        assert {assertion.claims["iss"], assertion.claims["sub"]} == {"the-client"}
     if facts["auth"] != "basic":
         assert "the-client" in sent.values()
     assert call.headers["Accept"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
 from flask_oauth2_login.providers.described import describe
 from flask_oauth2_login.providers.presets import preset_names
@@ -22,6 +22,8 @@ BY_HAND = (
     "slack",
 )  # fmt: skip
 PRIVATE_KEY = ECKey.generate_key("P-256").as_pem(private=True).decode()
+
+RSA_KEY = RSAKey.generate_key(2048).as_pem(private=True).decode()
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,8 @@ def make_app() -> Flask:
     app.config |= {"SECRET_KEY": "x" * 32, "OAUTH2_LOGIN_STORE": "sqlite:///:memory:"}
     for name, walk in WALKS.items():
         values = {"client_id": "the-client", "client_secret": "the-secret", **walk.get("set", {})}
+        if walk["token"]["auth"] == "assertion":
+            values["private_key"] = RSA_KEY
         app.config |= {f"{name}_{word}".upper(): value for word, value in values.items()}
     app.config |= {"APPLE_PRIVATE_KEY": PRIVATE_KEY, "APPLE_CLIENT_SECRET": None}
     return app

@@ -229,7 +229,7 @@ def test_a_refusal_says_what_to_compare_and_shows_no_assertion(
         ({"client_auth": "tls_client_auth"}, "needs the client's certificate"),
         ({"client_auth": "self_signed_tls_client_auth"}, "cert=\\('client.pem'"),
         ({"client_auth": "client_secret_jwt", "client_secret": None}, "the client's secret"),
-        ({"assertion_algorithm": "ES256"}, "needs a private_key"),
+        ({"assertion_algorithm": "ES256", "client_auth": "client_secret_jwt"}, "by HS256"),
         ({"assertion_algorithm": "HS256", "private_key": pem(EC)}, "not one of"),
         ({"assertion_algorithm": "PS256", "private_key": pem(EC)}, "keys for ES256"),
         ({"assertion_audience": "issuer"}, "neither 'token_url' nor"),

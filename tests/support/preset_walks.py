@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Flask
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
 from flask_oauth2_login import OAuth2Login, current_identity, current_oauth_session, login_required
 from tests.support.any_host import AnyHost, Call, Reply
@@ -29,6 +29,8 @@ STEPS = ("metadata", "token", "userinfo", "email")
 SECRET = "the-secret-of-thirty-two-letters"
 #: Whose key is downloaded from the provider, where a client signs its secret.
 SIGNER = ECKey.generate_key("P-256")
+#: The key of a client that makes assertions.
+CLIENT = RSAKey.generate_key(2048)
 
 
 def make_site(walk: Facts, hosts: AnyHost, **login: t.Any) -> Flask:
@@ -42,6 +44,9 @@ def make_site(walk: Facts, hosts: AnyHost, **login: t.Any) -> Flask:
     preset = {"proxies": {"https": hosts.proxy}, "verify": hosts.ca_file, **walk.get("set", {})}
     if walk["token"]["auth"] == "signed":
         preset["private_key"] = SIGNER.as_pem(private=True).decode()
+        del app.config[f"{name.upper()}_CLIENT_SECRET"]
+    if walk["token"]["auth"] == "assertion":
+        preset["private_key"] = CLIENT.as_pem(private=True).decode()
         del app.config[f"{name.upper()}_CLIENT_SECRET"]
     app.register_blueprint(OAuth2Login(name, preset=preset, **login))
 

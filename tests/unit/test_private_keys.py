@@ -7,13 +7,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwk, jws
 
 from flask_oauth2_login import ConfigurationError
 from flask_oauth2_login.protocol import base64url
 from flask_oauth2_login.protocol.private_keys import read_private_keys, sign_jwt
+from tests.support.provider.tls import write_files
 
 EC = jwk.ECKey.generate_key("P-256")
 ED = jwk.OKPKey.generate_key("Ed25519")
@@ -126,3 +128,22 @@ def test_line_breaks_of_an_environment_variable_may_be_two_characters() -> None:
     pem = EC.as_pem(private=True).decode().replace("\n", "\\n")
     (found,) = read_private_keys("private_key", pem)
     assert found.kid == EC.thumbprint()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_certificate_beside_the_key_names_it(tmp_path: Path, is_first: bool) -> None:
+    pem = Path(write_files(tmp_path).client).read_text()
+    certificate, key = pem[: (at := pem.index("-----BEGIN PRIVATE"))], pem[at:]
+    text = certificate + key if is_first else key + certificate
+    (found,) = read_private_keys("private_key", text)
+    header = jws.extract_compact(sign_jwt(found, "ES256", {}, typ="JWT").encode()).headers()
+    own = x509.load_pem_x509_certificate(certificate.encode()).fingerprint(hashes.SHA256())
+    assert header == {"alg": "ES256", "typ": "JWT", "x5t#S256": base64url.encode(own)}
+
+
+def test_a_certificate_of_another_key_is_told(tmp_path: Path) -> None:
+    files = write_files(tmp_path)
+    own = Path(files.client).read_text()
+    text = Path(files.ca).read_text() + own[own.index("-----BEGIN PRIVATE") :]
+    with pytest.raises(ConfigurationError, match="not its key's"):
+        read_private_keys("private_key", text)

@@ -47,7 +47,7 @@ def test_a_provider_that_signs_alone_is_accepted_too(provider: Provider, make_ss
     assert sso.browser.sign_in().status_code == 302
 
 
-@pytest.mark.security("E3")
+@pytest.mark.security("E3", "F7")
 @pytest.mark.parametrize(
     "inner",
     [

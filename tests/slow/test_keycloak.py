@@ -332,10 +332,17 @@ def test_a_job_calls_for_somebody_who_has_signed_out(
 def test_a_token_is_exchanged_for_another_api(
     keycloak: Keycloak, make_site: MakeSite, tmp_path: Path
 ) -> None:
-    """Keycloak names APIs by their clients."""
+    """Keycloak names APIs by their clients, and issues tokens for those that a mapper adds."""
+    other = keycloak.add_client("https://reports.example", attributes={}, mappers={}).client_id
     site = make_site(
         store=f"sqlite:///{tmp_path}/logins.db",
         attributes={"standard.token.exchange.enabled": "true"},
+        mappers={
+            "oidc-audience-mapper": {
+                "included.client.audience": other,
+                "access.token.claim": "true",
+            }
+        },
     )
     ada = keycloak.add_person()
     site.visitor.sign_in(ada)
@@ -343,7 +350,7 @@ def test_a_token_is_exchanged_for_another_api(
     api = f"https://{keycloak.domain}/realms/{keycloak.realm}/protocol"
     with site.app.app_context():
         own = site.login.session_for(owner)
-        session = own.for_resource(api, "openid", audience=site.client.client_id, resource=None)
+        session = own.for_resource(api, "openid", audience=other, resource=None)
         assert session.get("openid-connect/userinfo").json()["sub"] == ada.id
         with pytest.raises(TokenError, match="invalid"):
             own.for_resource(api, audience="nobody", resource=None).get("x")

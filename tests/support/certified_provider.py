@@ -51,50 +51,96 @@ class Site(t.NamedTuple):
     issuer: str
 
 
+class Visited(t.Protocol):
+    """An app, and the provider it signs in at."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def issuer(self) -> str: ...
+
+
+class Provider(t.NamedTuple):
+    """The provider, which runs."""
+
+    issuer: str
+    #: What it has granted and refused, in order, such as ``"granted refresh_token"``.
+    events: list[str]
+
+
 @contextlib.contextmanager
-def certified_site(
-    make_app: t.Callable[[str], Flask],
+def certified_provider(
+    url: str,
     *,
+    port: int | None = None,
     client: t.Mapping[str, t.Any] | None = None,
     configuration: t.Mapping[str, t.Any] | None = None,
     tls: Files | None = None,
     require_nonce: bool | None = None,
-) -> t.Iterator[Site]:
-    """Serve an app, and the provider with that app as its client.
+    first_lifetime: int | None = None,
+) -> t.Iterator[Provider]:
+    """Run the provider with the app at a URL as its client.
 
-    :param make_app: makes the app, called with the provider's issuer.
+    :param port: where it is to listen.
     :param client: the client's metadata that differ from those in ``server.mjs``.
     :param configuration: the provider's configuration that differs, such as
         ``{"features": {"dPoP": {"enabled": True}}}``.
     :param require_nonce: whether it demands a nonce in each proof; None where it has no nonces.
     :param tls: the certificates of a provider that is served over https, and asks clients for one.
+    :param first_lifetime: the seconds for which the access token of a sign-in is valid. Those of
+        refreshes are valid for an hour.
     """
     if not NODE.exists():
         reason = "needs npm's oidc-provider: npm install --prefix tests/support/oidc_provider"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    port, issuer_port = free_port(), free_port()
-    url = f"http://127.0.0.1:{port}"
-    issuer = f"{'https' if tls else 'http'}://localhost:{issuer_port}"
-    app = make_app(issuer)
+    port = port or free_port()
     settings: dict[str, t.Any] = {"client": client or {}, "configuration": configuration or {}}
     if require_nonce is not None:
         settings["requireNonce"] = require_nonce
+    if first_lifetime is not None:
+        settings["firstLifetime"] = first_lifetime
     if tls:
         settings["tls"] = {"server": Path(tls.server).read_text(), "ca": Path(tls.ca).read_text()}
-    command = [str(NODE), str(FOLDER / "server.mjs"), str(issuer_port), url, json.dumps(settings)]
+    command = [str(NODE), str(FOLDER / "server.mjs"), str(port), url, json.dumps(settings)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        output, events = process.stdout, list[str]()
+        first = output.readline().strip()
+        reader = threading.Thread(target=lambda: events.extend(line.strip() for line in output))
+        reader.start()
+        try:
+            assert first == "listening"
+            yield Provider(issuer_of(port, tls), events)
+        finally:
+            process.terminate()
+            reader.join()
+
+
+def issuer_of(port: int, tls: Files | None = None) -> str:
+    return f"{'https' if tls else 'http'}://localhost:{port}"
+
+
+@contextlib.contextmanager
+def certified_site(
+    make_app: t.Callable[[str], Flask], *, tls: Files | None = None, **provider: t.Any
+) -> t.Iterator[Site]:
+    """Serve an app, and the provider with that app as its client.
+
+    :param make_app: makes the app, called with the provider's issuer.
+    :param provider: what :func:`certified_provider` takes.
+    """
+    port, issuer_port = free_port(), free_port()
+    url, issuer = f"http://127.0.0.1:{port}", issuer_of(issuer_port, tls)
+    app = make_app(issuer)
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline().strip() == "listening"
-                yield Site(app, url, issuer)
-            finally:
-                process.terminate()
+        with certified_provider(url, port=issuer_port, tls=tls, **provider):
+            yield Site(app, url, issuer)
     finally:
         server.shutdown()
         thread.join()
@@ -102,7 +148,7 @@ def certified_site(
 
 
 def sign_in(
-    site: Site, path: str = "/me", *, name: str = "ada", verify: str | bool = True
+    site: Visited, path: str = "/me", *, name: str = "ada", verify: str | bool = True
 ) -> tuple[requests.Session, requests.Response]:
     """Go to a page that asks for a sign-in, and answer the provider's forms, without a browser.
 

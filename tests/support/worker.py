@@ -7,9 +7,9 @@ import typing as t
 
 from flask import Flask
 
-from flask_oauth2_login import OAuth2Login
+from flask_oauth2_login import OAuth2Login, OpenIDConnect
 
-from .apps import make_site
+from .apps import add_views, make_site
 from .clock import SharedClock
 
 #: Seconds to connect to the provider, and to wait for its answer. There are many at a time.
@@ -42,6 +42,26 @@ def make_revalidating_worker() -> Flask:
         roles="groups",
         revalidate=900,
     )
+
+
+def make_fapi_worker() -> Flask:
+    """An app that signs in at a FAPI 2.0 server, with the key of the environment."""
+    app = Flask("site", instance_path=os.environ["INSTANCE"])
+    app.config["SECRET_KEY"] = "the same in each process"
+    sso = OpenIDConnect(
+        "the-client",
+        None,
+        os.environ["ISSUER"],
+        profile="fapi2",
+        private_key=os.environ["PRIVATE_KEY"],
+        # Without this, oidc-provider grants no refresh token.
+        authorize_params={"prompt": "consent"},
+        timeout=TIMEOUT,
+    )
+    scope = "openid email offline_access"
+    app.register_blueprint(OAuth2Login(sso, name="sso", scope=scope, store=os.environ.get("STORE")))
+    add_views(app)
+    return app
 
 
 def call_for(owner: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import itertools
+import json
 import os
 import re
 import secrets
@@ -57,9 +58,10 @@ class Keycloak:
     :param secret: of the administrator, the client ``admin``.
     """
 
-    realm = "staff"
-
-    def __init__(self, domain: str, inner_url: str, ca: str, secret: str) -> None:
+    def __init__(
+        self, domain: str, inner_url: str, ca: str, secret: str, realm: str = "staff"
+    ) -> None:
+        self.realm = realm
         self.domain = domain
         self.inner_url = inner_url
         self.ca = ca
@@ -78,11 +80,20 @@ class Keycloak:
         url = f"{self.inner_url}/realms/{self.realm}/.well-known/openid-configuration"
         requests.get(url, timeout=5).raise_for_status()
 
+    def add_realm(self, realm: str) -> Keycloak:
+        """Add a realm with the settings of ``staff-realm.json``."""
+        settings = {**json.loads(REALM.read_text("utf-8")), "realm": realm}
+        self._administer("POST", "realms", settings)
+        return Keycloak(self.domain, self.inner_url, self.ca, self._secret, realm)
+
     def admin(self, method: str, path: str, json: t.Any = None, **params: str) -> t.Any:
         """Send a request to the realm's administration; return the id of what it made, or JSON.
 
         :param path: below the realm, such as ``"users"``.
         """
+        return self._administer(method, f"realms/{self.realm}/{path}", json, **params)
+
+    def _administer(self, method: str, path: str, json: t.Any = None, **params: str) -> t.Any:
         token = requests.post(
             f"{self.inner_url}/realms/master/protocol/openid-connect/token",
             data={
@@ -94,7 +105,7 @@ class Keycloak:
         ).json()["access_token"]
         response = requests.request(
             method,
-            f"{self.inner_url}/admin/realms/{self.realm}/{path}",
+            f"{self.inner_url}/admin/{path}",
             params=params,
             json=json,
             headers={"Authorization": f"Bearer {token}"},
@@ -165,11 +176,13 @@ class Keycloak:
         *roles: str,
         attributes: t.Mapping[str, str],
         mappers: t.Mapping[str, t.Mapping[str, str]],
+        **settings: t.Any,
     ) -> Client:
         """Add a client for the app at a URL.
 
         :param roles: the names of the client's own roles.
-        :param attributes: further settings of the client.
+        :param attributes: its attributes, beside or instead of those of each client.
+        :param settings: further settings of the client.
         :param mappers: what its tokens have, by Keycloak's name of the kind of mapper.
         """
         # Dots in the id are dots in the path of its roles.
@@ -187,14 +200,15 @@ class Keycloak:
                     "backchannel.logout.session.required": "true",
                     **attributes,
                 },
+                **settings,
                 "protocolMappers": [
                     {
                         "name": kind,
                         "protocol": "openid-connect",
                         "protocolMapper": kind,
-                        "config": dict(settings),
+                        "config": dict(config),
                     }
-                    for kind, settings in mappers.items()
+                    for kind, config in mappers.items()
                 ],
             },
         )

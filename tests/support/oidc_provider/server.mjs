@@ -70,11 +70,22 @@ const configuration = {
   rotateRefreshToken: true,
 };
 
+if (settings.firstLifetime) {
+  configuration.ttl = {
+    AccessToken: (context) =>
+      context.oidc.params.grant_type === "refresh_token" ? 3600 : settings.firstLifetime,
+  };
+}
+
 const scheme = settings.tls ? "https" : "http";
 const provider = new Provider(`${scheme}://localhost:${port}`, {
   ...merge(configuration, settings.configuration ?? {}),
   clients: [merge(client, settings.client ?? {})],
 });
+
+provider.on("grant.success", (context) => console.log("granted", context.oidc.params.grant_type));
+for (const name of ["grant", "userinfo", "pushed_authorization_request", "revocation"])
+  provider.on(`${name}.error`, (context, error) => console.log("refused", name, error.message));
 
 const ready = () => console.log("listening");
 if (settings.tls) {

@@ -61,11 +61,12 @@ class AuthorizationEndpoint(TokenEndpoint):
         is_pushed = self.pushes_requests()
         if is_pushed or self.jar:
             _refuse_whole(query)
-        if self.jar:
-            query = self._sign(query, is_pushed=is_pushed)
-        if is_pushed:
-            query = self._push(query, dpop_key)
-        return urls.add_params(self.endpoint("authorization_url"), query)
+
+        def make_query() -> dict[str, t.Any]:
+            return self._sign(query, is_pushed=is_pushed) if self.jar else query
+
+        carried = self._push(make_query, dpop_key) if is_pushed else make_query()
+        return urls.add_params(self.endpoint("authorization_url"), carried)
 
     def _default_params(self) -> dict[str, t.Any]:
         """Return the parameters that the handler's options ask for."""
@@ -116,17 +117,20 @@ class AuthorizationEndpoint(TokenEndpoint):
         listed = self.metadata.get("request_object_signing_alg_values_supported")
         return self._find_signer(listed if isinstance(listed, list) else None)
 
-    def _push(self, params: t.Mapping[str, t.Any], dpop_key: t.Any) -> dict[str, t.Any]:
+    def _push(
+        self, make_params: t.Callable[[], t.Mapping[str, t.Any]], dpop_key: t.Any
+    ) -> dict[str, t.Any]:
         """Push a request, and return the parameters that the browser carries: RFC 9126, section 4.
 
+        :param make_params: called for each try, because a signed request may serve only once.
         :raises TokenError: the provider refused.
         :raises ProviderError: the provider can't be reached, or its response can't be understood.
         """
-        request = self._make_request("par_url", params)
+        request = self._make_request("par_url", {})
         # A key that is made later, by `get_token`, can't be known to the provider yet.
         is_key_known = dpop_key is not None or self.own_dpop_key is not None
         prover = self.make_prover(dpop_key) if is_key_known else None
-        request_uri = push(self.http_options, request, self._client_auth(), prover)
+        request_uri = push(self.http_options, request, self._client_auth(), make_params, prover)
         return {self.client_id_param: self.client_id, "request_uri": request_uri}
 
     def _check_requests(self) -> None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import functools
 import logging
+import typing as t
 
 from ..protocol.background import run_briefly
 from ..protocol.errors import OAuth2Error
 from ..protocol.token import Token
-from .oauth2 import OAuth2
 
 log = logging.getLogger("flask_oauth2_login")
 
 
-def revoke(*tokens: tuple[OAuth2, Token]) -> None:
+class Revoking(t.Protocol):
+    """A handler, as far as a revocation needs it."""
+
+    #: The option: False if the provider is never asked.
+    @property
+    def revoke(self) -> bool: ...
+    def has_endpoint(self, name: str) -> bool: ...
+    def revoke_token(self, /, token: Token) -> None: ...
+
+
+def revoke(*tokens: tuple[Revoking, Token]) -> None:
     """Revoke tokens whose provider has a revocation endpoint, unless ``revoke=False`` is set.
 
     A provider that is down delays the caller by half a second only. Errors are logged, not raised.
@@ -21,7 +31,7 @@ def revoke(*tokens: tuple[OAuth2, Token]) -> None:
     run_briefly(*(functools.partial(_revoke, *pair) for pair in tokens))
 
 
-def _revoke(handler: OAuth2, token: Token) -> None:
+def _revoke(handler: Revoking, token: Token) -> None:
     try:
         if token and handler.revoke and handler.has_endpoint("revoke_url"):
             handler.revoke_token(token)

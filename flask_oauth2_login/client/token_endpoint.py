@@ -6,11 +6,12 @@ import typing as t
 
 from ..protocol import urls
 from ..protocol.client_auth import TokenRequest
-from ..protocol.errors import ConfigurationError, ProviderError
+from ..protocol.errors import ConfigurationError, ProviderAnswerError, ProviderError
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.token import Token
 from ..protocol.token_request import request_token
 from ..protocol.tracebacks import without_locals
+from . import revocation
 from .answer_urls import Sources, has_places
 from .client_credentials import ClientCredentials
 
@@ -42,8 +43,7 @@ class TokenEndpoint(ClientCredentials):
             raise
         token_types = ["Bearer", self.bearer_scheme, *self.token_types]
         if prover is not None:
-            # By a profile, a token without proofs is refused.
-            token_types = ["DPoP", *(token_types if self.profile is None else ())]
+            token_types.append("DPoP")
         # A login that began with an ID token alone is refreshed by one, too.
         has_none = former is not None and not former.get("access_token")
         try:
@@ -66,6 +66,15 @@ class TokenEndpoint(ClientCredentials):
         if token is not None and prover is not None and prover.key.own is None:
             # Also if the access token is a Bearer token, because the refresh token may be bound.
             token.dpop_key = prover.key
+        if token is not None and prover is not None and self.profile and not token.is_dpop:
+            # At a renewal, the login's refresh token may be the same, and stays valid.
+            if former is None:
+                revocation.revoke((self, token))
+            raise ProviderAnswerError(
+                f"The token endpoint answered with token_type {token['token_type']!r}, and the"
+                f" handler's profile={self.profile!r} accepts no token that is not bound to a key.",
+                row="token-answer",
+            )
         return token
 
     def make_prover(self, key: DPoPKey | None) -> Prover | None:

@@ -22,19 +22,25 @@ def push(
     options: HTTPOptions,
     request: TokenRequest,
     client_auth: ClientAuth,
+    make_params: t.Callable[[], t.Mapping[str, t.Any]],
     prover: Prover | None = None,
 ) -> str:
     """Push an authorization request once, and return its ``request_uri``: RFC 9126, section 2.
 
     How long it is valid is not read, because the browser goes there at once.
 
-    :param request: the endpoint, the parameters of the authorization request, and the client's
-        credentials.
+    :param request: the endpoint, and the client's credentials.
+    :param make_params: returns the parameters of the authorization request, for each try anew.
     :param prover: adds a proof, which binds the code to its key: RFC 9449, section 10.1.
     :raises TokenError: the provider refused (section 2.3).
     :raises ProviderError: the provider can't be reached, or its response can't be understood.
     """
-    response = send(options, request, client_auth, prover=prover)
+
+    def prepare(each: TokenRequest) -> None:
+        each.params |= {n: value for n, value in make_params().items() if value is not None}
+        client_auth(each)
+
+    response = send(options, request, prepare, prover=prover)
     response.require_in_order("The pushed authorization request endpoint")
     members = response.json_object() or {}
     if refusal := find_refusal(members, response.status, secrets_in(request)):

@@ -266,8 +266,6 @@ def _make_token(members: dict[str, t.Any], token_types: t.Collection[str]) -> To
         advice = (
             "Such a token is bound to a key: give the handler dpop=True."
             if is_bound
-            else "The handler's profile accepts no token that is not bound to a key."
-            if token_types == {"dpop"}
             else "If it is used as a Bearer token is, accept it by the option token_types=[…]."
         )
         raise ProviderAnswerError(

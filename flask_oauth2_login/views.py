@@ -69,11 +69,12 @@ def login(**_variables: object) -> Response:
         return _login_for_provider(registration)
     next = safe_next(given["next"]) if "next" in given else None
     link_request = read_link(registration)
+    params, is_own = link_request.params, link_request.is_signed
     if not link_request.link:
-        return flow.begin(registration, next=next, params=link_request.params)
+        return flow.begin(registration, next=next, params=params, is_own=is_own)
     try:
-        if link_request.is_signed:
-            return flow.begin(registration, next=next, link=True, params=link_request.params)
+        if is_own:
+            return flow.begin(registration, next=next, link=True, params=params, is_own=True)
         linking_owner()
         return ask_to_link(registration, next)
     except ConfigurationError as error:

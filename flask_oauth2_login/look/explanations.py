@@ -42,7 +42,8 @@ _CANCELLED = N_("You are not signed in, and nothing has changed.")
 _UNUSABLE = N_("%(provider)s sent no answer that we could use. Please start again.")
 _UNPROVEN = N_("%(provider)s sent details about you that could not be verified.")
 _OTHER_ISSUER = N_("Another sign-in service answered than the one that was asked.")
-_REFUSED = N_("%(provider)s refused the sign-in (%(code)s).")
+#: The sentence for a refusal of the provider, which has an error code.
+REFUSED = N_("%(provider)s refused the sign-in (%(code)s).")
 _STORE_DOWN = N_("This site can't look up who is signed in. Please try again in a few minutes.")
 
 
@@ -91,7 +92,7 @@ def _find_text(error: OAuth2Error, default: str) -> str:
         return _OTHER_ISSUER
     if code in OWN_CODES:
         return _UNUSABLE
-    return default if code is None else _REFUSED
+    return default if code is None else REFUSED
 
 
 def _own_words(error: Exception) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 
-from ..protocol.errors import ProviderUnavailableError, TokenError
+from ..look.explanations import REFUSED
+from ..protocol.errors import AuthorizationError, ProviderUnavailableError, TokenError
 from ..protocol.pkce import code_challenge
 from ..protocol.refusal import Concern, find_concern
 from ..session.registration import Registration
@@ -16,16 +18,22 @@ from .attempt_key import key_params, pkce_verifier
 from .redirect_uri_hints import name_redirect_uri
 from .reports import config_keys, report
 
+log = logging.getLogger("flask_oauth2_login")
+
 
 def request_url(
     registration: Registration,
     attempt: Attempt,
     scopes: list[str],
     params: t.Mapping[str, t.Any],
+    *,
+    is_own: bool,
 ) -> str:
     """Return the URL that begins an attempt at the provider. The request may be pushed before.
 
     :param params: further parameters of the request.
+    :param is_own: True if what the attempt asks for is not from somebody else's link.
+    :raises AuthorizationError: the provider refused what somebody else's link asks for.
     :raises ProviderUnavailableError: the provider can't answer now, or can't be reached.
     :raises ProviderAnswerError: the provider refused the request, or its metadata can't be read.
     """
@@ -39,17 +47,24 @@ def request_url(
             **params,
         )
     except TokenError as refusal:
+        # The page offers another try, without what a link may have asked for in vain. It is not
+        # logged a second time then.
+        plain = login_url_of(registration, attempt.next)
+        request_scope().again_url = plain if attempt.requested else current_page()
         concern = find_concern(refusal)
         if concern is Concern.MOMENT:
             raise ProviderUnavailableError(refusal.message) from None
         if concern is Concern.CLIENT:
             hint = config_keys(registration)
+        elif attempt.requested and not is_own:
+            log.warning(
+                "%s: a link asks for what the provider refuses. %s", registration.log_name, refusal
+            )
+            raise AuthorizationError(
+                refusal.error, refusal.error_description, sentence=REFUSED
+            ) from None
         else:
             hint = name_redirect_uri(attempt.redirect_uri, is_refused="redirect" in refusal.message)
-        # The page offers another try, without what a link may have asked for in vain. It is not
-        # logged a second time then.
-        plain = login_url_of(registration, attempt.next)
-        request_scope().again_url = plain if attempt.requested else current_page()
         raise report(registration, refusal, hint) from None
 
 

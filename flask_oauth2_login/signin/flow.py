@@ -63,6 +63,7 @@ def begin(
     next: str | None = None,
     link: bool = False,
     params: t.Mapping[str, t.Any] | None = None,
+    is_own: bool = False,
 ) -> Response:
     """Redirect the browser to the provider: RFC 6749, section 4.1.1.
 
@@ -70,6 +71,9 @@ def begin(
     :param link: True to add the account to the person who is signed in.
     :param params: parameters for the provider, in addition to those that the developer sets for
         every sign-in and to the scopes that are already granted.
+    :param is_own: True if this app has made the link with ``params``.
+    :raises AuthorizationError: the request is pushed, and the provider refused what somebody else's
+        link asks for.
     :raises ConfigurationError: a demand needs ID tokens, and the login has none.
     :raises ProviderError: the request is pushed, and the provider refused it or can't be reached;
         or the metadata can't be fetched.
@@ -87,7 +91,7 @@ def begin(
     warn_of_unread_proxy(registration, uri)
     tell_once(registration, uri)
     attempt = begin_attempt(registration, next, scopes, requested, owner, uri)
-    return redirect_to(request_url(registration, attempt, scopes, request_params))
+    return redirect_to(request_url(registration, attempt, scopes, request_params, is_own=is_own))
 
 
 def finish(registration: Registration, response: t.Mapping[str, str]) -> Response:

@@ -225,17 +225,40 @@ def test_any_other_refusal_names_its_cause_and_the_redirect_uri(
     assert "Register" not in line
 
 
+@pytest.mark.security("A12")
+@pytest.mark.parametrize("query", ["prompt=nonsense", "login_hint=%00x", "ui_locales=%3Cb%3E"])
 def test_whoever_follows_a_link_that_is_refused_can_sign_in_without_it(
-    pushing: Browser, provider: Provider
+    pushing: Browser, provider: Provider, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    name = query.partition("=")[0]
+
     def refuse(request: Request) -> Answer | None:
-        return Answer(400, {"error": "invalid_request"}) if "prompt" in request.form else None
+        return Answer(400, {"error": "invalid_request"}) if name in request.form else None
 
     provider.on("/par", refuse)
-    page = pushing.get("/login?next=/me&prompt=nonsense")
-    assert page.status_code == 502
+    page = pushing.get(f"/login?next=/me&{query}", site="cross-site")
+    assert page.status_code == 400
+    assert "refused the sign-in (invalid_request)" in page.text
     assert 'href="/login?next=/me"' in page.text
+    (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert record.levelno == logging.WARNING
+    assert "a link asks for what the provider refuses" in record.getMessage()
     assert pushing.sign_in("/login?next=/me").headers["Location"] == "/me"
+
+
+def test_a_link_of_the_apps_own_that_is_refused_is_told_to_the_developer(
+    provider: Provider, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(OAuth2Login(of_kind("endpoints", provider)))
+    with app.test_request_context():
+        link = login_url(audience="nonsense")
+    provider.on("/par", Answer(400, {"error": "invalid_request"}))
+    page = Browser(app, provider).get(link)
+    assert page.status_code == 502
+    assert 'href="/login"' in page.text
+    assert [each.levelname for each in caplog.records if each.levelno >= logging.WARNING] == [
+        "ERROR"
+    ]
 
 
 def test_a_client_that_is_refused_is_told_to_the_developer(

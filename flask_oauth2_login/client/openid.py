@@ -128,7 +128,8 @@ class OpenIDConnect(ClientRegistration):
         if decryption_key is not None:
             from ..protocol.encryption import read_decryption_keys
 
-            self.decryption_keys = read_decryption_keys("decryption_key", decryption_key)
+            taken = {key.kid for key in self.private_key}
+            self.decryption_keys = read_decryption_keys("decryption_key", decryption_key, taken)
         self._unsent = userinfo.UnsentClaims()
 
     def __repr__(self) -> str:

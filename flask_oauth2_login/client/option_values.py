@@ -229,16 +229,18 @@ def dpop_key(name: str, given: t.Any) -> bool | DPoPKey:
 
 
 def private_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:
-    """Return the private keys of an option; an empty tuple for None.
+    """Return the private keys of an option, which signs; an empty tuple for None.
 
-    :raises ConfigurationError: a key can't be read.
+    :raises ConfigurationError: a key can't be read, or can't sign.
     """
     if given is None or given == ():
         return ()
     # Imported here, because few logins have keys.
-    from ..protocol.private_keys import read_private_keys
+    from ..protocol.private_keys import find_signer, read_private_keys
 
-    return read_private_keys(name, given)
+    keys = read_private_keys(name, given)
+    find_signer(name, keys, None)
+    return keys
 
 
 def audience(name: str, given: str | None) -> str | None:

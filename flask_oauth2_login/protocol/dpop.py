@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import ECKey
 
 from . import base64url
-from .errors import ConfigurationError
 from .nonces import Nonces
-from .private_keys import PrivateKey, encode_members, read_private_keys, sign_encoded
+from .private_keys import PrivateKey, encode_members, find_signer, read_private_keys, sign_encoded
 from .www_authenticate import find_challenge
 
 if t.TYPE_CHECKING:
@@ -113,10 +112,7 @@ def read_own_key(name: str, given: t.Any) -> DPoPKey:
     if isinstance(given, DPoPKey):
         return given
     key = read_private_keys(name, given)[0]
-    if key.use == "enc":
-        raise ConfigurationError(
-            f"{name} has a key for encryption: give it one for signatures.", row="private-key"
-        )
+    find_signer(name, [key], None)
     return DPoPKey(own=key)
 
 

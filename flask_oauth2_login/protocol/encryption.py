@@ -36,14 +36,24 @@ _REGISTRY = JWERegistry(algorithms=[*ALGORITHMS, *CONTENT_ALGORITHMS], strict_ch
 _REGISTRY.max_ciphertext_length = MAX_LENGTH
 
 
-def read_decryption_keys(name: str, given: t.Any) -> tuple[PrivateKey, ...]:
+def read_decryption_keys(
+    name: str, given: t.Any, taken: t.Collection[str] = ()
+) -> tuple[PrivateKey, ...]:
     """Return the private keys that tokens are decrypted with, in their order.
 
     :param name: the option that has them, for the errors.
     :param given: see :func:`read_private_keys`.
-    :raises ConfigurationError: a key can't be read, or can't decrypt.
+    :param taken: the names of the client's keys for signatures.
+    :raises ConfigurationError: a key can't be read, can't decrypt, or is one that signs.
     """
-    return tuple(_for_decryption(name, key) for key in read_private_keys(name, given))
+    keys = read_private_keys(name, given)
+    if kid := next((key.kid for key in keys if key.kid in taken), None):
+        # In the client's key set, a name means one key: RFC 7517, section 4.5.
+        raise ConfigurationError(
+            f"{name} has a key of private_key, {kid!r}: give it another key, with another name.",
+            row="decryption-key",
+        )
+    return tuple(_for_decryption(name, key) for key in keys)
 
 
 def _for_decryption(name: str, key: PrivateKey) -> PrivateKey:

@@ -102,11 +102,18 @@ def find_signer(
     :param accepted: the algorithms that the provider accepts; None if it does not say it. An RSA
         key without an ``alg`` then signs by RS256, which all providers should accept: OpenID
         Connect Core 1.0, section 15.1.
-    :raises ConfigurationError: none of the keys can sign by one of them.
+    :raises ConfigurationError: none of the keys can sign by one of them, or one is of a type that
+        never signs.
     """
     can: list[str] = []
     for key in keys:
-        if key.use == "enc" or not key.algorithms:
+        if not key.algorithms:
+            raise ConfigurationError(
+                f"{name} has a key that can't sign, {key.kid!r}: give one for encryption to"
+                " decryption_key.",
+                row="private-key",
+            )
+        if key.use == "enc":
             continue
         if accepted is None:
             return key, "RS256" if "RS256" in key.algorithms else key.algorithms[0]
@@ -115,7 +122,7 @@ def find_signer(
         can += key.algorithms
     if not can:
         raise ConfigurationError(
-            f"{name} has no key that can sign: make one of another type.", row="private-key"
+            f"{name} has keys for encryption alone: make one for signatures.", row="private-key"
         )
     raise ConfigurationError(
         f"{name} has keys for {', '.join(can)}, and the provider accepts"
@@ -291,7 +298,7 @@ def _checked(name: str, key: Key, jwk: t.Mapping[str, t.Any]) -> PrivateKey:
     kid = jwk.get("kid")
     return PrivateKey(
         kid if isinstance(kid, str) and kid else key.thumbprint(),
-        (algorithm,) if algorithm in KINDS else fitting,
+        (algorithm,) if algorithm in KINDS else () if "alg" in jwk else fitting,
         t.cast("str | None", jwk.get("use")),
         key,
     )

@@ -190,3 +190,25 @@ def test_the_provider_fetches_the_public_keys(encrypted_sso: SSO) -> None:
 def test_a_wrong_key_is_refused_at_once(provider: Provider) -> None:
     with pytest.raises(ConfigurationError, match="decryption_key has a public key"):
         make_openid_client(provider, decryption_key=KEY.as_dict(private=False))
+
+
+@pytest.mark.security("F7")
+def test_a_key_that_signs_does_not_decrypt(provider: Provider) -> None:
+    own = KEY.as_dict(private=True)
+    for other in (own, {**make_encryption_key().as_dict(private=True), "kid": KEY.thumbprint()}):
+        with pytest.raises(ConfigurationError, match="has a key of private_key"):
+            make_openid_client(provider, private_key=own, decryption_key=other)
+
+
+@pytest.mark.parametrize("option", ["private_key", "dpop"])
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [("X25519", {}), ("P-256", {"use": "enc"}), ("P-256", {"alg": "ECDH-ES"})],
+    ids=["type", "use", "alg"],
+)
+def test_a_key_for_encryption_does_not_sign(
+    provider: Provider, option: str, kind: str, members: dict[str, t.Any]
+) -> None:
+    key = make_encryption_key(kind).as_dict(private=True)
+    with pytest.raises(ConfigurationError, match=f"^{option} has (a key that|keys for encryption)"):
+        make_openid_client(provider, **{option: {**key, **members}})

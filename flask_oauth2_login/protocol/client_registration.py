@@ -39,9 +39,13 @@ class RegisteredClient(dict[str, t.Any]):
     """
 
     def __repr__(self) -> str:
-        return f"<RegisteredClient {self['client_id']!r} with {names_of(self)}>"
+        return f"<RegisteredClient {self.get('client_id')!r} with {names_of(self)}>"
 
     __str__ = __repr__
+
+    def copy(self) -> RegisteredClient:
+        """Return a copy, whose repr shows no secrets either."""
+        return RegisteredClient(self)
 
 
 def register_client(

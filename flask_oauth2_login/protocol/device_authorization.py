@@ -20,6 +20,8 @@ GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL = 5.0
 #: The fewest seconds between two questions, whatever the provider says.
 MIN_INTERVAL = 1.0
+#: The most seconds that a sign-in may take, whatever the provider says.
+MOST_SECONDS = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,4 +100,4 @@ def _text(members: t.Mapping[str, t.Any], name: str) -> str | None:
 
 def _seconds(value: t.Any) -> float | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value < math.inf else None
+    return min(float(value), MOST_SECONDS) if is_number and 0 <= value < math.inf else None

@@ -72,8 +72,10 @@ def test_the_repr_has_no_secrets(provider: Provider, caplog: pytest.LogCaptureFi
     for secret in (
         client["client_secret"], client["registration_access_token"], "the-initial-token",
     ):  # fmt: skip
-        assert secret not in f"{client!r} {client} {caplog.text}"
+        assert secret not in f"{client!r} {client} {client.copy()} {caplog.text}"
     assert client["client_id"] in repr(client)
+    del client["client_id"]
+    assert repr(client).startswith("<RegisteredClient None with")
 
 
 @pytest.mark.security("B4")

@@ -117,8 +117,8 @@ def begin(provider: Provider, given: Answer) -> tuple[list[str], list[float]]:
             "To sign in, open https://sso.example/device and enter the code ABCD.",
         ),
         (
-            {"user_code": "\x1b[2JAB\nCD"},
-            "To sign in, open https://sso.example/enter and enter the code  [2JAB CD.",
+            {"user_code": "\x1b[2JAB\nCD", "verification_uri": "https://sso.example/\x9b2J\u202e"},
+            "To sign in, open https://sso.example/ 2J  and enter the code  [2JAB CD.",
         ),
     ],
     ids=["uri", "complete", "Google", "controls"],
@@ -140,6 +140,16 @@ def test_the_provider_says_how_often_to_ask(
     assert begin(provider, answer(interval=interval))[1] == [seconds]
 
 
+@pytest.mark.parametrize("interval", [1e18, 86_399])
+def test_a_sign_in_takes_a_day_at_most(provider: Provider, interval: float) -> None:
+    waits: list[float] = []
+    provider.on("/device", answer(expires_in=1e300, interval=interval))
+    provider.on("/token", Answer(400, {"error": "slow_down"}))
+    with pytest.raises(AuthorizationError, match="in time"):
+        make_plain_client(provider).device_login(lambda _: None, wait=waits.append)
+    assert waits == [interval for _ in provider.calls("/token")]
+
+
 @pytest.mark.security("B3")
 @pytest.mark.parametrize(
     "given",
@@ -151,10 +161,22 @@ def test_the_provider_says_how_often_to_ask(
         answer(verification_uri="javascript:alert(1)"),
         answer(verification_uri_complete="http://evil.example/"),
         answer(expires_in="soon"),
+        answer(expires_in=-1),
         Answer(200, "<html>"),
         Answer(404, {"message": "no"}),
     ],
-    ids=["code", "user code", "uri", "http", "script", "complete", "time", "HTML", "404"],
+    ids=[
+        "code",
+        "user code",
+        "uri",
+        "http",
+        "script",
+        "complete",
+        "time",
+        "past",
+        "HTML",
+        "404",
+    ],
 )
 def test_nonsense_is_told_before_anybody_is_prompted(provider: Provider, given: Answer) -> None:
     provider.on("/device", given)

@@ -27,7 +27,9 @@ def find_app(ctx: click.Context) -> Flask | None:
         return info.load_app()
     except Exception as error:  # the app's own code may raise anything
         if info.app_import_path:
-            tell(f"The app can't be loaded, so what is shown does without it. {error}\n")
+            # The text of a KeyError is a name alone.
+            text = f"{type(error).__name__}: {error}"
+            tell(f"The app can't be loaded, so what is shown does without it. {text}\n")
         return None
 
 

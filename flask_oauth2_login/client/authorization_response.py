@@ -52,7 +52,7 @@ class AuthorizationResponse(AuthorizationEndpoint):
 
             answer = handler.validate_response(request.args["response"])
             if answer.get("state") == session.pop("state"):
-                token = handler.get_token(answer["code"], code_verifier=…)
+                token = handler.get_token(answer["code"], code_verifier=verifier)
 
         :param response: the parameter ``response``.
         :returns: ``code`` or ``error``, ``state``, and what else the provider signed.

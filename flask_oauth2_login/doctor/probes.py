@@ -36,28 +36,39 @@ _TAGS = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | r
 
 
 def probe_client(app: Flask, registration: Registration) -> Findings:
-    """Ask whether the client's id and secret are accepted, by a token request with a made-up code.
+    """Ask whether the client is accepted, by a token request with a made-up code.
 
     RFC 6749, section 5.2: ``invalid_client`` refuses the client, ``invalid_grant`` the code only.
     """
+    secret = _credential(registration)
     answer, words = _ask_by_push(app, registration)
     if answer == "can't be told":
         answer, words = _ask_with_code(app, registration)
     yield Finding(
         _LEVELS[answer],
         "client",
-        f"Client id and secret: {answer}.{f' {words}' if words else ''}",
+        f"Client id and {secret}: {answer}.{f' {words}' if words else ''}",
         {
-            "refused": "Each sign-in fails when the code is exchanged for a token.",
+            "refused": "Each sign-in fails.",
             "can't be told": "The provider's answer to a made-up code says nothing of the client.",
         }.get(answer, ""),
         {
-            "refused": "Copy id and secret from the registration once more, and look which way of"
-            " authenticating the client (client_auth) is set there.",
+            "refused": f"Compare id and {secret} with the registration once more, and look which"
+            " way of authenticating the client (client_auth) is set there.",
             "can't be told": "Sign in once, to see it.",
         }.get(answer, ""),
         registration.name,
     )
+
+
+def _credential(registration: Registration) -> str:
+    """Return the word for what the client authenticates with."""
+    method = registration.handler.client_auth_name
+    return {
+        "private_key_jwt": "key",
+        "tls_client_auth": "certificate",
+        "self_signed_tls_client_auth": "certificate",
+    }.get(method, "secret")
 
 
 def _ask_by_push(app: Flask, registration: Registration) -> tuple[str, str]:

@@ -75,7 +75,8 @@ def parse(token: t.Any, verifier: Verifier) -> tuple[Claims, Claims]:
     if not isinstance(alg, str) or alg not in verifier.algorithms or alg not in (*KINDS, *HMACS):
         raise UnusableIDTokenError(
             f"its algorithm {str(alg)[:20]!r} is not expected of this provider, but"
-            f" {', '.join(verifier.algorithms)}: name it in the option algorithms=[…]",
+            f" {', '.join(verifier.algorithms)}: choose one of these where the client is"
+            " registered, or name it in the option algorithms=[…]",
             row="algorithm",
         )
     kid = header.get("kid")

@@ -427,7 +427,7 @@ def test_a_client_with_a_key_is_told_where_its_public_key_is(
     assert "https://app.example/jwks.json" in note["what"]
     signs = found[Found("ok", "client-auth")]
     assert "signs its assertions by ES256, with the key " in signs["what"]
-    assert Found("ok", "client") in found
+    assert found[Found("ok", "client")]["what"] == "Client id and key: accepted."
     # There is no such host.
     assert "can't be read from here" in found[Found("unknown", "client-keys")]["what"]
 
@@ -446,6 +446,16 @@ def test_the_keys_that_are_served_are_compared(
     app = make_sso(provider, make_app, redirect_uri=f"{provider.url}/callback", **options)
     assert Found(expected, "client-keys") in ask(app)
     assert len(provider.calls("/jwks.json")) == 1
+
+
+def test_a_client_whose_key_is_refused_is_told_to_compare_the_key(
+    make_provider: MakeProvider, make_app: MakeApp
+) -> None:
+    provider, options = with_key(make_provider, client_keys=[])
+    refused = ask(make_sso(provider, make_app, **options))[Found("error", "client")]
+    assert refused["what"].startswith("Client id and key: refused. ")
+    assert "jwks.json" in refused["what"]
+    assert "secret" not in refused["fix"]
 
 
 def test_a_provider_without_the_method_or_the_algorithm_is_told(

@@ -76,7 +76,9 @@ def credential_keys(name: str) -> tuple[str, str]:
 def is_secret_needed(preset: Preset) -> bool:
     """Return True if a provider's client has a secret, because it has nothing else to show."""
     has_none = preset.get("client_auth") in ("none", "private_key_jwt", *TLS_METHODS)
-    return not (has_none or "signed_secret" in preset or preset.get("private_key"))
+    # A profile forbids a secret.
+    has_other = any(preset.get(name) for name in ("signed_secret", "private_key", "profile"))
+    return not (has_none or has_other)
 
 
 def _refuse_missing_key(name: str, preset: Preset) -> None:

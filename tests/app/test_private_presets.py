@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -110,6 +111,14 @@ def test_a_preset_without_an_issuer_and_endpoints_is_told() -> None:
 def test_credentials_have_keys_of_their_own() -> None:
     with pytest.raises(ConfigurationError, match=r"into app\.config\['SSO_CLIENT_SECRET'\]"):
         register({"issuer": SITE}, {"client_secret": "the-secret"})
+
+
+def test_a_profile_needs_a_key_or_a_certificate_in_place_of_a_secret(tmp_path: Path) -> None:
+    row = {"issuer": SITE, "profile": "fapi2"}
+    (tmp_path / "client.pem").touch()
+    register({**row, "cert": str(tmp_path / "client.pem")}, SSO_CLIENT_SECRET="")
+    with pytest.raises(ConfigurationError, match=r"private_key=…, which .* or cert=…"):
+        register(row, SSO_CLIENT_SECRET="")
 
 
 @pytest.mark.security("B2")

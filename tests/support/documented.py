@@ -35,6 +35,7 @@ from flask_oauth2_login.providers.rows import find_row
 from . import ROOT
 from .handlers import make_handler
 from .provider import Browser, Provider
+from .provider.tls import write_files
 
 #: The presets without ID tokens that have a place at the provider of the tests.
 WITHOUT_ID_TOKENS = ("github", "discord")
@@ -89,11 +90,14 @@ class Readers:
     """The readers of a page, who run its blocks.
 
     They have an app, with a login at GitHub where they are signed in unless the block registers
-    logins itself; the names of Flask and of this package; a handler, a store, and a queue of jobs.
+    logins itself; the names of Flask and of this package; a handler, a store, and a queue of jobs;
+    a client's keys and certificate.
     """
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         self._provider, self._folder = provider, folder
+        # The client's certificate.
+        write_files(folder)
         self._numbers = itertools.count()
         self._executor = ThreadPoolExecutor(1)
         self._names: dict[str, t.Any] = {
@@ -194,10 +198,13 @@ def _settings(provider: Provider, code: str) -> dict[str, t.Any]:
     openid = {"issuer": provider.issuer, "api_url": provider.api_url}
     presets: dict[str, t.Any] = {}
     settings: dict[str, t.Any] = {"SECRET_KEY": "a secret", "OAUTH2_LOGIN_PROVIDERS": presets}
+    for name in ("SSO_PRIVATE_KEY", "SSO_OLD_PRIVATE_KEY", "SSO_DECRYPTION_KEY"):
+        settings[name] = ECKey.generate_key("P-256").as_pem(private=True).decode()
     for found in _PRESET.finditer(code):
         name, key = found[1], found[1].upper()
         settings[f"{key}_CLIENT_ID"] = provider.client_id
-        settings[f"{key}_CLIENT_SECRET"] = provider.client_secret
+        if '"profile"' not in code:
+            settings[f"{key}_CLIENT_SECRET"] = provider.client_secret
         row = find_row(name) or {}
         if "signed_secret" in row:
             # It stays where it is, because its client has a key and no secret.

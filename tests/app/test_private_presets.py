@@ -114,11 +114,14 @@ def test_credentials_have_keys_of_their_own() -> None:
 
 
 def test_a_profile_needs_a_key_or_a_certificate_in_place_of_a_secret(tmp_path: Path) -> None:
-    row = {"issuer": SITE, "profile": "fapi2"}
-    (tmp_path / "client.pem").touch()
-    register({**row, "cert": str(tmp_path / "client.pem")}, SSO_CLIENT_SECRET="")
+    row: dict[str, str] = {"issuer": SITE, "profile": "fapi2"}
+    rows = {"bank": row}
     with pytest.raises(ConfigurationError, match=r"private_key=…, which .* or cert=…"):
-        register(row, SSO_CLIENT_SECRET="")
+        register({}, name="bank", OAUTH2_LOGIN_PROVIDERS=rows, BANK_CLIENT_ID="the-client")
+    certificate = tmp_path / "client.pem"
+    certificate.touch()
+    row["cert"] = str(certificate)
+    register({}, name="bank", OAUTH2_LOGIN_PROVIDERS=rows, BANK_CLIENT_ID="the-client")
 
 
 @pytest.mark.security("B2")

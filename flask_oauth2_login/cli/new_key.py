@@ -57,8 +57,8 @@ def new_key(ctx: click.Context, name: str, alg: str, file: Path | None) -> None:
         tell(f"A handler of your own takes it as private_key={value}.")
     if isinstance(login, Registration) and login.handler.private_key:
         tell(
-            "The login has a key already: give both, the new one first, until the provider knows"
-            " the new one and what the old one signed has expired."
+            "The login has a key already: give both, the new one first, in a list. Remove the old"
+            " one an hour after the provider has fetched the new one."
         )
     (own,) = read_private_keys(name, key)
     tell("\nEnter at the provider, as the client's JWKS URI:")

@@ -136,12 +136,12 @@ class AuthorizationEndpoint(TokenEndpoint):
     def _check_requests(self) -> None:
         """Check the options of authorization requests.
 
-        :raises ConfigurationError: an option lacks another one.
+        :raises ConfigurationError: an option needs another one, which is missing.
         """
         if self.par and not self.par_url and self.issuer is None:
             raise ConfigurationError(
-                "par=True pushes authorization requests, and it is not known where to: add"
-                " par_url=…, or issuer=…, whose metadata have it.",
+                "par=True pushes authorization requests, which needs their endpoint: add par_url=…,"
+                " or issuer=…, whose metadata have it.",
                 row="pushed-request",
             )
 
@@ -160,9 +160,9 @@ class AuthorizationEndpoint(TokenEndpoint):
         refuse_signed_mode("authorize_params", self.authorize_params)
 
     def _check_profile(self) -> None:
-        """Check what a profile forbids of keys, and of a redirect URI that is known already.
+        """Check the keys by the profile, and the redirect URI if it is known already.
 
-        :raises ConfigurationError: it forbids one of them.
+        :raises ConfigurationError: the profile forbids one of them.
         """
         self._require_https(self.redirect_uri)
         if self.private_key:
@@ -170,8 +170,8 @@ class AuthorizationEndpoint(TokenEndpoint):
         own = self.own_dpop_key
         if own is not None and own.private.algorithms[0] not in FAPI_ALGORITHMS:
             raise ConfigurationError(
-                f"profile={self.profile!r} has proofs by {', '.join(FAPI_ALGORITHMS)}, and the key"
-                f" of dpop= is for {own.private.algorithms[0]}: give it another key, or True.",
+                f"profile={self.profile!r} allows proofs by {', '.join(FAPI_ALGORITHMS)}, and the"
+                f" key of dpop= signs by {own.private.algorithms[0]}: give it another, or True.",
                 row="profile",
             )
 

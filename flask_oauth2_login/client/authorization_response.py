@@ -131,5 +131,5 @@ def _rejected(error: IDTokenError) -> AuthorizationError:
     return AuthorizationError(
         "invalid_response",
         "the signed answer can't be accepted; start again",
-        detail=f"Of the JWT in response= holds: {error.error_description}.",
+        detail=f"About the JWT in response=: {error.error_description}.",
     )

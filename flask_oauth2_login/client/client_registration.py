@@ -64,7 +64,7 @@ class ClientRegistration(Verification):
         """
         from ..protocol.client_registration import register_client
 
-        # Only to find the endpoint: a handler needs some client.
+        # This handler only finds the endpoint, so its client does not matter.
         asking: t.Any = cls
         handler: ClientRegistration = asking(
             "none", None, issuer, http_hosts=http_hosts, timeout=timeout, verify=verify
@@ -94,7 +94,7 @@ class ClientRegistration(Verification):
 
 def _default_metadata(document: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the metadata of a client that signs people in, as far as the provider supports it."""
-    # As a handler authenticates that is not told otherwise.
+    # By default, a handler authenticates so.
     methods = document.get("token_endpoint_auth_methods_supported")
     is_listed = isinstance(methods, list) and "client_secret_basic" not in methods
     grants = document.get("grant_types_supported")

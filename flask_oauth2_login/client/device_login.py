@@ -42,9 +42,9 @@ class DeviceLogin(AuthorizationResponse):
             token = sso.device_login(scope="openid email")
             print(f"Hello, {token.identity.name}.")
 
-        It returns when the person has consented, and asks the provider until then. Only show the
-        prompt to whoever runs the program: a person who is talked into entering somebody else's
-        code gives away their own account (section 5.4).
+        It asks the provider again and again, and returns when the person has consented. Show the
+        prompt only to whoever runs the program: a person who is talked into entering somebody
+        else's code gives access to their own account (section 5.4).
 
         :param on_prompt: called once with the sentence that says what to open and to enter.
         :param scope: scopes as a string with spaces between them, or as an iterable.

@@ -145,7 +145,7 @@ class Endpoints(Options):
 
     @property
     def _is_below_issuer(self) -> bool:
-        """True if relative URLs of the API are appended to an issuer, for want of ``api_url``."""
+        """True if there is no ``api_url``, so relative URLs are appended to an issuer."""
         return False
 
     @property

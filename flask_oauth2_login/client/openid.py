@@ -68,7 +68,7 @@ class OpenIDConnect(ClientRegistration):
     :param nonce: False sends no nonce, for a provider that does not put it into the ID token.
     :param decryption_key: the private key that encrypted ID tokens, UserInfo and logout tokens are
         decrypted with, as PEM, JWK or JWK set, or the path of a file with one; several as a list.
-        Those that are signed alone are accepted, too, because only the signature counts.
+        Tokens that are signed and not encrypted are accepted too.
     :param options: the options of :class:`OAuth2`. ``userinfo_url`` and ``revoke_url`` are used in
         place of the metadata's.
     :raises ConfigurationError: a parameter or an option is wrong. The text says how to correct it.

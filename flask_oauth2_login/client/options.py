@@ -154,8 +154,8 @@ class Options:
     #: person's tokens, those of other browsers too.
     revoke: bool = True
     #: Push each authorization request to the provider first, with the client's authentication (RFC
-    #: 9126). The browser then carries its name alone. By default it is pushed if the metadata say
-    #: that the provider requires it.
+    #: 9126). The browser then carries only the name of the request. By default it is pushed if the
+    #: metadata say that the provider requires it.
     par: bool | None = None
     #: The endpoint that requests are pushed to: a path below ``site``, or an absolute URL.
     par_url: str | None = None
@@ -179,13 +179,13 @@ class Options:
     #: 8705, with ``cert``), ``"none"``, or a function that changes a :class:`TokenRequest`.
     client_auth: ClientAuth | None = field(default=None, metadata=checked_by(_client_auth))
     #: The client's private key: as PEM, as a JWK or a JWK set (a dictionary, or JSON), the path of
-    #: a file with one of these, or a list of them. Of several the first signs. The login serves
-    #: all of their public keys at ``<url_prefix>/jwks.json``.
+    #: a file with one of these, or a list of them. Of several, the first signs that the provider
+    #: accepts. The login serves the public keys of all at ``<url_prefix>/jwks.json``.
     private_key: tuple[PrivateKey, ...] = field(default=(), metadata=checked_by(private_keys))
     #: The algorithm of the client's assertions, such as ``"PS256"``. By default it is the ``alg``
-    #: of a JWK; else the first of ES256, EdDSA, PS256 and RS256 that the key can and the metadata
-    #: name (``token_endpoint_auth_signing_alg_values_supported``). For an RSA key without such
-    #: metadata, it is RS256.
+    #: of a JWK; else the first of ES256, EdDSA, PS256 and RS256 that the key can sign by and the
+    #: metadata name (``token_endpoint_auth_signing_alg_values_supported``). For an RSA key without
+    #: such metadata, it is RS256.
     assertion_algorithm: str | None = field(
         default=None, metadata=checked_by(_choice(None, *KINDS))
     )

@@ -1,7 +1,7 @@
 """Profiles: the FAPI 2.0 Security Profile, and FAPI 2.0 Message Signing, in one word.
 
-A profile sets a handler's options, and refuses those that it forbids. What has to hold of each
-answer is checked where the answer is read, by the handler's attribute ``profile``.
+A profile sets a handler's options, and refuses those that it forbids. Each answer is
+checked where it is read, by the handler's attribute ``profile``.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def apply_profile(
     if given.get("verify") is False:
         refuse("forbids verify=False. For an authority of your own: verify='ca.pem'.")
     if given.get("assertion_audience", issuer) != issuer:
-        refuse("has assertions for the issuer alone: leave out assertion_audience.")
+        refuse("allows assertions for the issuer only: leave out assertion_audience.")
     algorithm = given.get("assertion_algorithm")
     if algorithm is not None and algorithm not in FAPI_ALGORITHMS:
-        refuse(f"forbids assertion_algorithm={algorithm!r}. It has {_listed(FAPI_ALGORITHMS)}.")
+        refuse(f"forbids assertion_algorithm={algorithm!r}. It allows {_listed(FAPI_ALGORITHMS)}.")
     has_key, has_cert = "private_key" in given, "cert" in given
     if not (has_key or has_cert):
         refuse(
@@ -81,7 +81,7 @@ def apply_profile(
     method = given.get("client_auth", default)
     if method not in _METHODS:
         name = repr(method) if isinstance(method, str) else "a function"
-        refuse(f"forbids client_auth={name}. It has {_listed(_METHODS)}.")
+        refuse(f"forbids client_auth={name}. It allows {_listed(_METHODS)}.")
     if given.get("dpop") is False and not has_cert:
         refuse(
             "binds tokens to a key: leave out dpop=False, or bind them to a certificate, cert=…."
@@ -93,7 +93,9 @@ def apply_profile(
         if given.get("jar") is False:
             refuse("signs authorization requests: leave out jar=False.")
         if given.get("response_mode", "jwt") not in _SIGNED_MODES:
-            refuse(f"has signed answers alone: response_mode is {_listed(_SIGNED_MODES)}.")
+            refuse(
+                f"accepts signed answers only: response_mode is one of {_listed(_SIGNED_MODES)}."
+            )
         changed |= {"jar": True, "response_mode": given.get("response_mode", "jwt")}
     return {**options, **changed}
 

@@ -122,7 +122,7 @@ class ResourceServer:
     def prover_for(self, token: Token) -> Prover | None:
         """Return what makes the proofs of requests with a token; None if it needs none.
 
-        :raises LoginRequired: the token is bound to a key that is not here.
+        :raises LoginRequired: the token is bound to a key that is missing.
         """
         if not token.is_dpop:
             return None
@@ -130,11 +130,11 @@ class ResourceServer:
 
         key = token.dpop_key or self.dpop_key
         if key is None:
-            raise LoginRequired("The token of this login is bound to a key that is not here.")
+            raise LoginRequired("The token of this login is bound to a key that is missing.")
         return Prover(key, self.nonces)
 
     def remove_routing_headers(self, request: requests.PreparedRequest) -> None:
-        """Remove headers that could lead a request elsewhere, but for those of the handler."""
+        """Remove headers that could lead a request elsewhere, except those of the handler."""
         own = {name.lower() for name in self.headers}
         for name in [name for name in request.headers if name.lower() in _ROUTING_HEADERS - own]:
             del request.headers[name]

@@ -26,9 +26,10 @@ class ResourceSessions(requests.Session):
             reports = current_oauth_session.for_resource("https://reports.example/api", "read")
             reports.get("/monthly").json()
 
-        The token is kept, sealed, until it expires, for all requests of this login; then the
-        login's token is exchanged anew, once for any number of requests at the same time. It is
-        not used after the login has ended, and not revoked then.
+        The token is kept, sealed, for all requests of this login. When it has expired, the login's
+        token is exchanged again, once for any number of simultaneous requests. The token is not
+        used after the login has ended, but it is not revoked. If the provider refuses the exchange,
+        the requests of the session raise a :exc:`TokenError`.
 
         :param url: where the API is, and the name by which the provider knows it (the parameter
             ``resource``). The token is sent to its origin only. Relative URLs of requests are
@@ -37,8 +38,6 @@ class ResourceSessions(requests.Session):
         :param params: more parameters of the exchange, such as ``audience`` for a provider that has
             names of its own for APIs. They replace defaults of the same name; None removes one.
         :raises ConfigurationError: the URL is not https, or this is not somebody's session.
-
-        The session's requests raise a :exc:`TokenError` if the provider refuses the exchange.
         """
         if self._exchange is None:
             raise ConfigurationError(

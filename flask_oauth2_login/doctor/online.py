@@ -126,7 +126,7 @@ def check_encryption(registration: Registration) -> Findings:
             "note",
             "encryption",
             "The provider does not say whether it encrypts ID tokens.",
-            "They may come signed alone, and are accepted so.",
+            "They may come signed and not encrypted, which is accepted.",
             "Ask the provider, or remove decryption_key.",
             name,
         )
@@ -158,7 +158,7 @@ def check_proofs(registration: Registration) -> Findings:
             "note",
             "dpop",
             "The provider does not say whether it binds tokens to a key.",
-            "Bearer tokens are used if it does not.",
+            "If it does not, it sends Bearer tokens.",
             "Ask the provider, or remove dpop.",
             name,
         )

@@ -33,7 +33,7 @@ class DeviceAuthorization:
     user_code: str
     #: Where they type it in.
     verification_uri: str
-    #: Where they need not type it in, or None.
+    #: Where it is filled in already; None if there is no such page.
     verification_uri_complete: str | None
     #: The seconds in which they have to do it.
     expires_in: float

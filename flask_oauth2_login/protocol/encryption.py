@@ -92,7 +92,7 @@ def decrypt(token: str, keys: t.Sequence[PrivateKey]) -> str:
     if not keys:
         raise UnusableIDTokenError(
             "it is encrypted: give the private key for it in the option decryption_key=…, or have"
-            " the provider send it signed alone"
+            " the provider sign it without encrypting it"
         )
     if len(token) > MAX_LENGTH:
         raise IDTokenError(f"it is encrypted, and longer than {MAX_LENGTH} characters")

@@ -14,7 +14,7 @@ from .fork_safe import PerProcess
 MOST = 100
 #: The seconds after which a process asks the others of its machine for a newer nonce.
 ASK_SECONDS = 30.0
-#: The seconds in which a process tells the others one new nonce of an origin at the most.
+#: In this many seconds, a process tells the others at most one new nonce of an origin.
 TELL_SECONDS = 1.0
 
 # The characters of section 8.1, and no more than fit into a header twice.

@@ -155,7 +155,7 @@ def sign_encoded(key: PrivateKey, algorithm: str, signed: str) -> str:
     """
     native = t.cast(t.Any, key.key).private_key
     if algorithm == "ES256":
-        # Each API call of a bound token is signed, and joserfc takes twice as long: RFC 7518, 3.4.
+        # RFC 7518, section 3.4. Each call with a bound token is signed; joserfc takes twice as long.
         numbers = decode_dss_signature(native.sign(signed.encode(), _ES256))
         signature: bytes = b"".join(number.to_bytes(32, "big") for number in numbers)
     elif algorithm == "EdDSA":

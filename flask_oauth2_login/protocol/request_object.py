@@ -12,11 +12,11 @@ from .client_assertion import Sign
 TYPE = "oauth-authz-req+jwt"
 #: How long (s) a request object is valid. A browser carries it to the provider at once.
 LIFETIME = 300
-#: How long (s) it is valid before it is made, for a provider whose clock is behind.
+#: How long (s) before it was made it is valid already, for a provider whose clock is behind.
 EARLIER = 10
 
-# `sub` would let a request object pass for an assertion of the client, and one that is the whole
-# request contains no other: RFC 9101, sections 10.8 and 4.
+# With `sub`, a request object could pass for an assertion of the client: RFC 9101, section 10.8. A
+# request object is the whole request, so it names no other: section 4.
 _NEVER = frozenset({"sub", "request", "request_uri"})
 
 

@@ -26,10 +26,10 @@ def client_session(registration: Registration, scope: str) -> OAuth2Session:
 
 
 class FetchedToken(TokenSource):
-    """A token in the store that the app's processes share, and can be fetched again at any time.
+    """A token in the store that the app's processes share. It can be fetched again at any time.
 
     :param purpose: what it is for.
-    :param parts: what tells it from others for that purpose.
+    :param parts: what distinguishes it from others for that purpose.
     """
 
     def __init__(self, registration: Registration, purpose: str, *parts: str) -> None:

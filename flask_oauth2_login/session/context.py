@@ -25,9 +25,9 @@ this_app: t.Callable[[], Flask] = current_app._get_current_object  # type: ignor
 
 
 def session_attribute(context: t.Any) -> str:
-    """Return the attribute of a context with the session that doesn't mark it accessed.
+    """Return the name of a context's attribute that has the session.
 
-    That would add ``Vary: Cookie`` to the response.
+    To read it does not mark the session accessed, which would add ``Vary: Cookie`` to the response.
     """
     return "_session" if "_session" in context.__dict__ else "session"
 

@@ -51,7 +51,7 @@ def _with_refresh_token(token: Token, former: Token) -> Token:
     """Return a token with the refresh token of a former one."""
     kept = Token(token, refresh_token=former.refresh_token)
     if token.dpop_key is not None:
-        # The refresh token may be bound to the former key, to which the access token is not.
+        # The refresh token may be bound to the former key, but the access token is not.
         kept.dpop_key = former.dpop_key
         if token.is_dpop:
             kept["expires_at"] = 0

@@ -19,7 +19,7 @@ LIFETIME = 3600
 def share_nonces(extension: Extension, handler: OAuth2) -> None:
     """Let the processes of an app share the nonces that a provider and its API demand.
 
-    So a server that rotates them asks one process for the new one, and not each of them.
+    A server that changes its nonce then refuses one request of one process, not one of each.
     """
     if handler.dpop:
         handler.nonces.shared = SharedNonces(extension)

@@ -1,4 +1,4 @@
-"""The key of a login that is under way, to which its tokens are bound: DPoP, RFC 9449."""
+"""The key of a sign-in that is under way, to which its tokens are bound: DPoP, RFC 9449."""
 
 from __future__ import annotations
 

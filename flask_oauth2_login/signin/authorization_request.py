@@ -47,8 +47,8 @@ def request_url(
             **params,
         )
     except TokenError as refusal:
-        # The page offers another try, without what a link may have asked for in vain. It is not
-        # logged a second time then.
+        # The page offers another try, without the parameters of a link that may be to blame. Where
+        # this URL is set, the error's handler does not log the error a second time.
         plain = login_url_of(registration, attempt.next)
         request_scope().again_url = plain if attempt.requested else current_page()
         concern = find_concern(refusal)

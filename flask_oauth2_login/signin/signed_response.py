@@ -29,7 +29,7 @@ Response = t.Mapping[str, str]
 
 
 def read_any_response(registration: Registration) -> dict[str, str]:
-    """Return the response's parameters; of one that is to be signed, ``response`` alone.
+    """Return the response's parameters: if it must be signed, ``response`` only.
 
     :raises AuthorizationError: a parameter is not well-formed, or the response is not signed.
     """

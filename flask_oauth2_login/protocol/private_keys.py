@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 from joserfc.errors import JoseError
@@ -39,7 +37,6 @@ _NATIVE: tuple[tuple[type, type[Key]], ...] = (
 _PRIVATE_PEM = re.compile(
     r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----\s*", re.DOTALL
 )
-_ES256 = ECDSA(SHA256())
 _ALGORITHMS = JWSRegistry(algorithms=[alg for alg in KINDS if alg != "EdDSA"])
 
 #: The algorithms that signatures are made with, the preferred first. FAPI 2.0 allows PS256, ES256
@@ -153,14 +150,9 @@ def sign_encoded(key: PrivateKey, algorithm: str, signed: str) -> str:
 
     :param signed: both of them by :func:`encode_members`, with a dot between.
     """
-    native = t.cast(t.Any, key.key).private_key
-    if algorithm == "ES256":
-        # RFC 7518, section 3.4. Each call with a bound token is signed; joserfc takes twice as long.
-        numbers = decode_dss_signature(native.sign(signed.encode(), _ES256))
-        signature: bytes = b"".join(number.to_bytes(32, "big") for number in numbers)
-    elif algorithm == "EdDSA":
+    if algorithm == "EdDSA":
         # joserfc refuses this name, which RFC 9864 deprecates. FAPI 2.0 still demands it.
-        signature = native.sign(signed.encode())
+        signature: bytes = t.cast(t.Any, key.key).private_key.sign(signed.encode())
     else:
         signature = _ALGORITHMS.get_alg(algorithm).sign(signed.encode(), key.key)
     return f"{signed}.{base64url.encode(signature)}"

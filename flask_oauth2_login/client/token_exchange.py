@@ -16,6 +16,10 @@ from .resource_server import ResourceServer
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 #: The type of the token that is exchanged: RFC 8693, section 3.
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+#: Types of tokens that no API may get.
+_NOT_FOR_APIS = [
+    f"urn:ietf:params:oauth:token-type:{name}" for name in ("refresh_token", "id_token")
+]
 
 
 class TokenExchange(DeviceLogin):
@@ -53,6 +57,12 @@ class TokenExchange(DeviceLogin):
         exchanged = self._request_token(query, dpop_key=key)
         if exchanged is None:
             raise ProviderAnswerError("The provider's response to a token exchange is empty.")
+        issued = exchanged.get("issued_token_type")
+        if issued in _NOT_FOR_APIS and query.get("requested_token_type") != issued:
+            raise ProviderAnswerError(
+                f"The provider issued a token of the type {issued} in exchange, which no API may"
+                " get."
+            )
         return exchanged
 
     def resource_server_at(self, url: str) -> ResourceServer:

@@ -117,6 +117,7 @@ def test_the_browser_takes_two_parameters_along(
     assert "DPoP" in pushed.headers
 
 
+@pytest.mark.security("F4")
 @PROFILES
 def test_each_assertion_is_for_the_issuer_and_serves_once(
     provider: Provider, start: Start, profile: str
@@ -324,6 +325,7 @@ def test_a_nonce_is_demanded_anywhere(
             assert first.form["client_assertion"] != second.form["client_assertion"]
 
 
+@pytest.mark.security("F1", "F2")
 def test_the_code_is_bound_to_the_key_of_the_pushed_request(
     provider: Provider, start: Start
 ) -> None:
@@ -411,7 +413,7 @@ WEAK: Options = {
 }
 
 
-@pytest.mark.security("E3")
+@pytest.mark.security("E3", "F4")
 @PROFILES
 def test_metadata_make_no_profile_weaker(provider: Provider, start: Start, profile: str) -> None:
     provider.metadata_overrides = WEAK
@@ -429,7 +431,7 @@ def test_metadata_make_no_profile_weaker(provider: Provider, start: Start, profi
     assert not is_signed_in(browser)
 
 
-@pytest.mark.security("B3", "C12")
+@pytest.mark.security("B3", "C12", "F4")
 def test_a_token_that_is_bound_to_nothing_is_refused_and_revoked(
     provider: Provider, start: Start
 ) -> None:

@@ -19,7 +19,7 @@ from flask_oauth2_login import (
 )
 from tests.conftest import MakeApp, MakeProvider
 from tests.support.clock import Clock
-from tests.support.handlers import make_handler, make_session
+from tests.support.handlers import make_client, make_handler, make_session, redeem
 from tests.support.provider import Answer, Browser, Provider, Request
 from tests.support.threads import at_once
 from tests.support.visitors import copy_of
@@ -306,3 +306,17 @@ def test_an_exchange_without_an_answer_is_nonsense(provider: Provider) -> None:
     provider.on("/token", Answer(204))
     with pytest.raises(ProviderError, match="empty"):
         make_handler(provider).exchange_token("a-token")
+
+
+@pytest.mark.security("C3")
+@pytest.mark.parametrize("kind", ["refresh_token", "id_token"])
+def test_a_token_that_is_for_no_api_is_sent_to_none(provider: Provider, kind: str) -> None:
+    handler = make_client(provider)
+    token = redeem(handler, provider)
+    issued = f"urn:ietf:params:oauth:token-type:{kind}"
+    provider.resources = {None}
+    provider.token_overrides = {"issued_token_type": issued}
+    with pytest.raises(ProviderError, match="which no API may get"):
+        handler.exchange_token(token)
+    asked = handler.exchange_token(token, requested_token_type=issued)
+    assert asked["issued_token_type"] == issued

@@ -57,7 +57,7 @@ class AuthorizationEndpoint(TokenEndpoint):
             client_id_param=self.client_id_param,
         )
         if self.profile is not None:
-            self._require_https(query.get("redirect_uri"))
+            self._check_allowed(query)
         is_pushed = self.pushes_requests()
         if is_pushed or self.jar:
             _refuse_whole(query)
@@ -160,11 +160,11 @@ class AuthorizationEndpoint(TokenEndpoint):
         refuse_signed_mode("authorize_params", self.authorize_params)
 
     def _check_profile(self) -> None:
-        """Check the keys by the profile, and the redirect URI if it is known already.
+        """Check the keys by the profile, and the parameters that are known already.
 
         :raises ConfigurationError: the profile forbids one of them.
         """
-        self._require_https(self.redirect_uri)
+        self._check_allowed({"redirect_uri": self.redirect_uri, **self.authorize_params})
         if self.private_key:
             self._find_signer(None)
         own = self.own_dpop_key
@@ -175,7 +175,22 @@ class AuthorizationEndpoint(TokenEndpoint):
                 row="profile",
             )
 
-    def _require_https(self, redirect_uri: str | None) -> None:
+    def _check_allowed(self, params: t.Mapping[str, t.Any]) -> None:
+        """Check what a profile forbids of the parameters of a request.
+
+        :raises ConfigurationError: it forbids one of them.
+        """
+        only = {"response_type": "code"}
+        if self.has_signed_responses:
+            only["response_mode"] = str(self.response_mode)
+        for name, value in only.items():
+            if params.get(name, value) != value:
+                raise ConfigurationError(
+                    f"profile={self.profile!r} has {name}={value!r} alone: leave it out of"
+                    " authorize_params and of authorize_url(…).",
+                    row="profile",
+                )
+        redirect_uri = params.get("redirect_uri")
         is_loopback = urls.is_loopback_http(redirect_uri or "")
         if redirect_uri and not (redirect_uri.startswith("https:") or is_loopback):
             raise ConfigurationError(

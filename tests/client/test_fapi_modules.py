@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from joserfc import jwk
 
-from flask_oauth2_login import OAuth2Login, OpenIDConnect, ProviderError
+from flask_oauth2_login import OAuth2, OAuth2Login, OpenIDConnect, ProviderError
 from flask_oauth2_login.protocol import base64url
 from flask_oauth2_login.protocol.dpop import new_key
 from tests.conftest import MakeApp, MakeProvider
@@ -161,10 +161,9 @@ def test_a_wrong_answer_causes_no_further_request(
 ) -> None:
     browser = start(profile)
     url = browser.begin()
-    answer_of = {"response_options": {"claims": wrong}} if profile == SIGNING else {}
-    for name, value in answer_of.items():
-        setattr(provider, name, value)
-    page = browser.finish(url, **({} if answer_of else wrong))
+    if profile == SIGNING:
+        provider.response_options = {"claims": wrong}
+    page = browser.finish(url, **({} if profile == SIGNING else wrong))
     assert_refused(browser, page, provider)
     assert page.status_code == 400
     assert provider.calls("/token") == []
@@ -394,6 +393,36 @@ def test_what_is_in_a_signed_request(provider: Provider, start: Start) -> None:
     assert claims["nbf"] <= time.time() < claims["exp"] <= claims["nbf"] + 3600
     assert claims["code_challenge_method"] == "S256"
     assert not {"sub", "request", "request_uri"} & claims.keys()
+
+
+@PROFILES
+def test_without_openid_connect(provider: Provider, make_app: MakeApp, profile: str) -> None:
+    provider.require_jar = profile == SIGNING
+    sso = OAuth2(
+        provider.client_id,
+        None,
+        issuer=provider.issuer,
+        profile=t.cast(t.Any, profile),
+        private_key=PEM,
+        api_url=provider.api_url,
+        userinfo_url=f"{provider.url}/userinfo",
+    )
+    browser = Browser(make_app(OAuth2Login(sso, name="sso", scope="read")), provider)
+    url = browser.begin()
+    form = provider.calls("/par")[0].form
+    asked = read(form["request"])[1] if profile == SIGNING else form
+    assert not {"nonce", "claims", "max_age"} & asked.keys()
+    assert asked["scope"] == "read"
+    assert browser.finish(url).status_code == 302
+    assert browser.fetch("/call/me").status_code == 200
+    browser.post("/logout")
+    url = browser.begin()
+    without: Options = {"iss": REMOVED}
+    if profile == SIGNING:
+        provider.response_options = {"claims": without}
+    page = browser.finish(url, **({} if profile == SIGNING else without))
+    assert page.status_code == 400
+    assert len(provider.calls("/token")) == 1
 
 
 # -- what metadata can't take away

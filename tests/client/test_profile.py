@@ -106,6 +106,7 @@ def test_one_word_signs_somebody_in(provider: Provider, make_app: MakeApp, profi
         ({"algorithms": ["RS256"]}, "algorithms='RS256'"),
         ({"algorithms": ["HS256"]}, "algorithms='HS256'"),
         ({"redirect_uri": "http://app.example/callback"}, "'http://app.example/callback'"),
+        ({"authorize_params": {"response_type": "token"}}, "response_type='code' alone"),
         ({"profile": "fapi1"}, "profile='fapi1'"),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
@@ -126,9 +127,10 @@ def test_what_a_profile_forbids_is_named_at_construction(
     [
         ({"jar": False}, "jar=False"),
         ({"response_mode": "form_post"}, "response_mode"),
+        ({"authorize_params": {"response_mode": "query"}}, "response_mode='jwt' alone"),
         ({"private_key": None, "cert": "cert.pem"}, "private_key=…"),
     ],
-    ids=["jar", "mode", "key"],
+    ids=["jar", "mode", "param", "key"],
 )
 def test_message_signing_forbids_more(options: Options, named: str) -> None:
     given: Options = {"private_key": PEM, "profile": "fapi2-message-signing", **options}
@@ -162,6 +164,15 @@ def test_a_redirect_uri_of_the_request_is_checked_before_it_is_sent(
     browser = Browser(app, provider, base_url="http://app.example")
     with pytest.raises(ConfigurationError, match="PREFERRED_URL_SCHEME='https'"):
         browser.get("/login")
+    assert provider.calls("/par") == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_parameters_of_one_request_are_checked_too(provider: Provider, profile: str) -> None:
+    sso = make_fapi(provider, profile)
+    for params in ({"response_type": "token"}, {"redirect_uri": "http://app.example/"}):
+        with pytest.raises(ConfigurationError, match="profile"):
+            sso.authorize_url("openid", **params)
     assert provider.calls("/par") == []
 
 

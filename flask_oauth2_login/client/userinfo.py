@@ -30,6 +30,7 @@ FORGET_SECONDS = 24 * 3600
 
 # Of five parts if it is encrypted.
 _JWT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2}((\.[A-Za-z0-9_-]*){2})?")
+_QUOTED_JWT = re.compile(r"eyJ[\w-]+(\.[\w-]*)+")
 
 
 class Body(t.NamedTuple):
@@ -215,8 +216,8 @@ def _reason_of(response: http.Response, token: Token) -> str:
     refusal = find_refusal(members, None, [token.access_token])
     body = refusal.message if refusal else find_reason(members, response.status)
     text = f"{challenge}; {body}" if body else challenge
-    # Some servers quote the token that they refuse.
-    return to_one_line(redact(text, [token.access_token]))[:300]
+    # Some servers quote the token that they refuse, or its proof.
+    return to_one_line(_QUOTED_JWT.sub("***", redact(text, [token.access_token])))[:300]
 
 
 def _find_jwt(response: http.Response) -> str | None:

@@ -515,6 +515,20 @@ def test_no_key_assertion_or_proof_is_logged(
     assert str(KEY.as_dict(private=True)["d"]) not in caplog.text
 
 
+@pytest.mark.security("C1", "F2")
+def test_a_proof_that_userinfo_quotes_is_not_logged(
+    provider: Provider, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    def quote(request: Request) -> Answer:
+        quoted = f'DPoP error="invalid_dpop_proof", error_description="{request.headers["DPoP"]}"'
+        return Answer(401, {"error": quoted}, headers={"WWW-Authenticate": quoted})
+
+    provider.on("/userinfo", quote)
+    assert start().sign_in().status_code == 302, "the ID token says who it is"
+    assert 'error_description="***"' in caplog.text
+    assert "eyJ" not in caplog.text
+
+
 def test_errors_of_a_handler_are_typed(provider: Provider) -> None:
     provider.metadata_overrides = {"issuer": "https://other.example"}
     sso = OpenIDConnect(provider.client_id, None, provider.issuer, profile="fapi2", private_key=PEM)

@@ -30,7 +30,8 @@ FORGET_SECONDS = 24 * 3600
 
 # Of five parts if it is encrypted.
 _JWT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2}((\.[A-Za-z0-9_-]*){2})?")
-_QUOTED_JWT = re.compile(r"eyJ[\w-]+(\.[\w-]*)+")
+# Also one that is cut off.
+_QUOTED_JWT = re.compile(r"eyJ[\w.-]+")
 
 
 class Body(t.NamedTuple):

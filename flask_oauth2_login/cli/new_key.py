@@ -57,8 +57,9 @@ def new_key(ctx: click.Context, name: str, alg: str, file: Path | None) -> None:
         tell(f"A handler of your own takes it as private_key={value}.")
     if isinstance(login, Registration) and login.handler.private_key:
         tell(
-            "The login has a key already: give both, the new one first, in a list. Remove the old"
-            " one an hour after the provider has fetched the new one."
+            "The login has a key already: give both in a list, the old one first. When the provider"
+            " has fetched the new one (after five minutes or more), let the new one be the first."
+            " An hour later, remove the old one."
         )
     (own,) = read_private_keys(name, key)
     tell("\nEnter at the provider, as the client's JWKS URI:")

@@ -142,7 +142,7 @@ def client_refused(request: TokenRequest, method: ClientAuth) -> str:
     assertion = request.params.get("client_assertion")
     if method in {private_key_jwt, client_secret_jwt} and isinstance(assertion, str):
         registered = (
-            "is this key registered, or does the provider read the login's jwks.json?"
+            "is this key registered, or has the provider fetched it from the login's jwks.json?"
             if method is private_key_jwt
             else "is this its secret?"
         )

@@ -79,13 +79,13 @@ def test_what_is_entered_at_the_provider_is_told(provider: Provider, make_app: M
     assert "https://<host><url_prefix>/jwks.json" in run(app, "new-key", "other").stderr
 
 
-def test_a_second_key_is_to_stand_before_the_first(provider: Provider, make_app: MakeApp) -> None:
+def test_a_second_key_waits_behind_the_first(provider: Provider, make_app: MakeApp) -> None:
     first = json.loads(
         run(make_app(), "new-key", "sso").stdout.partition("=")[2].strip().strip("'")
     )
     sso = make_openid(provider, private_key=first)
     app = make_app(OAuth2Login(sso, name="sso"))
-    assert "give both, the new one first" in run(app, "new-key", "sso").stderr
+    assert "give both in a list, the old one first" in run(app, "new-key", "sso").stderr
 
 
 def test_tenants_have_a_variable_in_the_url(provider: Provider, make_app: MakeApp) -> None:

@@ -203,7 +203,7 @@ def _settings(provider: Provider, code: str) -> dict[str, t.Any]:
     for found in _PRESET.finditer(code):
         name, key = found[1], found[1].upper()
         settings[f"{key}_CLIENT_ID"] = provider.client_id
-        if '"profile"' not in code:
+        if '"profile": "fapi' not in code:
             settings[f"{key}_CLIENT_SECRET"] = provider.client_secret
         row = find_row(name) or {}
         if "signed_secret" in row:

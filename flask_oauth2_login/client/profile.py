@@ -31,7 +31,8 @@ _ONLY: t.Mapping[str, t.Any] = {
 }
 #: Options that may not be used.
 _NEVER = ("http_hosts", "token_types", "token_names", "answer_hmac")
-_SIGNED_MODES = ("jwt", "query.jwt", "form_post.jwt")
+#: The values of ``response_mode`` by which the provider signs its answers.
+SIGNED_MODES = ("jwt", "query.jwt", "form_post.jwt")
 
 
 def apply_profile(
@@ -92,10 +93,8 @@ def apply_profile(
             refuse("signs authorization requests, which needs private_key=….")
         if given.get("jar") is False:
             refuse("signs authorization requests: leave out jar=False.")
-        if given.get("response_mode", "jwt") not in _SIGNED_MODES:
-            refuse(
-                f"accepts signed answers only: response_mode is one of {_listed(_SIGNED_MODES)}."
-            )
+        if given.get("response_mode", "jwt") not in SIGNED_MODES:
+            refuse(f"accepts signed answers only: response_mode is one of {_listed(SIGNED_MODES)}.")
         changed |= {"jar": True, "response_mode": given.get("response_mode", "jwt")}
     return {**options, **changed}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ..client.oauth2 import OAuth2
+from ..client.profile import SIGNED_MODES
 from ..protocol.errors import ConfigurationError
 from ..session.registration import Registration
 from .findings import Finding, Findings
@@ -81,12 +82,16 @@ def _check_signed(handler: OAuth2, name: str, document: t.Mapping[str, t.Any]) -
 def _check_responses(handler: OAuth2, name: str, document: t.Mapping[str, t.Any]) -> Findings:
     modes = document.get("response_modes_supported")
     if isinstance(modes, list) and handler.response_mode not in modes:
+        signed = [mode for mode in SIGNED_MODES if mode in modes]
         yield Finding(
             "error",
             "signed-response",
             f"The metadata don't name response_mode={handler.response_mode!r}.",
             "Nobody can sign in if the provider answers without a signature.",
-            f"Use one that they name: {', '.join(map(str, modes))}.",
+            f"Use one that they name: {', '.join(signed)}."
+            if signed
+            else "They name none that is signed: leave it out. Of the profiles, only 'fapi2' does"
+            " without it.",
             name,
         )
     listed = document.get("authorization_signing_alg_values_supported")

@@ -394,6 +394,22 @@ def test_options_that_do_not_fit_the_metadata_are_told(
     assert errors == ({topic} if topic else set())
 
 
+@pytest.mark.parametrize(
+    ("modes", "fix"),
+    [
+        (["query", "query.jwt"], "Use one that they name: query.jwt."),
+        (["query", "fragment"], "They name none that is signed: leave it out."),
+    ],
+    ids=["another", "none"],
+)
+def test_only_signed_modes_are_named_in_place_of_a_signed_one(
+    provider: Provider, make_app: MakeApp, modes: list[str], fix: str
+) -> None:
+    provider.metadata_overrides = {"response_modes_supported": modes}
+    found = ask(make_sso(provider, make_app, response_mode="jwt"))
+    assert found[Found("error", "signed-response")]["fix"].startswith(fix)
+
+
 def test_the_keys_of_signed_answers_are_looked_at_without_openid(
     provider: Provider, make_app: MakeApp
 ) -> None:

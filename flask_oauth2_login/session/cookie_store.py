@@ -63,7 +63,8 @@ class CookieStore:
 
         :raises ProviderAnswerError: it is too large for cookies.
         """
-        if not (self._fits(login, sealed) and self._has_room_beside_ours(login, sealed)):
+        values = self._split(login, sealed)
+        if not (self._fits(login, values) and self._has_room_beside_ours(login, values)):
             raise too_large(login, sealed)
 
     def has_room(self, login: str, sealed: str) -> bool:
@@ -75,7 +76,7 @@ class CookieStore:
     def write(self, response: Response, login: str, sealed: str | None) -> None:
         """Send a record with a response, or delete the browser's if it is None."""
         values = {} if sealed is None else self._split(login, sealed)
-        if sealed is not None and not self._fits(login, sealed):
+        if values and not self._fits(login, values):
             # The token is already refreshed, so don't fail: the local store still has the record.
             log.error(
                 "%s: a refreshed record is too large for a cookie. %s", login, see("too-large")
@@ -83,9 +84,9 @@ class CookieStore:
             return
         for name, value in values.items():
             response.set_cookie(**self._cookie(name, value))
-        sent = this_request().cookies
-        for name in _names(login):
-            if name not in values and (name in sent or name == cookie_name(login)):
+        sent, names = this_request().cookies, _names(login)
+        for name in names:
+            if name not in values and (name in sent or name == names[0]):
                 # The record has ended, or was longer before.
                 response.delete_cookie(**self._attributes(name))
         if sealed is not None:
@@ -95,17 +96,15 @@ class CookieStore:
     def _split(self, login: str, sealed: str) -> dict[str, str]:
         """Return the values of the cookies that a record needs, by the cookies' names."""
         # A short value fits into one cookie whatever the cookie's attributes are: see `fits`.
-        if len(sealed) < MAX_COOKIE - LONGEST_ATTRIBUTES or fits(
-            self._cookie(cookie_name(login), sealed)
-        ):
-            return {cookie_name(login): sealed}
+        name = cookie_name(login)
+        if len(sealed) < MAX_COOKIE - LONGEST_ATTRIBUTES or fits(self._cookie(name, sealed)):
+            return {name: sealed}
         parts = [sealed[at : at + PART] for at in range(0, len(sealed), PART)]
-        names = [cookie_name(login), *(_part(login, number) for number in range(1, len(parts)))]
+        names = [name, *(_part(login, number) for number in range(1, len(parts)))]
         return dict(zip(names, [f"{len(parts)}.{parts[0]}", *parts[1:]], strict=True))
 
-    def _fits(self, login: str, sealed: str) -> bool:
-        """Return True if a record has room beside all other cookies of this host."""
-        values = self._split(login, sealed)
+    def _fits(self, login: str, values: t.Mapping[str, str]) -> bool:
+        """Return True if a record, split into these cookies, has room beside all other cookies."""
         if len(values) == 1:
             return True
         own = _bytes_of(values)
@@ -125,9 +124,9 @@ class CookieStore:
             own + sent_bytes(others) <= MAX_COOKIES - ROOM_FOR_SIGN_IN
         )
 
-    def _has_room_beside_ours(self, login: str, sealed: str) -> bool:
+    def _has_room_beside_ours(self, login: str, values: t.Mapping[str, str]) -> bool:
         """Return True if a record has room beside the session and the app's other records."""
-        room = MAX_COOKIES - LEAST_ROOM - _bytes_of(self._split(login, sealed))
+        room = MAX_COOKIES - LEAST_ROOM - _bytes_of(values)
         # The session takes one cookie at most. Measuring anything exactly would take time.
         if room >= MAX_COOKIE + len(this_request().environ.get("HTTP_COOKIE", "")):
             return True

@@ -18,8 +18,7 @@ import json
 import string
 import typing as t
 import zlib
-
-from ..protocol.base64url import from_letters, to_letters
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 #: The most bytes of a value before packing, so that unpacking can't inflate without bound.
 MAX_PLAIN = 2 * 1024 * 1024
@@ -120,7 +119,7 @@ def _read(packed: bytes, plain: bytes) -> t.Any:
 
 def _pack_run(run: bytes) -> bytes:
     """Pack letters of base64url: first their number, then six bits for each."""
-    bits = from_letters(run + b"A" * (-len(run) % 4))
+    bits = urlsafe_b64decode(run + b"A" * (-len(run) % 4))
     return _pack_number(len(run)) + bits[: _packed_size(len(run))]
 
 
@@ -129,7 +128,7 @@ def _unpack_runs(packed: bytes) -> t.Iterator[bytes]:
     while at < len(packed):
         letters, at = _read_number(packed, at)
         size = _packed_size(letters)
-        yield to_letters(packed[at : at + size] + bytes(-size % 3))[:letters]
+        yield urlsafe_b64encode(packed[at : at + size] + bytes(-size % 3))[:letters]
         at += size
 
 

@@ -6,7 +6,7 @@ import typing as t
 
 from ..protocol import urls
 from ..protocol.client_auth import TokenRequest
-from ..protocol.errors import ConfigurationError, ProviderAnswerError, ProviderError
+from ..protocol.errors import ConfigurationError, ProviderAnswerError, ProviderError, TokenError
 from ..protocol.revocation import revoke, revoke_both
 from ..protocol.token import Token
 from ..protocol.token_request import request_token
@@ -67,14 +67,18 @@ class TokenEndpoint(ClientCredentials):
             # Also if the access token is a Bearer token, because the refresh token may be bound.
             token.dpop_key = prover.key
         if token is not None and prover is not None and self.profile and not token.is_dpop:
-            # At a renewal, the login's refresh token may be the same, and stays valid.
-            if former is None:
-                revocation.revoke((self, token))
-            raise ProviderAnswerError(
+            problem = (
                 f"The token endpoint answered with token_type {token['token_type']!r}, and the"
-                f" handler's profile={self.profile!r} accepts no token that is not bound to a key.",
-                row="token-answer",
+                f" handler's profile={self.profile!r} accepts no token that is not bound to a key."
             )
+            sent = params.get("refresh_token")
+            is_spent = sent is not None and token.refresh_token not in {None, sent}
+            # A refresh token that is not replaced stays valid.
+            if sent is None or is_spent:
+                revocation.revoke((self, token))
+            if is_spent:
+                raise TokenError("invalid_token", detail=problem)
+            raise ProviderAnswerError(problem, row="token-answer")
         return token
 
     def make_prover(self, key: DPoPKey | None) -> Prover | None:

@@ -489,6 +489,23 @@ def test_a_renewal_that_binds_to_nothing_leaves_the_refresh_token_alive(
     assert browser.fetch("/call/me").status_code == 200
 
 
+@pytest.mark.security("C6", "C12")
+def test_a_renewal_that_binds_to_nothing_ends_a_login_whose_refresh_token_it_has_spent(
+    provider: Provider, start: Start, clock: Clock
+) -> None:
+    browser = start()
+    browser.sign_in()
+    provider.grants.expire_access()
+    provider.dpop_token_type = "Bearer"
+    for _ in range(2):
+        assert browser.fetch("/call/me").status_code == 401
+        clock.ahead += 60
+    assert not is_signed_in(browser)
+    assert refreshes(provider) == 1, "a spent refresh token is not sent again"
+    hints = {call.form["token_type_hint"] for call in provider.calls("/revoke")}
+    assert hints == {"access_token", "refresh_token"}
+
+
 @pytest.mark.security("C1")
 @PROFILES
 def test_no_key_assertion_or_proof_is_logged(

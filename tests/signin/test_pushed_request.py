@@ -199,6 +199,22 @@ def test_nonsense_in_answer_to_a_push_is_a_502(
     assert not is_signed_in(pushing)
 
 
+@pytest.mark.security("F5")
+@pytest.mark.parametrize("expires_in", [..., -5, "soon", 1e300])
+@pytest.mark.parametrize(
+    "name", ["urn:x&client_id=evil&scope=admin#a", "https://evil.example/r?a=b"]
+)
+def test_the_name_of_a_request_is_one_parameter_of_the_providers_own_url(
+    pushing: Browser, provider: Provider, name: str, expires_in: t.Any
+) -> None:
+    members = {"request_uri": name, "expires_in": expires_in}
+    given = {each: value for each, value in members.items() if value is not ...}
+    provider.on("/par", Answer(201, given))
+    page = pushing.get("/login")
+    assert page.headers["Location"].startswith(f"{provider.url}/authorize?")
+    assert query_of(page.headers["Location"]) == {"client_id": "the-client", "request_uri": name}
+
+
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 

@@ -56,7 +56,7 @@ def read(assertion: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     return header, claims
 
 
-@pytest.mark.security("B6")
+@pytest.mark.security("B6", "F4")
 @pytest.mark.parametrize(("kind", "alg"), [("EC", "ES256"), ("Ed", "EdDSA"), ("RSA", "PS256")])
 def test_a_private_key_authenticates_each_request(
     make_provider: MakeProvider, kind: str, alg: str

@@ -240,6 +240,7 @@ def with_assertions(make_provider: MakeProvider, **settings: t.Any) -> tuple[Pro
     return provider, make_openid_client(provider, dpop=True, private_key=private_key)
 
 
+@pytest.mark.security("B5", "F4")
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_token_request_is_sent_again_with_the_nonce(
     make_provider: MakeProvider, status: int

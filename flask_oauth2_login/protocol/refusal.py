@@ -112,7 +112,8 @@ def find_reason(members: t.Mapping[str, t.Any], status: int) -> str | None:
 
     A response with a status of success is a refusal only if its text names the token.
     """
-    reasons = {name: members[name] for name in _REASONS if _says_something(members.get(name))}
+    said = [name for name in _REASONS if name in members]
+    reasons = {name: members[name] for name in said if _says_something(members[name])}
     if not reasons and 400 <= status < 500 and status not in _ADDRESS_STATUSES:
         # This provider has its own names for what it says.
         reasons = {

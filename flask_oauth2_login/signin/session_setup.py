@@ -36,7 +36,7 @@ from ..session.grants import keep_grant
 from ..session.lifetime import expires_at
 from ..session.record import Record, default_owner
 from ..session.registration import Registration, server_store
-from ..session.request_scope import read_entries, request_scope
+from ..session.request_scope import request_scope
 from ..session.store_labels import labels_of, owner_key, owner_of
 from ..session.stored_login import StoredLogin, seal_within_room
 from ..session.superseded import mark_superseded
@@ -56,14 +56,15 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
     :returns: what ``on_login`` returned, to be sent in place of the redirect.
     :raises StoreError: the store failed. The person who was signed in before still is.
     """
+    scope = request_scope()
     with ExitStack() as undo:
         # `record` is read when this runs: nothing is revoked if a grant may hold the token.
         undo.callback(lambda: revoke((registration.handler, record.token)))
-        before, former = copy.deepcopy(dict(session)), read_entries()
+        before, former = copy.deepcopy(dict(session)), scope.read_entries()
         logins = find_logins(former)
-        undo.callback(request_scope().forget_logins)
+        undo.callback(scope.forget_logins)
         undo.callback(restore_session, before)
-        undo.callback(request_scope().restore_pending, dict(request_scope().pending))
+        undo.callback(scope.restore_pending, dict(scope.pending))
         response, staying = set_up_session(registration, attempt, record, former)
         undo.callback(delete_record, registration, record)
         if registration.options.offline:
@@ -81,7 +82,7 @@ def sign_in(registration: Registration, attempt: Attempt, record: Record) -> Res
         end_replaced(registration, replaced, record.identity)
         end_unusable(entry for entry in former.live if entry.id not in staying)
         undo.pop_all()
-    request_scope().forget_logins()
+    scope.forget_logins()
     return response
 
 

@@ -8,7 +8,7 @@ from ..client.oauth2 import OAuth2
 from ..client.profile import SIGNED_MODES
 from ..protocol.errors import ConfigurationError
 from ..session.registration import Registration
-from .findings import Finding, Findings
+from .findings import Finding, Findings, listed
 
 _NOBODY = "Nobody can sign in, because the provider refuses each request."
 
@@ -94,14 +94,13 @@ def _check_responses(handler: OAuth2, name: str, document: t.Mapping[str, t.Any]
             " without it.",
             name,
         )
-    listed = document.get("authorization_signing_alg_values_supported")
+    theirs = document.get("authorization_signing_alg_values_supported")
     used = handler.response_verifier().algorithms
-    if isinstance(listed, list) and set(used).isdisjoint(map(str, listed)):
+    if isinstance(theirs, list) and set(used).isdisjoint(map(str, theirs)):
         yield Finding(
             "error",
             "signed-response",
-            f"The provider signs answers by {', '.join(map(str, listed))}, and {', '.join(used)}"
-            " is accepted.",
+            f"The provider signs answers by {listed(theirs)}, and {', '.join(used)} is accepted.",
             "Nobody can sign in, because each answer is refused.",
             "Compare the option algorithms with the client's authorization_signed_response_alg at"
             " the provider.",

@@ -9,11 +9,10 @@ from flask import Flask
 from ..protocol import http
 from ..protocol.errors import ConfigurationError, OAuth2Error
 from ..protocol.http_options import HTTPOptions
-from ..protocol.json_input import to_one_line
 from ..session.registration import Registration
 from ..web.redirect_uris import depends_on_host, planned_redirect_uri
 from ..web.view_urls import KEYS_PATH
-from .findings import Finding, Findings
+from .findings import Finding, Findings, listed
 
 #: The methods that a client has to be registered for, because it sends no secret.
 WITHOUT_SECRET = frozenset(
@@ -27,13 +26,13 @@ def check_method(registration: Registration) -> Findings:
     method = handler.client_auth_name
     if method not in WITHOUT_SECRET:
         return
-    listed = handler.metadata.get("token_endpoint_auth_methods_supported")
-    if isinstance(listed, list) and method not in listed:
-        named = to_one_line(", ".join(map(str, listed)))[:200]
+    methods = handler.metadata.get("token_endpoint_auth_methods_supported")
+    if isinstance(methods, list) and method not in methods:
         yield Finding(
             "warning",
             "client-auth",
-            f"The client authenticates by {method}, and the provider's metadata name {named}.",
+            f"The client authenticates by {method}, and the provider's metadata name"
+            f" {listed(methods)}.",
             "The provider may refuse the client when a code is exchanged for a token.",
             "Set client_auth to a method that the client is registered for.",
             name,

@@ -6,11 +6,17 @@ import dataclasses
 import typing as t
 
 from ..protocol.errors import address_of
+from ..protocol.json_input import to_one_line
 
 #: How grave a finding is. ``unknown`` is a question that could not be answered, ``note`` what a
 #: developer may want to know, ``ok`` a question that was answered well.
 Level = t.Literal["error", "warning", "unknown", "note", "ok"]
 LEVELS: tuple[Level, ...] = t.get_args(Level)
+
+
+def listed(values: t.Iterable[t.Any]) -> str:
+    """Return what a provider's metadata list, in one line that is not long."""
+    return to_one_line(", ".join(map(str, values)))[:200]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,9 @@ from ..client.openid import OpenIDConnect
 from ..protocol import http
 from ..protocol.algorithms import HMACS
 from ..protocol.errors import OAuth2Error, ProviderError, ProviderUnreachableError
-from ..protocol.json_input import to_one_line
 from ..protocol.leeway import LEEWAY
 from ..session.registration import Registration
-from .findings import Finding, Findings
+from .findings import Finding, Findings, listed
 
 #: How far (s) a clock may be off before it is worth a word.
 SMALL_SKEW = 10
@@ -137,7 +136,7 @@ def check_encryption(registration: Registration) -> Findings:
         yield Finding(
             "error",
             "encryption",
-            f"The provider encrypts ID tokens by {to_one_line(', '.join(map(str, theirs)))[:200]},"
+            f"The provider encrypts ID tokens by {listed(theirs)},"
             f" and decryption_key decrypts {', '.join(sorted(ours))}.",
             "Nobody can sign in if the client is registered for encryption.",
             "Give decryption_key a key of another type, or register the client without encryption.",
@@ -165,11 +164,10 @@ def check_proofs(registration: Registration) -> Findings:
     elif ours in theirs:
         yield Finding("ok", "dpop", f"The provider accepts proofs by {ours}.", login=name)
     else:
-        listed = to_one_line(", ".join(map(str, theirs)))[:200]
         yield Finding(
             "error",
             "dpop",
-            f"The provider accepts proofs by {listed}, and they are signed by {ours}.",
+            f"The provider accepts proofs by {listed(theirs)}, and they are signed by {ours}.",
             "Nobody can sign in.",
             "Give the handler a key of another type: dpop='/path/of/a/private/key.pem'.",
             name,

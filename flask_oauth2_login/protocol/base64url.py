@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import typing as t
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 
 def encode(data: bytes) -> str:
     """Return bytes as base64url text."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def encode_json(value: t.Any) -> str:
+    """Return a JSON value as base64url text, such as the header or the claims of a JWT."""
+    return encode(json.dumps(value, separators=(",", ":")).encode())
 
 
 def decode(text: str) -> bytes:

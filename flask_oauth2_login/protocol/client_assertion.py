@@ -44,13 +44,10 @@ def make_assertion(client_id: str, audience: str, sign: Sign) -> str:
 
 def sign_with_secret(client_secret: str, claims: t.Mapping[str, t.Any]) -> str:
     """Return a JWT that is signed with the client secret by HS256: RFC 7518, section 3.2."""
-    signed = f"{_encoded({'alg': WITH_SECRET, 'typ': 'JWT'})}.{_encoded(claims)}"
+    header = {"alg": WITH_SECRET, "typ": "JWT"}
+    signed = f"{base64url.encode_json(header)}.{base64url.encode_json(claims)}"
     signature = hmac.digest(client_secret.encode(), signed.encode(), "sha256")
     return f"{signed}.{base64url.encode(signature)}"
-
-
-def _encoded(members: t.Mapping[str, t.Any]) -> str:
-    return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
 
 
 def describe(assertion: str) -> str:

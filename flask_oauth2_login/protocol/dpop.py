@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey
 
 from . import base64url
 from .nonces import Nonces
-from .private_keys import PrivateKey, encode_members, find_signer, read_private_keys, sign_encoded
+from .private_keys import PrivateKey, find_signer, read_private_keys, sign_encoded
 from .www_authenticate import find_challenge
 
 if t.TYPE_CHECKING:
@@ -81,7 +81,7 @@ class DPoPKey:
     def encoded_header(self) -> str:
         """The header of all proofs by this key."""
         header = {"typ": "dpop+jwt", "alg": self.algorithm, "jwk": self.public_jwk}
-        return encode_members(header)
+        return base64url.encode_json(header)
 
     def __reduce__(self) -> tuple[t.Any, ...]:
         # What is computed from the secret can't be pickled.
@@ -141,7 +141,7 @@ def make_proof(
         claims["ath"] = base64url.encode(sha256(access_token.encode()).digest())
     if nonce is not None:
         claims["nonce"] = nonce
-    encoded = f"{key.encoded_header}.{encode_members(claims)}"
+    encoded = f"{key.encoded_header}.{base64url.encode_json(claims)}"
     return sign_encoded(key.private, key.algorithm, encoded)
 
 

@@ -60,8 +60,7 @@ def validate_id_token(
     """
     header, claims = verify(token, verifier)
     # RFC 8725, section 3.11: another kind of JWT must not pass.
-    if str(header.get("typ", "JWT")).lower().removeprefix("application/") != "jwt":
-        raise IDTokenError("it is another kind of token")
+    _check_kind(header, "jwt")
     # Points 2 to 5: iss, aud and azp; and sub.
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
@@ -127,9 +126,7 @@ def validate_access_token(token: t.Any, verifier: Verifier, sub: t.Any) -> Claim
     :raises ProviderError: the provider's keys can't be fetched.
     """
     header, claims = verify(token, verifier)
-    kind = str(header.get("typ", "JWT")).lower().removeprefix("application/")
-    if kind not in {"at+jwt", "jwt"}:
-        raise IDTokenError("it is another kind of token")
+    _check_kind(header, "at+jwt", "jwt")
     _check_issuer(claims, verifier)
     _check_times(claims, needed=("exp",), leeway=verifier.leeway)
     # Some providers leave it out.
@@ -152,9 +149,7 @@ def validate_logout_token(token: t.Any, verifier: Verifier, *, is_typed: bool = 
     :raises ProviderError: the keys can't be fetched.
     """
     header, claims = parse(token, verifier)
-    kind = str(header.get("typ", "jwt")).lower().removeprefix("application/")
-    if kind not in {"logout+jwt", *(() if is_typed else ("jwt",))}:
-        raise IDTokenError("it is another kind of token")
+    _check_kind(header, "logout+jwt", *(() if is_typed else ("jwt",)))
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
     _check_times(claims, needed=("iat",), leeway=verifier.leeway)
@@ -185,13 +180,18 @@ def validate_authorization_response(token: t.Any, verifier: Verifier) -> Claims:
     :raises ProviderError: the provider's keys can't be fetched.
     """
     header, claims = parse(token, verifier)
-    if str(header.get("typ", "JWT")).lower().removeprefix("application/") != "jwt":
-        raise IDTokenError("it is another kind of token")
+    _check_kind(header, "jwt")
     _check_issuer(claims, verifier)
     _check_audience(claims, verifier)
     _check_times(claims, needed=("exp",), leeway=verifier.leeway)
     check_signature(token, header, verifier)
     return claims
+
+
+def _check_kind(header: Claims, *kinds: str) -> None:
+    """Check the ``typ`` of a token. One without it is a plain ``JWT``."""
+    if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in kinds:
+        raise IDTokenError("it is another kind of token")
 
 
 def _check_issuer(claims: Claims, verifier: Verifier) -> None:

@@ -143,13 +143,15 @@ def sign_jwt(
     named = {"x5t#S256": key.thumbprint} if key.thumbprint else {"kid": key.kid}
     members = {"alg": algorithm, **named, **header}
     members = {name: value for name, value in members.items() if value is not None}
-    return sign_encoded(key, algorithm, f"{encode_members(members)}.{encode_members(claims)}")
+    return sign_encoded(
+        key, algorithm, f"{base64url.encode_json(members)}.{base64url.encode_json(claims)}"
+    )
 
 
 def sign_encoded(key: PrivateKey, algorithm: str, signed: str) -> str:
     """Return a signed JWT, of which the header and the claims are encoded already.
 
-    :param signed: both of them by :func:`encode_members`, with a dot between.
+    :param signed: both of them by :func:`base64url.encode_json`, with a dot between.
     """
     if algorithm == "EdDSA":
         # joserfc refuses this name, which RFC 9864 deprecates. FAPI 2.0 still demands it.
@@ -157,11 +159,6 @@ def sign_encoded(key: PrivateKey, algorithm: str, signed: str) -> str:
     else:
         signature = _ALGORITHMS.get_alg(algorithm).sign(signed.encode(), key.key)
     return f"{signed}.{base64url.encode(signature)}"
-
-
-def encode_members(members: t.Mapping[str, t.Any]) -> str:
-    """Return the header or the claims of a JWT, as base64url."""
-    return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
 
 
 def _read_each(name: str, given: t.Any) -> t.Iterator[PrivateKey]:

@@ -82,11 +82,14 @@ class DeviceLogin(AuthorizationResponse):
             "device_code": device.device_code,
             **self._resource_param(),
         }
+        # One key for all questions, of which one gets the token.
+        prover = self.make_prover(None)
+        key = prover.key if prover is not None else None
         interval = device.interval
         while time.monotonic() + interval < ends_at:
             wait(interval)
             try:
-                token = self._request_token(dict(question))
+                token = self._request_token(dict(question), dpop_key=key)
             except TokenError as refusal:
                 if refusal.error in _OF_PEOPLE:
                     raise AuthorizationError(

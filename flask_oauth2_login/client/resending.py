@@ -19,14 +19,6 @@ def challenge_of(response: requests.Response, token: Token) -> dict[str, str] | 
     return challenge if challenge and "error" in challenge else None
 
 
-def demands_nonce(response: requests.Response) -> bool:
-    """Return True if an API demands a nonce in the proof of a request: RFC 9449, section 9."""
-    if response.status_code != 401:
-        return False
-    challenge = find_challenge(response.headers.get("WWW-Authenticate", ""), "dpop") or {}
-    return challenge.get("error") == "use_dpop_nonce"
-
-
 def rewind(request: requests.PreparedRequest) -> bool:
     """Prepare a request's body to be sent again. Return False if that is not possible."""
     body: object = request.body

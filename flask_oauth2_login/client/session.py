@@ -22,8 +22,8 @@ from ..protocol.errors import (
 )
 from ..protocol.token import Token
 from ..protocol.tracebacks import without_locals
-from ..protocol.www_authenticate import may_be_invalid_token, step_up
-from .resending import challenge_of, demands_nonce, rewind
+from ..protocol.www_authenticate import demands_nonce, may_be_invalid_token, step_up
+from .resending import challenge_of, rewind
 from .resource_server import ResourceServer
 from .resource_sessions import Exchange, ResourceSessions
 
@@ -240,9 +240,9 @@ class OAuth2Session(ResourceSessions):
     ) -> requests.Response:
         """Send a request, and once more if the API demands a nonce in its proof: RFC 9449."""
         response = self._send(request, **kwargs)
-        is_demanded = (
-            not response.history and _HEADER in request.headers and demands_nonce(response)
-        )
+        if response.status_code != 401 or response.history or _HEADER not in request.headers:
+            return response
+        is_demanded = demands_nonce(response.headers.get("WWW-Authenticate", ""))
         has_nonce = is_demanded and self._api.nonces.keep(str(request.url), response.headers)
         if not has_nonce or not rewind(request):
             return response

@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey
 from . import base64url
 from .nonces import Nonces
 from .private_keys import PrivateKey, find_signer, read_private_keys, sign_encoded
-from .www_authenticate import find_challenge
+from .www_authenticate import USE_NONCE, demands_nonce
 
 if t.TYPE_CHECKING:
     from requests import PreparedRequest
@@ -31,8 +31,6 @@ if t.TYPE_CHECKING:
 
 #: The header of a request that has the proof.
 HEADER = "DPoP"
-#: The error code of a server that demands a nonce in the proof: sections 8 and 9.
-USE_NONCE = "use_dpop_nonce"
 
 # The order of the curve P-256: NIST SP 800-186, section 3.2.1.3.
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -183,6 +181,6 @@ class Prover(t.NamedTuple):
         has_nonce = self.nonces.keep(url, response.headers)
         if response.status not in {400, 401} or not has_nonce:
             return False
-        challenge = find_challenge(response.headers.get("WWW-Authenticate", ""), "dpop") or {}
         members = response.json_object() or {}
-        return USE_NONCE in (members.get("error"), challenge.get("error"))
+        challenge = response.headers.get("WWW-Authenticate", "")
+        return members.get("error") == USE_NONCE or demands_nonce(challenge)

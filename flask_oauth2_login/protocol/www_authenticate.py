@@ -12,12 +12,14 @@ _CHALLENGE = re.compile(
     re.VERBOSE,
 )
 
+#: The error code of a server that demands a nonce in the proof: RFC 9449, sections 8 and 9.
+USE_NONCE = "use_dpop_nonce"
 
 #: Error codes that are not about the token: RFC 6750, section 3.1; RFC 9470, section 3; RFC 9449,
 #: section 7.1.
 _NOT_THE_TOKEN = frozenset({
     "invalid_request", "insufficient_scope", "insufficient_user_authentication",
-    "invalid_dpop_proof", "use_dpop_nonce",
+    "invalid_dpop_proof", USE_NONCE,
 })  # fmt: skip
 
 
@@ -40,6 +42,11 @@ def find_challenge(header: str, *schemes: str) -> dict[str, str] | None:
             value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             found[-1].setdefault(match["name"].lower(), value)
     return next((each for each in found if "error" in each), found[0] if found else None)
+
+
+def demands_nonce(header: str) -> bool:
+    """Return True if a challenge demands a nonce in the proof of a request: RFC 9449, section 9."""
+    return (find_challenge(header, "dpop") or {}).get("error") == USE_NONCE
 
 
 def step_up(challenge: t.Mapping[str, str]) -> dict[str, str]:
